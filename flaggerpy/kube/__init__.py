@@ -1,0 +1,1 @@
+"""API machinery that knows no canary: transport, client, reflectors, caches, work queue, lease, events."""

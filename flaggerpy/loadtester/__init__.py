@@ -1,0 +1,1 @@
+"""The load tester: a program of its own that answers rollout hooks."""

@@ -1,0 +1,1 @@
+"""Metric providers: HTTP outside, pure parsing inside."""

@@ -1,0 +1,1 @@
+"""Alert receivers: pure payload functions."""

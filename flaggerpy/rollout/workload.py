@@ -1,0 +1,34 @@
+"""What the core knows of a target or a primary, whatever kind of workload it is."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Workload:
+    """A workload as its API server describes it; counts are pods.
+
+    Attributes:
+        template: our versioned identity of its pod template, after the inverse of the primary translation for a
+            primary, so that a target and its primary compare equal when they run the same thing.
+        controller_revision: the workload controller's own revision number, None while it has none.
+        unavailable_since: when the Available condition was last reported False for want of pods.
+
+    """
+
+    name: str
+    uid: str
+    generation: int
+    observed_generation: int
+    template: str
+    controller_revision: str | None
+    paused: bool
+    replicas: int
+    current_replicas: int
+    updated_replicas: int
+    available_replicas: int
+    deadline_exceeded: bool
+    unavailable_since: datetime | None
+    deleting: bool = False

@@ -1,0 +1,1 @@
+"""Traffic as pure translators of JSON, one module a provider."""

@@ -1,0 +1,1 @@
+"""Workloads as pure translators of JSON."""

@@ -1,0 +1,1 @@
+"""Logging, flagger_* series, health endpoints."""
