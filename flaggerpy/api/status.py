@@ -99,6 +99,7 @@ class RolloutStatus(ApiModel):
     moved_at: datetime | None = None
     scaled_at: datetime | None = None
     serving_canary: bool = False
+    failing: str = ""
     reason: str = ""
     checks: list[CheckResult] = Field(default_factory=list)
     pending: list[Pending] = Field(default_factory=list)
