@@ -1,0 +1,1 @@
+"""Tools of the repository: what builds, checks and packs flaggerpy; nothing here is shipped in the wheel."""

@@ -1,0 +1,90 @@
+"""What CI runs, as data: the gates, the test phases and which cluster each of them needs.
+
+Nothing here starts a process; see run.py for that.
+"""
+
+import re
+import sys
+from dataclasses import dataclass, field
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[2]
+PYTHON = sys.executable
+CLUSTER_MARKERS = ("integration", "e2e", "crash", "takeover", "bench")
+# What machines write, and what is not in the repository.
+NOT_PROSE = "*.sum,*.mod,*.lock,./requirements,./.venv,./dist,./build,./.git"
+APART = ("tests/charts", "tests/image")
+
+
+@dataclass(frozen=True, slots=True)
+class Phase:
+    """One step of CI: commands to run in order; a test phase is one pytest whose results are counted."""
+
+    name: str
+    commands: tuple[tuple[str, ...], ...]
+    tests: bool = False
+    marker: str | None = None
+    paths: tuple[str, ...] = ()
+    in_everything: bool = True
+    prefix: tuple[str, ...] = field(default=())
+
+    def has_tests(self, root: Path = ROOT) -> bool:
+        """Whether there is anything to run: a phase whose rooms are empty is left out, with a word."""
+        if not self.tests:
+            return True
+        if self.marker is None:
+            return any(any((root / path).rglob("test_*.py")) for path in self.paths)
+        mark = re.compile(rf"\bmark\.{self.marker}\b")
+        return any(mark.search(path.read_text(encoding="utf-8")) for path in (root / "tests").rglob("*.py"))
+
+
+def _python(*arguments: str) -> tuple[str, ...]:
+    return (PYTHON, "-m", *arguments)
+
+
+def _gate(name: str, *commands: tuple[str, ...]) -> Phase:
+    return Phase(name, commands)
+
+
+def _marked(name: str, cluster: tuple[str, ...], *, in_everything: bool = True) -> Phase:
+    prefix = _python("tests.cluster", "run", *cluster, "--")
+    command = _python("pytest", "-m", name, "tests")
+    return Phase(name, (command,), tests=True, marker=name, in_everything=in_everything, prefix=prefix)
+
+
+def _by_path(name: str, *paths: str, options: tuple[str, ...] = ()) -> Phase:
+    return Phase(name, (_python("pytest", *options, *paths),), tests=True, paths=paths)
+
+
+PHASES: tuple[Phase, ...] = (
+    _gate(
+        "lint",
+        _python("ruff", "check", "."),
+        _python("ruff", "format", "--check", "."),
+        _python("tools.house"),
+        _python("codespell_lib", f"--skip={NOT_PROSE}", "."),
+    ),
+    _gate("types", _python("mypy")),
+    _gate("layers", (PYTHON, "-c", "from importlinter.cli import lint_imports_command as lint; lint()")),
+    _by_path(
+        "unit",
+        "tests",
+        options=("-m", "not (" + " or ".join(CLUSTER_MARKERS) + ")", *(f"--ignore={path}" for path in APART)),
+    ),
+    _by_path("charts", "tests/charts"),
+    _by_path("image", "tests/image"),
+    _marked("integration", ("--control-plane",)),
+    _marked("crash", ("--control-plane",)),
+    _marked("takeover", ("--control-plane",)),
+    _marked("e2e", ()),
+    _marked("bench", ("--control-plane",), in_everything=False),
+)
+
+
+def chosen(names: tuple[str, ...]) -> tuple[Phase, ...]:
+    """The phases of these names, in CI's order; all that belong to CI when none is named."""
+    known = {phase.name: phase for phase in PHASES}
+    unknown = [name for name in names if name not in known]
+    if unknown:
+        raise SystemExit(f"no phase is called {unknown[0]!r}; there are: {', '.join(known)}")
+    return tuple(phase for phase in PHASES if (phase.name in names if names else phase.in_everything))

@@ -1,0 +1,69 @@
+"""Results of phases: read from pytest's report and added up to one closing line."""
+
+import xml.etree.ElementTree as ET
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """How one phase ended."""
+
+    name: str
+    passed: int
+    failed: int
+    skipped: int
+    seconds: float
+    note: str = ""
+
+    @property
+    def ok(self) -> bool:
+        """Whether the phase leaves nothing to mend."""
+        return self.failed == 0
+
+
+def from_report(name: str, report: Path, status: int, seconds: float) -> Result:
+    """What pytest wrote; a run that ended badly without a failed test counts as one failure of the phase itself."""
+    passed = failed = skipped = 0
+    if report.is_file() and report.stat().st_size:
+        for suite in ET.parse(report).getroot().iter("testsuite"):  # noqa: S314 - written by our own pytest a moment ago
+            ran = int(suite.get("tests", "0"))
+            bad = int(suite.get("failures", "0")) + int(suite.get("errors", "0"))
+            out = int(suite.get("skipped", "0"))
+            passed, failed, skipped = passed + max(0, ran - bad - out), failed + bad, skipped + out
+    if status == 0 and passed + failed > 0:
+        return Result(name, passed, failed, skipped, seconds)
+    note = "" if failed else f"exit status {status}" if status != 5 else "no tests collected"
+    return Result(
+        name, passed, max(1, failed), skipped, seconds, note or "no tests ran" if not passed else note
+    )
+
+
+def from_gate(name: str, status: int, seconds: float) -> Result:
+    """A gate is one check that holds or does not."""
+    return Result(
+        name, int(status == 0), int(status != 0), 0, seconds, "" if status == 0 else f"exit status {status}"
+    )
+
+
+def table(results: Iterable[Result]) -> str:
+    """One line a phase: durations first, because those are what one looks for when CI has become slow."""
+    rows = []
+    for result in results:
+        counts = f"{result.passed} passed" + (f", {result.failed} failed" if result.failed else "")
+        counts += f", {result.skipped} skipped" if result.skipped else ""
+        mark = "ok  " if result.ok else "FAIL"
+        rows.append(
+            f"  {mark} {result.name:<12} {result.seconds:7.1f} s  {counts}{'  (' + result.note + ')' if result.note else ''}"
+        )
+    return "\n".join(rows)
+
+
+def closing_line(results: Iterable[Result]) -> str:
+    """The last line, shaped as pytest's own."""
+    all_of_them = list(results)
+    passed, failed = sum(r.passed for r in all_of_them), sum(r.failed for r in all_of_them)
+    skipped = sum(r.skipped for r in all_of_them)
+    counts = f"{passed} passed, {failed} failed" + (f", {skipped} skipped" if skipped else "")
+    return f"{counts} in {sum(r.seconds for r in all_of_them):.1f}s"
