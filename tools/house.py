@@ -13,7 +13,7 @@ ROOT = Path(__file__).resolve().parents[1]
 MODULE_LINES = 350
 FUNCTION_LINES = 60
 PARAMETERS = 7
-# Packages come from wherever pip, go and apt of the machine are told to look: a host name here would break mirrors.
+# Packages come from wherever pip, go and apt of the machine are told to look: a name here breaks mirrors.
 # Written in parts, so that this file keeps the rule too.
 REGISTRY_HOSTS = tuple(
     ".".join(parts)
@@ -60,7 +60,8 @@ def oversized(where: str, source: str) -> Iterator[str]:
         if length > FUNCTION_LINES:
             yield f"{where}:{node.lineno}: {node.name} has {length} lines (at most {FUNCTION_LINES})"
         if parameters(node) > PARAMETERS:
-            yield f"{where}:{node.lineno}: {node.name} has {parameters(node)} parameters (at most {PARAMETERS})"
+            count = parameters(node)
+            yield f"{where}:{node.lineno}: {node.name} has {count} parameters (at most {PARAMETERS})"
 
 
 def registries(where: str, text: str) -> Iterator[str]:

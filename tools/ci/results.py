@@ -24,7 +24,7 @@ class Result:
 
 
 def from_report(name: str, report: Path, status: int, seconds: float) -> Result:
-    """What pytest wrote; a run that ended badly without a failed test counts as one failure of the phase itself."""
+    """What pytest wrote; a run that ended badly without a failed test is one failure of the phase itself."""
     passed = failed = skipped = 0
     if report.is_file() and report.stat().st_size:
         for suite in ET.parse(report).getroot().iter("testsuite"):  # noqa: S314 - written by our own pytest a moment ago
@@ -34,17 +34,14 @@ def from_report(name: str, report: Path, status: int, seconds: float) -> Result:
             passed, failed, skipped = passed + max(0, ran - bad - out), failed + bad, skipped + out
     if status == 0 and passed + failed > 0:
         return Result(name, passed, failed, skipped, seconds)
-    note = "" if failed else f"exit status {status}" if status != 5 else "no tests collected"
-    return Result(
-        name, passed, max(1, failed), skipped, seconds, note or "no tests ran" if not passed else note
-    )
+    note = "" if failed else "no tests collected" if status in {0, 5} else f"exit status {status}"
+    return Result(name, passed, max(1, failed), skipped, seconds, note)
 
 
 def from_gate(name: str, status: int, seconds: float) -> Result:
     """A gate is one check that holds or does not."""
-    return Result(
-        name, int(status == 0), int(status != 0), 0, seconds, "" if status == 0 else f"exit status {status}"
-    )
+    note = "" if status == 0 else f"exit status {status}"
+    return Result(name, int(status == 0), int(status != 0), 0, seconds, note)
 
 
 def table(results: Iterable[Result]) -> str:
@@ -54,9 +51,8 @@ def table(results: Iterable[Result]) -> str:
         counts = f"{result.passed} passed" + (f", {result.failed} failed" if result.failed else "")
         counts += f", {result.skipped} skipped" if result.skipped else ""
         mark = "ok  " if result.ok else "FAIL"
-        rows.append(
-            f"  {mark} {result.name:<12} {result.seconds:7.1f} s  {counts}{'  (' + result.note + ')' if result.note else ''}"
-        )
+        note = f"  ({result.note})" if result.note else ""
+        rows.append(f"  {mark} {result.name:<12} {result.seconds:7.1f} s  {counts}{note}")
     return "\n".join(rows)
 
 
