@@ -1,0 +1,87 @@
+"""Everything a decision about one canary may depend on, frozen at the start of a tick.
+
+What is not in here cannot influence a rollout: no clock, no client and no earlier observation.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import timedelta
+
+from flaggerpy.api.canary import Canary
+from flaggerpy.rollout.checks import Answer, Check
+from flaggerpy.rollout.traffic import Capabilities, RouteState
+from flaggerpy.rollout.workload import Workload
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """Bounds that the operator of the controller chose.
+
+    Attributes:
+        min_interval: a canary's shorter interval is raised to this.
+        settle_at_most: how long traffic that was moved away keeps its workload at most, per interval.
+        accept_within: how long a data plane may stay silent about a route before the rollout goes on without it.
+
+    """
+
+    min_interval: timedelta = timedelta(seconds=10)
+    settle_at_most: timedelta = timedelta(seconds=30)
+    accept_within: timedelta = timedelta(seconds=60)
+
+
+@dataclass(frozen=True, slots=True)
+class ServicesSeen:
+    """Which of the three Services are as they should be.
+
+    ``apex`` means that the apex exists and selects the primary; ``apex_released`` that it selects the target's own
+    pods again (or that there is nothing to give back).
+    """
+
+    canary: bool = False
+    primary: bool = False
+    apex: bool = False
+    apex_released: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class ConfigsSeen:
+    """Checksums of the ConfigMaps and Secrets that the target's template reads, by ``configmap/x`` or ``secret/x``.
+
+    ``ours`` covers binaryData too; ``flagger`` is what Flagger would write into ``status.trackedConfigs``.
+    """
+
+    ours: Mapping[str, str] = field(default_factory=dict)
+    flagger: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Observation:
+    """One canary and everything around it that matters.
+
+    Attributes:
+        target: the user's workload, None when it does not exist.
+        primary: our copy of it; its ``template`` is translated back, so that equal means equal.
+        routed: the provider has a routing object; False for provider ``kubernetes``.
+        leftovers: something that we made for this canary still exists.
+        problems: sentences about what a user must mend first.
+        notes: sentences about settings that are served differently from how they read.
+        announced: ids of pending announcements that this process has already made.
+
+    """
+
+    canary: Canary
+    target: Workload | None
+    primary: Workload | None
+    services: ServicesSeen
+    route: RouteState
+    capabilities: Capabilities
+    routed: bool
+    configs: ConfigsSeen = field(default_factory=ConfigsSeen)
+    limits: Limits = field(default_factory=Limits)
+    leftovers: bool = True
+    problems: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+    announced: frozenset[str] = frozenset()
+    answers: Mapping[Check, Answer] = field(default_factory=dict)

@@ -1,0 +1,63 @@
+"""Is a workload ready, not yet, or stuck? (docs/reference/differences.md tells where Flagger answers otherwise.)"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from flaggerpy.rollout.workload import Workload
+
+
+@dataclass(frozen=True, slots=True)
+class Readiness:
+    """The answer, why not, and when a workload that is not ready will count as stuck.
+
+    ``message`` holds counts for an event; the status gets a sentence without them.
+    """
+
+    ready: bool
+    stuck: bool = False
+    message: str = ""
+    stuck_at: datetime | None = None
+
+
+READY = Readiness(ready=True)
+
+
+def readiness(workload: Workload, *, percent: int, deadline: timedelta, now: datetime) -> Readiness:
+    """Judge a workload's rollout.
+
+    Args:
+        workload: what the API server says of it.
+        percent: how many of its updated pods must be available, rounded up to whole pods.
+        deadline: how long too few pods may be available before it counts as stuck.
+        now: the time of the decision.
+
+    """
+    if workload.generation > workload.observed_generation:
+        return Readiness(False, message="observed deployment generation less than desired generation")
+    if workload.deadline_exceeded:
+        return Readiness(False, stuck=True, message=f"deployment {workload.name} exceeded its progress deadline")
+    missing = _missing(workload, percent)
+    if not missing:
+        return READY
+    message = f"waiting for rollout to finish: {missing}"
+    if workload.unavailable_since is None:
+        return Readiness(False, message=message)
+    stuck_at = workload.unavailable_since + deadline
+    return Readiness(False, stuck=now >= stuck_at, message=message, stuck_at=stuck_at)
+
+
+def _missing(workload: Workload, percent: int) -> str:
+    if workload.updated_replicas < workload.replicas:
+        return f"{workload.updated_replicas} out of {workload.replicas} new replicas have been updated"
+    if workload.current_replicas > workload.updated_replicas:
+        return f"{workload.current_replicas - workload.updated_replicas} old replicas are pending termination"
+    wanted = math.ceil(workload.updated_replicas * percent / 100)
+    if workload.available_replicas < wanted:
+        return (
+            f"{workload.available_replicas} of {workload.updated_replicas} "
+            f"(readyThreshold {percent}%) updated replicas are available"
+        )
+    return ""

@@ -1,0 +1,126 @@
+"""Between rollouts: keep the stable state true, and notice a new revision.
+
+Initialized, Succeeded and Failed are stable: users are on the primary (or, after a failed promotion, on the target) and
+the target sleeps. Waiting is a new revision before a closed gate.
+"""
+
+from __future__ import annotations
+
+from flaggerpy.api.analysis import HookType
+from flaggerpy.api.status import Phase, Step
+from flaggerpy.rollout import children, gates, revision
+from flaggerpy.rollout.decision import NeedChecks, ScaleTarget
+from flaggerpy.rollout.turn import Turn
+
+
+def run(turn: Turn) -> NeedChecks | None:
+    """Keep what is stable, or start a rollout."""
+    children.mend_route(turn)
+    if turn.seen.primary is None:
+        return _primary_lost(turn)
+    applied = turn.status.rollout.applied
+    if revision.promoted(turn.seen, turn.target):
+        return _nothing_new(turn)
+    if turn.status.phase is not Phase.WAITING and revision.same(applied, turn.seen, turn.target):
+        _let_target_sleep(turn)
+        return None
+    return _begin(turn)
+
+
+def _nothing_new(turn: Turn) -> None:
+    """The target asks for what the primary runs: withdraw what waits, forget what failed."""
+    rollout = turn.status.rollout
+    if turn.status.phase is Phase.WAITING:
+        turn.set(phase=Phase.SUCCEEDED)
+        turn.say(f"The new revision of {turn.target_name} was withdrawn before it started")
+    if not revision.same(rollout.applied, turn.seen, turn.target):
+        turn.note(applied=turn.current_revision())
+    if rollout.serving_canary and turn.primary_readiness().ready:
+        turn.note(serving_canary=False, moved_at=turn.now)
+        turn.begin_step(0)
+        turn.say("Routing all traffic to primary")
+        turn.wake_now()
+        return
+    _let_target_sleep(turn)
+
+
+def _let_target_sleep(turn: Turn) -> None:
+    """Scale an unused target to zero, at most once an interval however often somebody scales it up."""
+    rollout = turn.status.rollout
+    if turn.target.replicas == 0 or rollout.serving_canary or not turn.traffic_left():
+        return
+    if rollout.scaled_at and turn.now < rollout.scaled_at + turn.interval:
+        turn.wake(rollout.scaled_at + turn.interval)
+        return
+    turn.do(ScaleTarget(0))
+    turn.note(scaled_at=turn.now)
+
+
+def _primary_lost(turn: Turn) -> None:
+    """Bring a deleted primary back, but never with a template that nobody analysed."""
+    if revision.same(turn.status.rollout.promoted, turn.seen, turn.target):
+        children.clone_target(turn)
+        turn.warn(f"{turn.primary_name} is gone: created again from {turn.target_name}")
+        return
+    turn.problem = (
+        f"{turn.primary_name} was deleted while {turn.target_name} asks for a revision that was never promoted: "
+        f"put the promoted template back into {turn.target_name}, or delete the Canary to serve from the target"
+    )
+    if turn.status.rollout.reason != turn.problem:
+        turn.warn(turn.problem)
+
+
+def _begin(turn: Turn) -> NeedChecks | None:
+    analysed = not turn.canary.spec.skip_analysis
+    primary = turn.primary_readiness()
+    if analysed and not primary.ready and not primary.stuck:
+        turn.wait(
+            f"waiting for {turn.primary_name} to become ready before a rollout starts",
+            event=f"{turn.primary_name} not ready: {primary.message}",
+        )
+        if primary.stuck_at:
+            turn.wake(primary.stuck_at)
+        return None
+    gate = gates.confirm(turn, HookType.CONFIRM_ROLLOUT)
+    if isinstance(gate, NeedChecks):
+        return gate
+    if not gate.open:
+        _hold(turn, gate)
+        return None
+    _scale_up(turn)
+    return None
+
+
+def _hold(turn: Turn, gate: gates.Gate) -> None:
+    turn.wait(f"waiting for the gate {gate.hook} to approve the rollout")
+    if not gate.asked:
+        return
+    turn.judged()
+    turn.wake(turn.now + turn.interval)
+    if turn.status.phase is Phase.WAITING:
+        return
+    turn.set(phase=Phase.WAITING)
+    turn.warn(f"Halt {turn.name} advancement waiting for approval {gate.hook}")
+    if not gate.muted:
+        turn.alert("warn", "Canary is waiting for approval.")
+
+
+def _scale_up(turn: Turn) -> None:
+    target, primary = turn.target, turn.seen.primary
+    if target.replicas == 0 and primary is not None:
+        turn.do(ScaleTarget(max(primary.replicas, 1)))
+    weight = 100 if turn.status.rollout.serving_canary else 0
+    now = turn.current_revision()
+    turn.set(
+        phase=Phase.PROGRESSING,
+        canary_weight=weight,
+        failed_checks=0,
+        iterations=0,
+        last_applied_spec=now.template,
+        tracked_configs=dict(turn.seen.configs.flagger),
+    )
+    turn.note(
+        applied=now, step=Step(weight=weight, started_at=turn.now), gates=[], checks=[], failing="", scaled_at=turn.now
+    )
+    turn.say(f"New revision detected! Scaling up {turn.target_name}")
+    turn.alert("info", f"New revision detected! Scaling up {turn.target_name}", fields=True)

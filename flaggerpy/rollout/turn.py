@@ -1,0 +1,228 @@
+"""One decision in the making: what was seen, and what has been decided so far.
+
+A Turn lives inside one call of :func:`flaggerpy.rollout.decide.decide` and is never shared; from outside the core
+stays a function.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+from typing import Any, Literal
+
+from flaggerpy.api.status import CanaryStatus, Pending, Phase, Revision, Step
+from flaggerpy.rollout import revision
+from flaggerpy.rollout.decision import Action, Event, Plan
+from flaggerpy.rollout.observation import Observation
+from flaggerpy.rollout.readiness import READY, Readiness, readiness
+from flaggerpy.rollout.traffic import Acceptance, Routes, to_canary
+from flaggerpy.rollout.transition import IDLE, conditions
+from flaggerpy.rollout.workload import Workload
+
+
+class Turn:
+    """Collects actions, changes of the status, events and the next wake-up."""
+
+    def __init__(self, seen: Observation, now: datetime) -> None:
+        self.seen = seen
+        self.now = now
+        self.canary = seen.canary
+        self.status = seen.canary.status
+        self.problem = ""
+        self.outcome: Literal["succeeded", "failed", "skipped"] | None = None
+        self._actions: list[Action] = []
+        self._events: list[Event] = []
+        self._wake: list[datetime] = []
+        self._again = [item for item in self.status.rollout.pending if item.id not in seen.announced]
+        self._fresh: list[Pending] = []
+        self._reason = ""
+
+    # --- what was seen, in words -------------------------------------------------------------------------------
+
+    @property
+    def name(self) -> str:
+        """The canary as Flagger's texts name it, ``name.namespace``."""
+        return f"{self.canary.metadata.name}.{self.canary.metadata.namespace}"
+
+    @property
+    def target_name(self) -> str:
+        """The target as Flagger's texts name it, ``name.namespace``."""
+        return f"{self.canary.target_name}.{self.canary.metadata.namespace}"
+
+    @property
+    def primary_name(self) -> str:
+        """The primary as Flagger's texts name it, ``name.namespace``."""
+        return f"{self.canary.primary_name}.{self.canary.metadata.namespace}"
+
+    @property
+    def interval(self) -> timedelta:
+        """The analysis interval, raised to the controller's minimum."""
+        return max(self.canary.spec.analysis.interval_delta, self.seen.limits.min_interval)
+
+    @property
+    def settle(self) -> timedelta:
+        """How long a workload keeps running after traffic moved away from it."""
+        return min(self.interval, self.seen.limits.settle_at_most)
+
+    @property
+    def deadline(self) -> timedelta:
+        """How long a workload may take to become ready."""
+        return timedelta(seconds=self.canary.spec.progress_deadline_seconds)
+
+    @property
+    def target(self) -> Workload:
+        """The target; only to be asked for where a missing target was answered before."""
+        if self.seen.target is None:
+            raise LookupError("the target is missing, which had to be answered earlier in this tick")
+        return self.seen.target
+
+    @property
+    def intended(self) -> Routes:
+        """The shares of traffic that the status asks for."""
+        return to_canary(self.status.rollout.step.weight)
+
+    def current_revision(self) -> Revision:
+        """The revision that the target asks for now."""
+        return revision.current(self.seen, self.target)
+
+    def target_readiness(self) -> Readiness:
+        """Whether enough pods of the canary are available."""
+        percent = self.canary.spec.analysis.canary_ready_threshold
+        return readiness(self.target, percent=percent, deadline=self.deadline, now=self.now)
+
+    def primary_readiness(self) -> Readiness:
+        """Whether enough pods of the primary are available."""
+        if self.seen.primary is None:
+            return Readiness(False, message=f"{self.primary_name} does not exist")
+        percent = self.canary.spec.analysis.primary_ready_threshold
+        return readiness(self.seen.primary, percent=percent, deadline=self.deadline, now=self.now)
+
+    def traffic_left(self) -> bool:
+        """Whether users have had time to leave a workload that traffic was moved away from.
+
+        False asks for another look when the time has come.
+        """
+        moved = self.status.rollout.moved_at
+        if moved is None:
+            return True
+        if self.now < moved + self.settle:
+            self.wake(moved + self.settle)
+            return False
+        return self.route_is_live(since=moved)
+
+    def route_is_live(self, since: datetime) -> bool:
+        """Whether the data plane serves the route as written; a silent one is believed after a while."""
+        if not self.seen.routed or self.seen.route.accepted is Acceptance.YES:
+            return True
+        if self.seen.route.accepted is Acceptance.NO:
+            self.wait(f"the data plane refuses the route: {self.seen.route.note}")
+            return False
+        believed = since + self.seen.limits.accept_within
+        if self.now >= believed:
+            return True
+        self.wait("waiting for the data plane to accept the route")
+        self.wake(believed)
+        return False
+
+    # --- what is decided ---------------------------------------------------------------------------------------
+
+    def do(self, *actions: Action) -> None:
+        """Add writes."""
+        self._actions.extend(actions)
+
+    def acts(self) -> bool:
+        """Whether there is a write to make."""
+        return bool(self._actions)
+
+    def say(self, message: str) -> None:
+        """Record a Normal event."""
+        self._events.append(Event("Normal", message))
+
+    def warn(self, message: str) -> None:
+        """Record a Warning event."""
+        self._events.append(Event("Warning", message))
+
+    def wake(self, when: datetime) -> None:
+        """Look again at ``when`` at the latest."""
+        self._wake.append(when)
+
+    def wake_now(self) -> None:
+        """Look again as soon as this plan is carried out."""
+        self._wake.append(self.now)
+
+    def wait(self, reason: str, event: str = "") -> None:
+        """Say why nothing moves; the event is recorded once per reason."""
+        self._reason = reason
+        if event and self.status.rollout.reason != reason:
+            self.warn(event)
+
+    def set(self, **changes: Any) -> None:
+        """Change fields of the status."""
+        self.status = self.status.model_copy(update=changes)
+
+    def note(self, **changes: Any) -> None:
+        """Change fields of ``status.rollout``."""
+        self.set(rollout=self.status.rollout.model_copy(update=changes))
+
+    def begin_step(self, weight: int) -> None:
+        """Start the clock of a step at this weight."""
+        self.set(canary_weight=weight)
+        self.note(step=Step(weight=weight, started_at=self.now))
+
+    def judged(self) -> None:
+        """Restart the clock of the step without changing its weight: it was judged now."""
+        step = self.status.rollout.step
+        self.note(step=step.model_copy(update={"checked_at": self.now, "attempt": step.attempt + 1}))
+
+    def announce(self, what: str, *, kind: Literal["event", "alert", "hooks"], **fields: Any) -> None:
+        """Make an announcement that a crash may repeat but not lose."""
+        applied = self.status.rollout.applied
+        mark = f"{applied.template}-{applied.generation}" if applied else "none"
+        stamp = self.now.strftime("%H%M%S%f")
+        self._fresh.append(Pending(id=f"{mark}-{what}-{stamp}", kind=kind, **fields))
+
+    def alert(self, severity: Literal["info", "warn", "error"], message: str, *, fields: bool = False) -> None:
+        """Alert people."""
+        self.announce(f"alert-{len(self._fresh)}", kind="alert", severity=severity, message=message, fields=fields)
+
+    def plan(self) -> Plan:
+        """Close the turn."""
+        kept = [item for item in self.status.rollout.pending if item.id not in self.seen.announced]
+        self.note(reason=self.problem or self._reason, pending=kept + self._fresh)
+        return Plan(
+            actions=tuple(self._actions),
+            status=self._new_status(),
+            events=tuple(self._events),
+            announcements=tuple(self._again + self._fresh),
+            wake_at=min(self._wake, default=None),
+            outcome=self.outcome,
+        )
+
+    def _new_status(self) -> CanaryStatus | None:
+        if self.status.phase is not Phase.NEW:
+            self.set(
+                observed_generation=self.canary.metadata.generation,
+                conditions=conditions(
+                    self.status.conditions,
+                    self.status.phase,
+                    {"kind": self.canary.spec.target_ref.kind, "target": self.canary.target_name},
+                    problem=self.problem,
+                    reason=self._reason,
+                    generation=self.canary.metadata.generation,
+                    now=self.now,
+                ),
+            )
+        old = self.canary.status
+        if self.status == old or (self.status.phase not in IDLE and self._only_clears(old)):
+            return None
+        if _progress(self.status) != _progress(old):
+            self.set(last_transition_time=self.now.replace(microsecond=0))
+        return self.status
+
+    def _only_clears(self, old: CanaryStatus) -> bool:
+        """Whether forgetting made announcements is the only change: the next write can do that as well."""
+        rollout = self.status.rollout.model_copy(update={"pending": old.rollout.pending})
+        return not self._fresh and self.status.model_copy(update={"rollout": rollout}) == old
+
+
+def _progress(status: CanaryStatus) -> tuple[object, ...]:
+    return (status.phase, status.canary_weight, status.iterations, status.failed_checks, status.last_applied_spec)
