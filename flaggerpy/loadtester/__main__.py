@@ -1,0 +1,121 @@
+"""The command line of the load tester: Flagger's flags, with one dash or two, and a few of our own."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from typing import Any
+
+import click
+
+from flaggerpy.durations import InvalidDuration, parse_duration
+from flaggerpy.loadtester.logs import LEVELS, Encoding, configure
+from flaggerpy.loadtester.program import Settings, run
+
+
+class _Duration(click.ParamType[float]):
+    """A Go duration longer than zero, as seconds."""
+
+    name = "duration"
+
+    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        try:
+            seconds = parse_duration(str(value)).total_seconds()
+        except InvalidDuration as error:
+            self.fail(str(error), param, ctx)
+        if seconds <= 0:
+            self.fail(f'"{value}" is not longer than zero', param, ctx)
+        return seconds
+
+
+class _Pattern(click.ParamType[re.Pattern[str]]):
+    """A regular expression."""
+
+    name = "regexp"
+
+    def convert(
+        self, value: object, param: click.Parameter | None, ctx: click.Context | None
+    ) -> re.Pattern[str]:
+        try:
+            return re.compile(str(value))
+        except re.error as error:
+            self.fail(f'"{value}" is no regular expression: {error}', param, ctx)
+
+
+@click.command(context_settings={"help_option_names": ["-h", "-help", "--help"]})
+@click.option(
+    "-log-level", "--log-level", type=click.Choice(sorted(LEVELS)), default="debug", show_default=True
+)
+@click.option("-port", "--port", type=click.IntRange(0, 65535), default=9090, show_default=True)
+@click.option(
+    "-timeout",
+    "--timeout",
+    "time_limit",
+    type=_Duration(),
+    default="1h",
+    show_default=True,
+    help="How long a task may run before it is killed.",
+)
+@click.option(
+    "-namespace-regexp",
+    "--namespace-regexp",
+    "namespaces",
+    type=_Pattern(),
+    default="",
+    help="Namespaces whose canaries may use gates and tasks; a match anywhere in a name counts. Empty: all.",
+)
+@click.option(
+    "-zap-encoding",
+    "--zap-encoding",
+    "encoding",
+    type=click.Choice([encoding.value for encoding in Encoding]),
+    default=Encoding.JSON.value,
+    show_default=True,
+    help="How log lines look.",
+)
+@click.option(
+    "-zap-replace-globals",
+    "--zap-replace-globals",
+    type=bool,
+    is_flag=False,
+    flag_value="true",
+    default="false",
+    help="Accepted for the sake of Flagger's manifests; does nothing.",
+)
+@click.option("-address", "--address", default="", help="Address to listen on. Empty: all.")
+@click.option(
+    "-max-tasks",
+    "--max-tasks",
+    type=click.IntRange(min=1),
+    default=100,
+    show_default=True,
+    help="How many tasks may run at the same time.",
+)
+@click.option(
+    "-output-limit",
+    "--output-limit",
+    type=click.IntRange(min=256),
+    default=64 * 1024,
+    show_default=True,
+    help="How many bytes of a task's output are kept: its beginning and its end.",
+)
+@click.option(
+    "-shutdown-grace",
+    "--shutdown-grace",
+    type=_Duration(),
+    default="20s",
+    show_default=True,
+    help="How long tasks whose callers wait may go on after SIGTERM.",
+)
+def main(log_level: str, encoding: str, zap_replace_globals: bool, **settings: Any) -> None:
+    """Answer rollout hooks: manual gates, and commands that load or test what is being rolled out.
+
+    Whoever can reach this server can run commands in its container. Keep it inside the cluster.
+    """
+    del zap_replace_globals
+    configure(log_level, Encoding(encoding))
+    asyncio.run(run(Settings(**settings)))
+
+
+if __name__ == "__main__":
+    main()
