@@ -43,7 +43,7 @@ def resource_version_of(obj: Mapping[str, Any]) -> str:
 def version_number(resource_version: str) -> int:
     """Return a resourceVersion as a number that can be compared, 0 when there is none.
 
-    Kubernetes promises since 1.35 what its servers have always done: a resource's versions are growing integers.
+    Kubernetes promises since 1.35 what its servers always did: versions of a resource are growing integers.
     """
     return int(resource_version) if resource_version.isdecimal() else 0
 
@@ -87,7 +87,7 @@ def with_type(obj: JsonObject, api_version: str, kind: str) -> JsonObject:
 
 
 def without_noise(obj: JsonObject, *, keep_last_applied: bool = True) -> JsonObject:
-    """Return the object without managedFields, and without kubectl's last-applied copy when nobody reads it."""
+    """Return the object without managedFields, and without kubectl's copy of it when nobody reads that."""
     metadata = dict(metadata_of(obj))
     metadata.pop("managedFields", None)
     if not keep_last_applied and LAST_APPLIED in (metadata.get("annotations") or {}):
@@ -96,7 +96,7 @@ def without_noise(obj: JsonObject, *, keep_last_applied: bool = True) -> JsonObj
 
 
 def only_metadata(obj: Mapping[str, Any], annotation_prefixes: tuple[str, ...]) -> JsonObject:
-    """Return what may be kept of an object with private content: its metadata, and only the annotations named.
+    """Return what may be kept of an object with private content: metadata, and only the annotations named.
 
     Annotations can repeat the content (kubectl's last-applied does), so all but those with our prefixes go.
     """

@@ -36,7 +36,7 @@ class Resource:
     def path(
         self, namespace: str | None = None, name: str | None = None, subresource: str | None = None
     ) -> str:
-        """Return the path of a collection (without a namespace, the cluster's), an object or a subresource."""
+        """Return the path of a collection (the cluster's if no namespace is given), object or subresource."""
         parts = ["", "apis", self.group, self.version] if self.group else ["", "api", self.version]
         if self.namespaced and namespace:
             parts += ["namespaces", quote(namespace, safe="")]
