@@ -1,0 +1,60 @@
+"""What a metric provider is and what it can answer. No HTTP and no provider lives here."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import timedelta
+from typing import Protocol
+
+
+@dataclass(frozen=True, slots=True)
+class Value:
+    """The provider measured a number, which is never NaN but may be infinite."""
+
+    value: float
+
+
+@dataclass(frozen=True, slots=True)
+class NoData:
+    """The provider works and has nothing to say: no series, or NaN. It is a failed check."""
+
+
+@dataclass(frozen=True, slots=True)
+class ProviderError:
+    """The question could not be answered, which says nothing about the canary.
+
+    Unreachable servers, timeouts, answers that are no answers and refused queries end here. The rollout holds
+    and says so; nothing is counted. ``reason`` is a sentence without secrets.
+    """
+
+    reason: str
+
+
+Outcome = Value | NoData | ProviderError
+
+
+class MetricProvider(Protocol):
+    """Asks one metrics server."""
+
+    async def measure(self, query: str, interval: timedelta) -> Outcome:
+        """Run a rendered query; never raises but for cancellation."""
+
+    async def ping(self) -> str | None:
+        """Say in a sentence why the server cannot be used, or None when it can."""
+
+
+@dataclass(frozen=True, slots=True)
+class ProviderSettings:
+    """A MetricTemplate's provider with its secret already read.
+
+    ``secret`` is the decoded data of the Secret, None when the template names none. Neither it nor
+    ``headers`` may ever be logged, hence they are left out of the repr.
+    """
+
+    type: str
+    address: str = ""
+    headers: Mapping[str, tuple[str, ...]] = field(default_factory=dict, repr=False)
+    secret: Mapping[str, str] | None = field(default=None, repr=False)
+    region: str = ""
+    insecure_skip_verify: bool = False

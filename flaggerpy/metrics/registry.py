@@ -1,0 +1,47 @@
+"""Which metric providers exist; a name that is not here is the user's mistake, never a fallback."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from flaggerpy.metrics.base import MetricProvider, ProviderSettings
+from flaggerpy.metrics.outbound import Outbound
+from flaggerpy.metrics.prometheus import Prometheus
+from flaggerpy.rollout.errors import UserError
+
+PROVIDERS: dict[str, Callable[[ProviderSettings, Outbound], MetricProvider]] = {
+    "prometheus": Prometheus,
+}
+
+NOT_BUILT_YET = frozenset(
+    {
+        "cloudwatch",
+        "datadog",
+        "dynatrace",
+        "externalmetrics",
+        "graphite",
+        "influxdb",
+        "keptn",
+        "newrelic",
+        "splunk",
+        "stackdriver",
+    }
+)
+
+
+def provider_for(settings: ProviderSettings, outbound: Outbound) -> MetricProvider:
+    """Make the client for a provider.
+
+    Raises:
+        UserError: the type is unknown or not built yet, or its settings cannot be used.
+
+    """
+    known = ", ".join(sorted(PROVIDERS))
+    if settings.type in PROVIDERS:
+        return PROVIDERS[settings.type](settings, outbound)
+    if settings.type in NOT_BUILT_YET:
+        raise UserError(
+            f'The metric provider "{settings.type}" is not built yet in this version of flaggerpy; '
+            f"built are: {known}."
+        )
+    raise UserError(f'The metric provider "{settings.type}" does not exist; known are: {known}.')
