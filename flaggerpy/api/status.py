@@ -1,18 +1,17 @@
 """Canary.status: Flagger's fields with Flagger's meaning, and ours beside them under ``rollout``.
 
-Flagger's fields stay because dashboards and ``kubectl wait`` read them. Everything that Flagger lacks lives in
-``status.rollout`` (and ``observedGeneration``), so that one look tells whose field it is.
+Flagger's fields stay because dashboards and ``kubectl wait`` read them. Everything that Flagger lacks lives
+in ``status.rollout`` (and ``observedGeneration``): one look tells whose field it is. Nothing here acts.
 """
 
 from __future__ import annotations
 
-from datetime import datetime
 from enum import StrEnum
 from typing import Literal
 
 from pydantic import Field
 
-from flaggerpy.api.base import ApiModel
+from flaggerpy.api.base import ApiModel, MicroTime, Number, Timestamp
 
 
 class Phase(StrEnum):
@@ -36,89 +35,142 @@ class Condition(ApiModel):
     """One entry of ``status.conditions``: Flagger's ``Promoted`` or kstatus' Ready, Reconciling, Stalled."""
 
     type: str
-    status: Literal["True", "False", "Unknown"]
+    """Promoted, Ready, Reconciling or Stalled."""
+    status: Literal["True", "False", "Unknown"] = Field(json_schema_extra={"enum": None})
+    """True, False or Unknown."""
     reason: str
+    """One word for programs."""
     message: str = ""
-    last_update_time: datetime | None = None
-    last_transition_time: datetime | None = None
+    """One sentence for people."""
+    last_update_time: Timestamp | None = None
+    """When the condition was last written."""
+    last_transition_time: Timestamp | None = None
+    """When its status last changed."""
     observed_generation: int | None = None
+    """Generation of the spec that the condition speaks of."""
 
 
 class Revision(ApiModel):
     """The identity of what a target ran: its pod template and the configs it read.
 
-    ``template`` is ours (versioned, see docs/design/0001-which-revision.md). The uid, generation and controller
-    revision let a later tick tell a user's edit from a default that a newer API server added.
+    ``template`` is ours (versioned, see docs/design/0001-which-revision.md). The uid, generation and
+    controller revision let a later tick tell a user's edit from a default that a newer API server added.
     """
 
     template: str
+    """Identity of the pod template."""
     configs: dict[str, str] = Field(default_factory=dict)
+    """Checksum of each config it read, by configmap/<name> or secret/<name>."""
     uid: str = ""
+    """Identity of the workload object."""
     generation: int = 0
+    """Generation of the workload object."""
     controller_revision: str | None = None
+    """The workload controller's own revision number."""
 
 
 class Step(ApiModel):
     """The step clock: the weight that is wanted, since when, and when it was last judged."""
 
     weight: int = 0
-    started_at: datetime | None = None
-    checked_at: datetime | None = None
+    """The canary's share that is wanted, in percent."""
+    started_at: MicroTime | None = None
+    """Since when it is wanted."""
+    checked_at: MicroTime | None = None
+    """When it was last judged."""
     attempt: int = 0
+    """How often it has been judged."""
 
 
 class CheckResult(ApiModel):
     """The last measurement of one metric, as a person wants to read it."""
 
     name: str
+    """Name of the metric."""
     verdict: Literal["Passed", "Failed", "Error"]
+    """Passed, Failed, or Error when it could not be measured."""
     value: str | None = None
+    """What was measured."""
     bound: str | None = None
+    """What was accepted."""
     reason: str = ""
-    at: datetime | None = None
+    """One sentence for people."""
+    at: MicroTime | None = None
+    """When it was measured."""
 
 
 class Pending(ApiModel):
     """An announcement that was decided and not yet made; a crash may repeat it, never lose it."""
 
     id: str
+    """Identity of the announcement; a repeated one has the same."""
     kind: Literal["event", "alert", "hooks"]
+    """What is to be made."""
     severity: Literal["info", "warn", "error"] = "info"
+    """How bad it is."""
     message: str = ""
+    """What it says."""
     phase: str = ""
+    """Phase that it speaks of."""
     fields: bool = False
+    """Whether an alert carries the details of the analysis."""
 
 
 class RolloutStatus(ApiModel):
     """Everything that Flagger's status has no place for."""
 
     applied: Revision | None = None
+    """The revision that was last rolled out or is being rolled out."""
     promoted: Revision | None = None
+    """The revision that the primary runs."""
     step: Step = Field(default_factory=Step)
+    """The step clock."""
     gates: list[str] = Field(default_factory=list)
-    moved_at: datetime | None = None
-    scaled_at: datetime | None = None
+    """Gates that have passed for this revision."""
+    moved_at: MicroTime | None = None
+    """When traffic last moved away from a workload."""
+    scaled_at: MicroTime | None = None
+    """When a workload was last scaled."""
     serving_canary: bool = False
+    """Whether the target serves all users because the primary cannot."""
     failing: str = ""
+    """Why the rollout is being rolled back."""
     reason: str = ""
+    """Why the canary waits, in one sentence that a person can act on."""
     checks: list[CheckResult] = Field(default_factory=list)
+    """The last measurement of each metric."""
     pending: list[Pending] = Field(default_factory=list)
+    """Announcements that were decided and not yet made."""
 
 
 class CanaryStatus(ApiModel):
     """``status`` of a Canary, whole."""
 
     phase: Phase = Phase.NEW
-    failed_checks: int = 0
-    canary_weight: int = 0
-    iterations: int = 0
+    """Where the canary stands."""
+    failed_checks: Number = 0
+    """Failed checks of this analysis."""
+    canary_weight: Number = 0
+    """The canary's share of traffic, in percent."""
+    iterations: Number = 0
+    """Checks done of an A/B test or of Blue/Green."""
     tracked_configs: dict[str, str] | None = None
+    """Flagger's checksum of each config, by configmap/<name> or secret/<name>."""
     last_applied_spec: str | None = None
+    """Flagger's hash of the revision that was last rolled out."""
     last_promoted_spec: str | None = None
-    last_transition_time: datetime | None = None
+    """Flagger's hash of the revision that the primary runs."""
+    last_transition_time: Timestamp | None = None
+    """When the status last changed."""
     session_affinity_cookie: str | None = None
+    """Cookie of users of this canary."""
     previous_session_affinity_cookie: str | None = None
+    """Cookie of users of the canary before, which is to be deleted."""
     primary_session_affinity_cookie: str | None = None
+    """Cookie of users of the primary."""
     conditions: list[Condition] = Field(default_factory=list)
+    """Flagger's Promoted, and Ready, Reconciling and Stalled as kstatus reads them."""
     observed_generation: int | None = None
+    """Generation of the spec that the status speaks of."""
     rollout: RolloutStatus = Field(default_factory=RolloutStatus)
+    """What Flagger has no place for."""

@@ -1,0 +1,234 @@
+"""spec.analysis: how a new revision is judged and how traffic moves meanwhile."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from enum import StrEnum
+from typing import Annotated, Any, Final, Literal
+
+from pydantic import BeforeValidator, ConfigDict, Field, WithJsonSchema, field_validator
+
+from flaggerpy.api.base import ApiModel, Duration, DurationText, Number
+from flaggerpy.api.matching import AudienceMatch
+from flaggerpy.api.refs import NamespacedRef
+from flaggerpy.durations import parse_duration
+
+DEFAULT_INTERVAL: Final = timedelta(seconds=60)
+DEFAULT_HOOK_TIMEOUT: Final = timedelta(seconds=10)
+DEFAULT_COOKIE_AGE: Final = 86_400
+SUCCESS_RATE: Final = "request-success-rate"
+REQUEST_DURATION: Final = "request-duration"
+BUILT_IN: Final = frozenset({SUCCESS_RATE, REQUEST_DURATION})
+
+_ONE_PLAN: Final[dict[str, Any]] = {
+    "oneOf": [
+        {"required": ["interval", "threshold", plan]} for plan in ("iterations", "stepWeight", "stepWeights")
+    ]
+}
+
+
+class Strategy(StrEnum):
+    """How traffic moves; derived from the analysis, not declared."""
+
+    CANARY = "canary"
+    BLUE_GREEN = "blue-green"
+    AB_TESTING = "ab-testing"
+
+
+class HookType(StrEnum):
+    """When a webhook is called."""
+
+    CONFIRM_ROLLOUT = "confirm-rollout"
+    PRE_ROLLOUT = "pre-rollout"
+    ROLLOUT = "rollout"
+    CONFIRM_TRAFFIC_INCREASE = "confirm-traffic-increase"
+    CONFIRM_PROMOTION = "confirm-promotion"
+    POST_ROLLOUT = "post-rollout"
+    ROLLBACK = "rollback"
+    EVENT = "event"
+
+
+class Severity(StrEnum):
+    """How bad an alert is; the least bad that is sent."""
+
+    INFO = "info"
+    WARN = "warn"
+    ERROR = "error"
+
+
+class ThresholdRange(ApiModel):
+    """Accepted values of a metric; both bounds are inclusive."""
+
+    min: float | None = None
+    """Smallest accepted value; none if absent."""
+    max: float | None = None
+    """Largest accepted value; none if absent."""
+
+
+class CanaryMetric(ApiModel):
+    """One measurement of every check."""
+
+    name: str
+    """Name of the metric. request-success-rate (percent) and request-duration (ms) are built in."""
+    interval_text: DurationText = Field(default="1m", alias="interval")
+    """Time that a measurement looks back on."""
+    threshold: float | None = None
+    """Without thresholdRange: smallest success rate, or largest value of anything else (deprecated)."""
+    threshold_range: ThresholdRange | None = None
+    """Accepted values."""
+    query: str | None = None
+    """Query for the metrics server (deprecated: use templateRef)."""
+    template_ref: NamespacedRef | None = None
+    """MetricTemplate that measures."""
+    template_variables: dict[str, str] = Field(default_factory=dict)
+    """Values of {{ variables.… }} in the MetricTemplate."""
+
+    @property
+    def interval(self) -> timedelta:
+        """Time that a measurement looks back on."""
+        return parse_duration(self.interval_text)
+
+    @property
+    def built_in(self) -> bool:
+        """Whether the metrics server is asked a query of ours, by the metric's name."""
+        return self.name in BUILT_IN
+
+
+class CanaryAlert(ApiModel):
+    """One receiver of alerts."""
+
+    name: str
+    """Name of the alert, for people."""
+    severity: Annotated[
+        Severity,
+        BeforeValidator(lambda value: value or Severity.INFO),
+        WithJsonSchema({"type": "string", "enum": ["", *Severity]}),
+    ] = Severity.INFO
+    """Least severity that is sent; info if empty."""
+    provider_ref: NamespacedRef
+    """AlertProvider that says where to send alerts."""
+
+
+class CanaryWebhook(ApiModel):
+    """One HTTP call; an answer 2xx passes."""
+
+    name: str
+    """Name of the webhook, for people and in events."""
+    url: str = Field(json_schema_extra={"format": "url"})
+    """Address to POST to, http or https."""
+    type: Annotated[
+        HookType,
+        BeforeValidator(lambda value: value or HookType.ROLLOUT),
+        WithJsonSchema({"type": "string", "enum": ["", *HookType]}),
+    ] = HookType.ROLLOUT
+    """When it is called; at every check (rollout) if empty."""
+    timeout: Duration = DEFAULT_HOOK_TIMEOUT
+    """Time limit of each attempt; 0s means the default."""
+    retries: Number = 0
+    """Further attempts after a failure to connect and after 429 and 5xx."""
+    disable_tls: bool = Field(default=False, alias="disableTLS")
+    """Whether the server's certificate is taken unseen."""
+    mute_alert: bool = False
+    """Whether a closed gate sends no alert (the event stays)."""
+    metadata: dict[str, str] | None = None
+    """Entries that are sent along."""
+
+    @field_validator("timeout")
+    @classmethod
+    def _never_endless(cls, timeout: timedelta) -> timedelta:
+        return timeout or DEFAULT_HOOK_TIMEOUT
+
+
+class SessionAffinity(ApiModel):
+    """Cookies that keep a user on the version they have seen."""
+
+    cookie_name: str
+    """Name of the cookie that keeps users on the canary."""
+    primary_cookie_name: str | None = None
+    """Name of the cookie that keeps users on the primary; no such cookie if absent."""
+    domain: str | None = None
+    """Domain of the cookies."""
+    http_only: bool = False
+    """Whether scripts cannot read the cookies."""
+    max_age: Number = Field(default=DEFAULT_COOKIE_AGE, json_schema_extra={"default": DEFAULT_COOKIE_AGE})
+    """How long the cookies live, in seconds."""
+    partitioned: bool = False
+    """Whether the cookies are kept apart by top-level site."""
+    path: str | None = None
+    """Path of the cookies."""
+    same_site: Literal["Strict", "Lax", "None"] | None = None
+    """Whether the cookies are sent along from other sites."""
+    secure: bool = False
+    """Whether the cookies are sent over https only."""
+
+
+class CanaryAnalysis(ApiModel):
+    """How a new revision is judged and how traffic moves meanwhile."""
+
+    model_config = ConfigDict(json_schema_extra=_ONE_PLAN)
+
+    interval: Duration = DEFAULT_INTERVAL
+    """Time between two checks; what is shorter than the controller's --min-interval is raised to it."""
+    threshold: Number = 1
+    """Failed checks after which the canary is rolled back; below 1 counts as 1."""
+    iterations: Number = 0
+    """Number of checks of an A/B test or of Blue/Green."""
+    max_weight: Number = 100
+    """Share of traffic, in percent, at which the canary is promoted; 0 counts as 100. Not for stepWeights."""
+    step_weight: Number = 0
+    """Share of traffic, in percent, that every passed check adds."""
+    step_weights: tuple[Number, ...] = ()
+    """Shares of traffic, in percent and ascending, one for every passed check."""
+    step_weight_promotion: Number = 0
+    """Share of traffic, in percent, that returns to the primary at once while promoting; 0 for all of it."""
+    mirror: bool = False
+    """Whether the canary first gets copies of requests whose answers nobody sees."""
+    mirror_weight: Number = 0
+    """Share of requests to copy, in percent; 0 for the mesh's default."""
+    primary_ready_threshold: Number = 100
+    """Share of the primary's pods, in percent, that must be available."""
+    canary_ready_threshold: Number = 100
+    """Share of the canary's pods, in percent, that must be available."""
+    match: tuple[AudienceMatch, ...] = ()
+    """Who sees the canary in an A/B test; one of the conditions must hold."""
+    metrics: tuple[CanaryMetric, ...] = ()
+    """What every check measures."""
+    alerts: tuple[CanaryAlert, ...] = ()
+    """Who is told; replaces the controller's own receiver."""
+    webhooks: tuple[CanaryWebhook, ...] = ()
+    """Gates, tests and other calls."""
+    session_affinity: SessionAffinity | None = None
+    """Cookies that keep a user on the version they have seen."""
+
+    @field_validator("threshold")
+    @classmethod
+    def _at_least_one(cls, threshold: int) -> int:
+        return max(1, threshold)
+
+    @field_validator("max_weight")
+    @classmethod
+    def _zero_is_all(cls, max_weight: int) -> int:
+        return max_weight or 100
+
+    @property
+    def strategy(self) -> Strategy:
+        """How traffic moves."""
+        if self.iterations < 1:
+            return Strategy.CANARY
+        return Strategy.AB_TESTING if self.match else Strategy.BLUE_GREEN
+
+    @property
+    def steps(self) -> tuple[int, ...]:
+        """The canary's shares in percent, one after the other; promotion follows the last one.
+
+        With ``stepWeight`` the last share may overshoot ``maxWeight``: 20, 40, 60 for step 20 and maximum 50.
+        """
+        if self.step_weight < 1:
+            return self.step_weights
+        top = min(self.max_weight, 100)
+        count = -(-top // self.step_weight)
+        return tuple(min(self.step_weight * step, 100) for step in range(1, count + 1))
+
+    def hooks(self, kind: HookType) -> tuple[CanaryWebhook, ...]:
+        """Select the webhooks of one type, in the order they are called."""
+        return tuple(webhook for webhook in self.webhooks if webhook.type is kind)
