@@ -21,17 +21,27 @@ class NoData:
 
 
 @dataclass(frozen=True, slots=True)
-class ProviderError:
-    """The question could not be answered, which says nothing about the canary.
+class BadQuery:
+    """The provider works, read the query and says that it is wrong. It is a failed check, as in Flagger.
 
-    Unreachable servers, timeouts, answers that are no answers and refused queries end here. The rollout holds
-    and says so; nothing is counted. ``reason`` is a sentence without secrets.
+    The mistake is the user's and does not go away by waiting. ``reason`` is a clause without secrets.
     """
 
     reason: str
 
 
-Outcome = Value | NoData | ProviderError
+@dataclass(frozen=True, slots=True)
+class ProviderError:
+    """The question could not be answered, which says nothing about the canary.
+
+    Unreachable servers, timeouts, refused credentials and answers that are no answers end here. The rollout
+    holds and says so; nothing is counted. ``reason`` is a clause without secrets.
+    """
+
+    reason: str
+
+
+Outcome = Value | NoData | BadQuery | ProviderError
 
 
 class MetricProvider(Protocol):

@@ -12,12 +12,9 @@ import re
 from dataclasses import dataclass, replace
 from typing import Literal
 
+from flaggerpy.api.analysis import SUCCESS_RATE
 from flaggerpy.metrics.query import QueryContext, render
 from flaggerpy.rollout.errors import UserError
-
-SUCCESS_RATE = "request-success-rate"
-REQUEST_DURATION = "request-duration"
-BUILTIN_NAMES = (SUCCESS_RATE, REQUEST_DURATION)
 
 TargetKind = Literal["Deployment", "DaemonSet", "Service", "KnativeService"]
 

@@ -1,8 +1,8 @@
 """How this process calls servers that users named: metrics servers, webhooks and chat receivers.
 
-Every call is bounded in time (the whole exchange, body included) and in size, stays on http and https, and
-follows a redirect only within the same host. Cookies are not kept, because the connections are shared between
-canaries. Nothing here knows what is asked or what an answer means.
+Every call is bounded in time (the whole exchange, body included) and in size, stays on http and
+https, and follows a redirect only within the same host. Cookies are not kept, because the
+connections are shared between canaries. Nothing here knows what is asked or what an answer means.
 """
 
 from __future__ import annotations

@@ -10,11 +10,12 @@ from datetime import timedelta
 from typing import Any
 from urllib.parse import urlencode
 
-from flaggerpy.metrics.base import NoData, Outcome, ProviderError, ProviderSettings, Value
+from flaggerpy.metrics.base import BadQuery, NoData, Outcome, ProviderError, ProviderSettings, Value
 from flaggerpy.metrics.outbound import MEBIBYTE, Call, Outbound, OutboundError, Reply, checked_url, place
 from flaggerpy.rollout.errors import UserError
 
 TIMEOUT_SECONDS = 5.0
+_QUERY_IS_WRONG = frozenset({400, 422})
 
 
 class Prometheus:
@@ -55,17 +56,18 @@ class Prometheus:
             reply = await self._outbound.send(call)
         except OutboundError as error:
             return ProviderError(f"Prometheus at {self._where}: {error}")
-        outcome = _outcome(reply)
-        if isinstance(outcome, ProviderError):
-            return ProviderError(f"Prometheus at {self._where}: {outcome.reason}")
-        return outcome
+        match _outcome(reply):
+            case ProviderError(reason):
+                return ProviderError(f"Prometheus at {self._where}: {reason}")
+            case outcome:
+                return outcome
 
     async def ping(self) -> str | None:
         """Ask for the one query that every server can answer."""
         match await self.measure("vector(1)", timedelta(minutes=1)):
             case Value(value=1.0):
                 return None
-            case ProviderError(reason=reason):
+            case ProviderError(reason) | BadQuery(reason):
                 return reason
             case _:
                 return f"Prometheus at {self._where}: it does not know that vector(1) is 1"
@@ -103,9 +105,10 @@ def _outcome(reply: Reply) -> Outcome:
     if reply.truncated:
         return ProviderError("the answer is larger than 1 MiB")
     if not 200 <= reply.status < 300:
-        return ProviderError(
-            f"it answered {reply.status}: {_complaint(_json(reply.body)) or _start(reply.body)}"
-        )
+        complaint = _complaint(_json(reply.body))
+        if complaint and reply.status in _QUERY_IS_WRONG:
+            return BadQuery(complaint)
+        return ProviderError(f"it answered {reply.status}: {complaint or _start(reply.body)}")
     return parse(reply.body)
 
 
