@@ -15,11 +15,11 @@ from __future__ import annotations
 from datetime import datetime
 from typing import assert_never
 
-from flaggerpy.api.constants import FINALIZER
 from flaggerpy.api.status import Phase
-from flaggerpy.rollout import analyse, children, finalize, initialize, promote, release, start
+from flaggerpy.rollout import analyse, children, finalize, initialize, promote, release, rollback, start
 from flaggerpy.rollout.decision import AddFinalizer, Decision, NeedChecks
 from flaggerpy.rollout.observation import Observation
+from flaggerpy.rollout.transition import ROLLING
 from flaggerpy.rollout.turn import Turn
 
 
@@ -41,9 +41,12 @@ def decide(seen: Observation, now: datetime) -> Decision:
 
 def _decide(turn: Turn) -> NeedChecks | None:
     if release.wanted(turn):
-        return release.run(turn)
+        release.run(turn)
+        return None
     if turn.status.phase is Phase.TERMINATED:
         turn.set(phase=Phase.INITIALIZING)
+    if turn.seen.target is None and turn.status.phase in ROLLING:
+        rollback.target_is_gone(turn)
     if turn.seen.problems:
         turn.problem = " ".join(turn.seen.problems)
         if turn.status.phase is Phase.NEW:
@@ -54,7 +57,7 @@ def _decide(turn: Turn) -> NeedChecks | None:
     if turn.canary.spec.suspend:
         turn.wait("suspended by spec.suspend", event="")
         return None
-    if FINALIZER not in turn.canary.metadata.finalizers:
+    if not turn.canary.has_finalizer:
         turn.do(AddFinalizer())
     _explain_settings(turn)
     children.mend_services(turn)
@@ -64,26 +67,27 @@ def _decide(turn: Turn) -> NeedChecks | None:
 def _dispatch(turn: Turn) -> NeedChecks | None:
     match turn.status.phase:
         case Phase.NEW | Phase.INITIALIZING:
-            return initialize.run(turn)
+            initialize.run(turn)
         case Phase.INITIALIZED | Phase.SUCCEEDED | Phase.FAILED | Phase.WAITING:
             return start.run(turn)
         case Phase.PROGRESSING | Phase.WAITING_PROMOTION:
             return analyse.run(turn)
         case Phase.PROMOTING:
-            return promote.run(turn)
+            promote.run(turn)
         case Phase.FINALISING:
-            return finalize.run(turn)
+            finalize.run(turn)
         case Phase.TERMINATING | Phase.TERMINATED:
-            return release.run(turn)
+            release.run(turn)
         case _ as unreachable:
             assert_never(unreachable)
+    return None
 
 
 def _explain_settings(turn: Turn) -> None:
     """Say once per edit of the Canary which settings are served differently from how they read."""
     if turn.status.observed_generation == turn.canary.metadata.generation:
         return
-    wanted = turn.canary.spec.analysis.interval_delta
+    wanted = turn.canary.analysis.interval
     if wanted < turn.interval:
         turn.warn(
             f"spec.analysis.interval of {turn.name} is below this controller's minimum: "

@@ -58,7 +58,8 @@ def _primary_serves(turn: Turn) -> bool:
         return True
     reason = f"waiting for {turn.primary_name} to become ready"
     if state.stuck:
-        reason = f"{turn.primary_name} did not become ready within {turn.deadline.total_seconds():g}s: mend the template of {turn.target_name}"
+        within = f"{turn.deadline.total_seconds():g}s"
+        reason = f"{turn.primary_name} did not become ready within {within}: mend the template of {turn.target_name}"
         if turn.status.rollout.reason != reason:
             turn.alert("error", f"{turn.primary_name} did not become ready: {state.message}")
     turn.wait(reason, event=f"{turn.primary_name} not ready: {state.message}")

@@ -64,7 +64,7 @@ class Observation:
         target: the user's workload, None when it does not exist.
         primary: our copy of it; its ``template`` is translated back, so that equal means equal.
         routed: the provider has a routing object; False for provider ``kubernetes``.
-        leftovers: something that we made for this canary still exists.
+        route_released: the routing object sends everything to the apex Service (or is the user's original, or gone).
         problems: sentences about what a user must mend first.
         notes: sentences about settings that are served differently from how they read.
         announced: ids of pending announcements that this process has already made.
@@ -80,7 +80,7 @@ class Observation:
     routed: bool
     configs: ConfigsSeen = field(default_factory=ConfigsSeen)
     limits: Limits = field(default_factory=Limits)
-    leftovers: bool = True
+    route_released: bool = True
     problems: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
     announced: frozenset[str] = frozenset()

@@ -1,4 +1,7 @@
-"""Is a workload ready, not yet, or stuck? (docs/reference/differences.md tells where Flagger answers otherwise.)"""
+"""Is a workload ready, not yet ready, or stuck?
+
+Where Flagger answers otherwise is told in docs/reference/differences.md.
+"""
 
 from __future__ import annotations
 

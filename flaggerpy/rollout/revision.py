@@ -1,4 +1,6 @@
-"""Which revision is it? (docs/design/0001-which-revision.md)
+"""Which revision is it?
+
+The reasons are told in docs/design/0001-which-revision.md.
 
 A rollout starts when, and only when, a user changed the pod template or a tracked config. A new API server that adds a
 default, a scale, a label or a restart of anything must never look like that.
@@ -43,7 +45,11 @@ def same_template(recorded: Revision, target: Workload) -> bool:
     if recorded.generation == target.generation:
         return True
     counted = target.observed_generation >= target.generation and not target.paused
-    return counted and recorded.controller_revision is not None and recorded.controller_revision == target.controller_revision
+    return (
+        counted
+        and recorded.controller_revision is not None
+        and recorded.controller_revision == target.controller_revision
+    )
 
 
 def promoted(seen: Observation, target: Workload) -> bool:

@@ -9,18 +9,24 @@ from __future__ import annotations
 from flaggerpy.api.analysis import HookType
 from flaggerpy.api.status import Phase, Step
 from flaggerpy.rollout import children, gates, revision
-from flaggerpy.rollout.decision import NeedChecks, ScaleTarget
+from flaggerpy.rollout.decision import NeedChecks, ScaleTarget, SetRoutes
+from flaggerpy.rollout.traffic import ALL_TO_PRIMARY
 from flaggerpy.rollout.turn import Turn
 
 
 def run(turn: Turn) -> NeedChecks | None:
     """Keep what is stable, or start a rollout."""
-    children.mend_route(turn)
     if turn.seen.primary is None:
-        return _primary_lost(turn)
+        _primary_lost(turn)
+        return None
+    if turn.status.rollout.serving_canary and turn.primary_readiness().ready:
+        _return_to_primary(turn)
+        return None
+    children.mend_route(turn)
     applied = turn.status.rollout.applied
     if revision.promoted(turn.seen, turn.target):
-        return _nothing_new(turn)
+        _nothing_new(turn)
+        return None
     if turn.status.phase is not Phase.WAITING and revision.same(applied, turn.seen, turn.target):
         _let_target_sleep(turn)
         return None
@@ -35,13 +41,21 @@ def _nothing_new(turn: Turn) -> None:
         turn.say(f"The new revision of {turn.target_name} was withdrawn before it started")
     if not revision.same(rollout.applied, turn.seen, turn.target):
         turn.note(applied=turn.current_revision())
-    if rollout.serving_canary and turn.primary_readiness().ready:
-        turn.note(serving_canary=False, moved_at=turn.now)
-        turn.begin_step(0)
-        turn.say("Routing all traffic to primary")
-        turn.wake_now()
-        return
     _let_target_sleep(turn)
+
+
+def _return_to_primary(turn: Turn) -> None:
+    """After a failed promotion the primary became ready after all: give it the traffic back."""
+    rollout = turn.status.rollout
+    turn.do(SetRoutes(ALL_TO_PRIMARY))
+    turn.begin_step(0)
+    turn.note(serving_canary=False, moved_at=turn.now)
+    turn.say("Routing all traffic to primary")
+    turn.wake(turn.now + turn.settle)
+    primary = turn.seen.primary
+    if rollout.applied and primary and primary.template == rollout.applied.template:
+        turn.set(phase=Phase.SUCCEEDED, last_promoted_spec=turn.status.last_applied_spec)
+        turn.note(promoted=rollout.applied)
 
 
 def _let_target_sleep(turn: Turn) -> None:
@@ -92,9 +106,10 @@ def _begin(turn: Turn) -> NeedChecks | None:
 
 
 def _hold(turn: Turn, gate: gates.Gate) -> None:
-    turn.wait(f"waiting for the gate {gate.hook} to approve the rollout")
     if not gate.asked:
+        turn.wait(turn.status.rollout.reason)
         return
+    turn.wait(f"waiting for the gate {gate.hook} to approve the rollout")
     turn.judged()
     turn.wake(turn.now + turn.interval)
     if turn.status.phase is Phase.WAITING:
@@ -120,7 +135,12 @@ def _scale_up(turn: Turn) -> None:
         tracked_configs=dict(turn.seen.configs.flagger),
     )
     turn.note(
-        applied=now, step=Step(weight=weight, started_at=turn.now), gates=[], checks=[], failing="", scaled_at=turn.now
+        applied=now,
+        step=Step(weight=weight, started_at=turn.now),
+        gates=[],
+        checks=[],
+        failing="",
+        scaled_at=turn.now,
     )
     turn.say(f"New revision detected! Scaling up {turn.target_name}")
     turn.alert("info", f"New revision detected! Scaling up {turn.target_name}", fields=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal
 
@@ -27,7 +28,8 @@ PROMOTED: dict[Phase, tuple[Truth, str]] = {
 IDLE = frozenset({Phase.INITIALIZED, Phase.SUCCEEDED, Phase.FAILED})
 """Phases in which nothing happens until somebody changes something."""
 
-ANALYSING = frozenset({Phase.PROGRESSING, Phase.WAITING_PROMOTION})
+ROLLING = frozenset({Phase.PROGRESSING, Phase.WAITING_PROMOTION, Phase.PROMOTING, Phase.FINALISING})
+"""Phases in which the target may get traffic."""
 
 NEXT: dict[Phase, frozenset[Phase]] = {
     Phase.NEW: frozenset({Phase.INITIALIZING}),
@@ -50,23 +52,31 @@ NEXT: dict[Phase, frozenset[Phase]] = {
 """The phases that may follow each phase; every phase may also become Terminating."""
 
 
+@dataclass(frozen=True, slots=True)
+class Words:
+    """What the texts of conditions name: the target, and the generation of the Canary that was looked at."""
+
+    kind: str
+    target: str
+    generation: int
+
+
 def conditions(
-    old: list[Condition], phase: Phase, words: dict[str, str], *, problem: str, reason: str, generation: int, now: datetime
+    old: list[Condition], phase: Phase, now: datetime, *, words: Words, problem: str, reason: str
 ) -> list[Condition]:
     """Compute the conditions of a phase: Flagger's ``Promoted`` and kstatus' Ready, Reconciling and Stalled.
 
     Args:
         old: the conditions as they are, whose times are kept where nothing changed.
         phase: the phase they describe.
-        words: ``kind`` and ``target`` for the texts.
+        now: the time of the decision.
+        words: what the texts name.
         problem: what a user must mend, empty when nothing.
         reason: why the canary waits, empty when it does not.
-        generation: the generation of the Canary that was looked at.
-        now: the time of the decision.
 
     """
     truth, text = PROMOTED[phase]
-    text = text.format(**words)
+    text = text.format(kind=words.kind, target=words.target)
     settled = phase in IDLE or phase is Phase.TERMINATED
     ready: Truth = "False" if problem or phase is Phase.FAILED else ("True" if settled else "Unknown")
     wanted = [
@@ -77,15 +87,15 @@ def conditions(
     ]
     by_type = {condition.type: condition for condition in old}
     foreign = [condition for condition in old if condition.type not in {row[0] for row in wanted}]
-    return [_merge(by_type.get(row[0]), row, generation, now) for row in wanted] + foreign
+    return [_merge(by_type.get(row[0]), row, words.generation, now) for row in wanted] + foreign
 
 
-def _merge(
-    old: Condition | None, row: tuple[str, Truth, str, str], generation: int, now: datetime
-) -> Condition:
+def _merge(old: Condition | None, row: tuple[str, Truth, str, str], generation: int, now: datetime) -> Condition:
     kind, truth, reason, message = row
     if old and (old.status, old.reason, old.message) == (truth, reason, message):
-        return old if old.observed_generation == generation else old.model_copy(update={"observed_generation": generation})
+        return (
+            old if old.observed_generation == generation else old.model_copy(update={"observed_generation": generation})
+        )
     moved = now if old is None or old.status != truth else old.last_transition_time
     return Condition(
         type=kind,

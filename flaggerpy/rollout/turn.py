@@ -13,9 +13,9 @@ from flaggerpy.api.status import CanaryStatus, Pending, Phase, Revision, Step
 from flaggerpy.rollout import revision
 from flaggerpy.rollout.decision import Action, Event, Plan
 from flaggerpy.rollout.observation import Observation
-from flaggerpy.rollout.readiness import READY, Readiness, readiness
+from flaggerpy.rollout.readiness import Readiness, readiness
 from flaggerpy.rollout.traffic import Acceptance, Routes, to_canary
-from flaggerpy.rollout.transition import IDLE, conditions
+from flaggerpy.rollout.transition import IDLE, Words, conditions
 from flaggerpy.rollout.workload import Workload
 
 
@@ -36,8 +36,6 @@ class Turn:
         self._fresh: list[Pending] = []
         self._reason = ""
 
-    # --- what was seen, in words -------------------------------------------------------------------------------
-
     @property
     def name(self) -> str:
         """The canary as Flagger's texts name it, ``name.namespace``."""
@@ -56,7 +54,7 @@ class Turn:
     @property
     def interval(self) -> timedelta:
         """The analysis interval, raised to the controller's minimum."""
-        return max(self.canary.spec.analysis.interval_delta, self.seen.limits.min_interval)
+        return max(self.canary.analysis.interval, self.seen.limits.min_interval)
 
     @property
     def settle(self) -> timedelta:
@@ -66,7 +64,7 @@ class Turn:
     @property
     def deadline(self) -> timedelta:
         """How long a workload may take to become ready."""
-        return timedelta(seconds=self.canary.spec.progress_deadline_seconds)
+        return self.canary.progress_deadline
 
     @property
     def target(self) -> Workload:
@@ -86,14 +84,14 @@ class Turn:
 
     def target_readiness(self) -> Readiness:
         """Whether enough pods of the canary are available."""
-        percent = self.canary.spec.analysis.canary_ready_threshold
+        percent = self.canary.analysis.canary_ready_threshold
         return readiness(self.target, percent=percent, deadline=self.deadline, now=self.now)
 
     def primary_readiness(self) -> Readiness:
         """Whether enough pods of the primary are available."""
         if self.seen.primary is None:
             return Readiness(False, message=f"{self.primary_name} does not exist")
-        percent = self.canary.spec.analysis.primary_ready_threshold
+        percent = self.canary.analysis.primary_ready_threshold
         return readiness(self.seen.primary, percent=percent, deadline=self.deadline, now=self.now)
 
     def traffic_left(self) -> bool:
@@ -122,8 +120,6 @@ class Turn:
         self.wait("waiting for the data plane to accept the route")
         self.wake(believed)
         return False
-
-    # --- what is decided ---------------------------------------------------------------------------------------
 
     def do(self, *actions: Action) -> None:
         """Add writes."""
@@ -204,11 +200,12 @@ class Turn:
                 conditions=conditions(
                     self.status.conditions,
                     self.status.phase,
-                    {"kind": self.canary.spec.target_ref.kind, "target": self.canary.target_name},
+                    self.now,
+                    words=Words(
+                        self.canary.spec.target_ref.kind, self.canary.target_name, self.canary.metadata.generation
+                    ),
                     problem=self.problem,
                     reason=self._reason,
-                    generation=self.canary.metadata.generation,
-                    now=self.now,
                 ),
             )
         old = self.canary.status
@@ -225,4 +222,10 @@ class Turn:
 
 
 def _progress(status: CanaryStatus) -> tuple[object, ...]:
-    return (status.phase, status.canary_weight, status.iterations, status.failed_checks, status.last_applied_spec)
+    return (
+        status.phase,
+        status.canary_weight,
+        status.iterations,
+        status.failed_checks,
+        status.last_applied_spec,
+    )

@@ -1,0 +1,269 @@
+"""Progressing and WaitingPromotion: judge the canary at every due step, then raise its share or hand over to promotion.
+
+A step is due one interval after it began or was last judged. The first one is due as soon as the canary is ready.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from flaggerpy.api.analysis import HookType, Strategy
+from flaggerpy.api.status import Phase
+from flaggerpy.rollout import children, gates, promote, revision, rollback, strategy, thresholds
+from flaggerpy.rollout.decision import NeedChecks, ScaleTarget, SetRoutes
+from flaggerpy.rollout.thresholds import Judged, Judgement
+from flaggerpy.rollout.traffic import ALL_TO_CANARY, ALL_TO_PRIMARY, to_canary
+from flaggerpy.rollout.turn import Turn
+
+
+def run(turn: Turn) -> NeedChecks | None:
+    """Take the next step of the analysis."""
+    if turn.status.rollout.failing:
+        rollback.run(turn)
+        return None
+    if not revision.same(turn.status.rollout.applied, turn.seen, turn.target):
+        _change_of_mind(turn)
+        return None
+    if not _workloads_ready(turn) or not _traffic_as_intended(turn):
+        return None
+    if turn.canary.spec.skip_analysis:
+        promote.begin(turn)
+        return None
+    due = _due(turn)
+    if turn.now < due:
+        _keep_waiting(turn)
+        turn.wake(due)
+        return None
+    return _judge(turn)
+
+
+def _change_of_mind(turn: Turn) -> None:
+    """The target asks for something else: cancel when it is the promoted revision, else begin again."""
+    if not turn.status.rollout.serving_canary:
+        if turn.seen.routed and turn.seen.route.routes != ALL_TO_PRIMARY:
+            turn.do(SetRoutes(ALL_TO_PRIMARY))
+        turn.begin_step(0)
+        turn.note(moved_at=turn.now)
+    else:
+        turn.begin_step(100)
+    turn.set(failed_checks=0, iterations=0)
+    now = turn.current_revision()
+    turn.note(applied=now, gates=[], checks=[])
+    turn.set(last_applied_spec=now.template, tracked_configs=dict(turn.seen.configs.flagger))
+    if revision.promoted(turn.seen, turn.target):
+        turn.set(phase=Phase.SUCCEEDED)
+        turn.say(f"Rollout of {turn.target_name} cancelled: the promoted revision was put back")
+        turn.wake(turn.now + turn.settle)
+        return
+    turn.set(phase=Phase.PROGRESSING)
+    turn.say(f"New revision detected! Restarting analysis for {turn.target_name}")
+
+
+def _workloads_ready(turn: Turn) -> bool:
+    """Whether the canary is ready, and the primary is ready or beyond waiting for."""
+    primary = turn.primary_readiness()
+    if turn.seen.primary is None:
+        turn.problem = (
+            f"{turn.primary_name} was deleted during the analysis of {turn.target_name}: "
+            f"put the promoted template back into {turn.target_name} and it is created again"
+        )
+        return False
+    if not primary.ready and not primary.stuck:
+        turn.wait(
+            f"waiting for {turn.primary_name} to become ready",
+            event=f"{turn.primary_name} not ready: {primary.message}",
+        )
+        if primary.stuck_at:
+            turn.wake(primary.stuck_at)
+        return False
+    return _canary_ready(turn)
+
+
+def _canary_ready(turn: Turn) -> bool:
+    if turn.target.replicas == 0:
+        _scale_up_again(turn)
+        return False
+    canary = turn.target_readiness()
+    if canary.ready:
+        return True
+    if canary.stuck:
+        rollback.decide(turn, f"{turn.target_name} did not become ready: {canary.message}")
+        return False
+    turn.wait(
+        f"waiting for canary {turn.target_name} to become ready",
+        event=f"canary {turn.canary.spec.target_ref.kind.lower()} {turn.target_name} not ready: {canary.message}",
+    )
+    if canary.stuck_at:
+        turn.wake(canary.stuck_at)
+    return False
+
+
+def _scale_up_again(turn: Turn) -> None:
+    """Somebody scaled the canary to zero: answer at most once an interval."""
+    scaled = turn.status.rollout.scaled_at
+    turn.wait(f"{turn.target_name} was scaled to zero by somebody else during its analysis")
+    if scaled and turn.now < scaled + turn.interval:
+        turn.wake(scaled + turn.interval)
+        return
+    primary = turn.seen.primary
+    turn.do(ScaleTarget(max(primary.replicas if primary else 1, 1)))
+    turn.note(scaled_at=turn.now)
+
+
+def _traffic_as_intended(turn: Turn) -> bool:
+    """Whether the live weights are the intended ones; a step that a crash left unrecorded is recorded now."""
+    live = turn.seen.route.routes
+    if live is not None and live.canary != turn.intended.canary and live.canary == _own_next_weight(turn):
+        turn.begin_step(live.canary)
+        turn.say(f"Advance {turn.name} canary weight {live.canary}")
+        turn.wake(turn.now + turn.interval)
+        return False
+    if children.mend_route(turn):
+        return True
+    turn.begin_step(turn.intended.canary)
+    turn.wake(turn.now + turn.interval)
+    return False
+
+
+def _own_next_weight(turn: Turn) -> int | None:
+    analysis = turn.canary.analysis
+    if turn.status.rollout.serving_canary:
+        return None
+    if strategy.is_progressive(analysis, routed=turn.seen.routed):
+        return strategy.next_weight(analysis, turn.intended.canary)
+    return 100
+
+
+def _started(turn: Turn) -> bool:
+    return turn.status.canary_weight > 0 or turn.status.iterations > 0
+
+
+def _due(turn: Turn) -> datetime:
+    step = turn.status.rollout.step
+    if not _started(turn):
+        return step.checked_at + turn.interval if step.checked_at else turn.now
+    began = step.started_at or turn.now
+    return max(began, step.checked_at or began) + turn.interval
+
+
+def _keep_waiting(turn: Turn) -> None:
+    """Between two due ticks the reason of the last one still stands, unless it was about readiness."""
+    if turn.status.rollout.step.checked_at is not None:
+        turn.wait(turn.status.rollout.reason)
+
+
+def _judge(turn: Turn) -> NeedChecks | None:
+    if _started(turn) and not turn.route_is_live(since=turn.status.rollout.step.started_at or turn.now):
+        return None
+    signal = gates.rollback_signal(turn)
+    if isinstance(signal, NeedChecks):
+        return signal
+    if signal:
+        turn.warn(f"Rollback check {signal} passed")
+        rollback.decide(turn, f"rollback was asked for by hook {signal}", severity="warn")
+        return None
+    judged = thresholds.under_traffic(turn) if _started(turn) else thresholds.before_traffic(turn)
+    if isinstance(judged, NeedChecks):
+        return judged
+    if judged.judgement is not Judgement.GOOD:
+        _count(turn, judged)
+        return None
+    return _advance(turn)
+
+
+def _count(turn: Turn, judged: Judged) -> None:
+    """Hold the weight; a bad judgement counts, one that could not be made does not."""
+    turn.judged()
+    turn.wait(judged.reason)
+    if judged.judgement is Judgement.BAD:
+        failed = turn.status.failed_checks + 1
+        turn.set(failed_checks=failed)
+        if failed >= turn.canary.analysis.threshold:
+            rollback.decide(turn, f"failed checks threshold reached {failed}: {judged.reason}")
+            return
+    turn.wake(turn.now + turn.interval)
+
+
+def _advance(turn: Turn) -> NeedChecks | None:
+    if strategy.is_progressive(turn.canary.analysis, routed=turn.seen.routed):
+        return _next_weight(turn)
+    return _next_iteration(turn)
+
+
+def _next_weight(turn: Turn) -> NeedChecks | None:
+    if turn.status.phase is not Phase.WAITING_PROMOTION:
+        gate = gates.ask(turn, HookType.CONFIRM_TRAFFIC_INCREASE, Phase.PROGRESSING)
+        if isinstance(gate, NeedChecks):
+            return gate
+        if not gate.open:
+            _halt(turn, gate, "waiting for traffic increase approval")
+            return None
+    weight = strategy.next_weight(turn.canary.analysis, turn.status.rollout.step.weight)
+    if weight is None:
+        return _promote(turn)
+    turn.set(phase=Phase.PROGRESSING)
+    turn.do(SetRoutes(to_canary(weight)))
+    turn.begin_step(weight)
+    turn.say(f"Advance {turn.name} canary weight {weight}")
+    turn.wake(turn.now + turn.interval)
+    return None
+
+
+def _next_iteration(turn: Turn) -> NeedChecks | None:
+    total = strategy.iterations(turn.canary.analysis, routed=turn.seen.routed)
+    done = turn.status.iterations
+    if done < total:
+        turn.set(phase=Phase.PROGRESSING, iterations=done + 1)
+        weight = turn.status.rollout.step.weight
+        if turn.seen.routed and turn.canary.analysis.strategy is Strategy.AB_TESTING and weight < 100:
+            turn.do(SetRoutes(ALL_TO_CANARY))
+            weight = 100
+        turn.begin_step(weight)
+        turn.say(f"Advance {turn.name} canary iteration {done + 1}/{total}")
+        turn.wake(turn.now + turn.interval)
+        return None
+    if not turn.seen.routed or turn.status.rollout.step.weight == 100:
+        return _promote(turn)
+    gate = gates.ask(turn, HookType.CONFIRM_PROMOTION, Phase.PROGRESSING)
+    if isinstance(gate, NeedChecks):
+        return gate
+    if not gate.open:
+        _wait_for_promotion(turn, gate)
+        return None
+    turn.set(phase=Phase.PROGRESSING, iterations=total + 1)
+    turn.do(SetRoutes(ALL_TO_CANARY))
+    turn.begin_step(100)
+    turn.note(gates=[HookType.CONFIRM_PROMOTION.value])
+    turn.say("Routing all traffic to canary")
+    turn.wake(turn.now + turn.interval)
+    return None
+
+
+def _promote(turn: Turn) -> NeedChecks | None:
+    if HookType.CONFIRM_PROMOTION.value not in turn.status.rollout.gates:
+        gate = gates.ask(turn, HookType.CONFIRM_PROMOTION, Phase.PROGRESSING)
+        if isinstance(gate, NeedChecks):
+            return gate
+        if not gate.open:
+            _wait_for_promotion(turn, gate)
+            return None
+    promote.begin(turn)
+    return None
+
+
+def _wait_for_promotion(turn: Turn, gate: gates.Gate) -> None:
+    if turn.status.phase is not Phase.WAITING_PROMOTION:
+        turn.set(phase=Phase.WAITING_PROMOTION)
+        if not gate.muted:
+            turn.alert("warn", "Canary promotion is waiting for approval.")
+    _halt(turn, gate, "waiting for promotion approval", alert=False)
+
+
+def _halt(turn: Turn, gate: gates.Gate, why: str, *, alert: bool = True) -> None:
+    """Hold at a closed gate: not a failed check, asked again in one interval."""
+    reason = f"{why} {gate.hook}"
+    if alert and not gate.muted and turn.status.rollout.reason != reason:
+        turn.alert("warn", f"Canary traffic increase is {why}.")
+    turn.judged()
+    turn.wait(reason, event=f"Halt {turn.name} advancement {reason}")
+    turn.wake(turn.now + turn.interval)

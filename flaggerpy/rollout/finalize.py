@@ -1,0 +1,34 @@
+"""Finalising: users have moved back to the primary; let the last ones leave, then let the target sleep."""
+
+from __future__ import annotations
+
+from flaggerpy.api.status import Phase
+from flaggerpy.rollout import children, revision
+from flaggerpy.rollout.decision import ScaleTarget
+from flaggerpy.rollout.turn import Turn
+
+
+def run(turn: Turn) -> None:
+    """End a rollout that succeeded."""
+    if not children.mend_route(turn):
+        turn.note(moved_at=turn.now)
+        turn.wake(turn.now + turn.settle)
+        return
+    if not turn.traffic_left():
+        turn.wait("letting users move to the primary")
+        return
+    if turn.target.replicas > 0 and revision.same(turn.status.rollout.applied, turn.seen, turn.target):
+        turn.do(ScaleTarget(0))
+        turn.note(scaled_at=turn.now)
+    skipped = turn.canary.spec.skip_analysis
+    turn.set(phase=Phase.SUCCEEDED, failed_checks=0, iterations=0, last_promoted_spec=turn.status.last_applied_spec)
+    turn.note(promoted=turn.status.rollout.applied)
+    turn.outcome = "skipped" if skipped else "succeeded"
+    if skipped:
+        turn.say(f"Promotion completed! Canary analysis was skipped for {turn.target_name}")
+        turn.alert("info", "Canary analysis was skipped, promotion finished.")
+    else:
+        turn.say(f"Promotion completed! Scaling down {turn.target_name}")
+        turn.alert("info", "Canary analysis completed successfully, promotion finished.")
+    turn.announce("post-rollout", kind="hooks", phase=Phase.SUCCEEDED.value)
+    turn.wake_now()
