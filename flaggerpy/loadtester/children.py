@@ -71,7 +71,7 @@ class _Output(asyncio.Protocol):
 class Children:
     """All child processes of the load tester; an async context manager that leaves none behind."""
 
-    def __init__(self, *, output_limit: int, kill_grace: float = 2.0) -> None:
+    def __init__(self, *, output_limit: int, kill_grace: float) -> None:
         self._output_limit = output_limit
         self._kill_grace = kill_grace
         self._leaders: set[int] = set()

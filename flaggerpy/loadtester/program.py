@@ -36,6 +36,7 @@ class Settings:
     max_tasks: int = 100
     output_limit: int = 64 * 1024
     shutdown_grace: float = 20.0
+    kill_grace: float = 2.0
 
 
 @asynccontextmanager
@@ -47,7 +48,9 @@ async def serving(settings: Settings) -> AsyncIterator[int]:
     """
     series, monotonic = Series(), SystemClock().monotonic
     async with AsyncExitStack() as stack:
-        children = await stack.enter_async_context(Children(output_limit=settings.output_limit))
+        children = await stack.enter_async_context(
+            Children(output_limit=settings.output_limit, kill_grace=settings.kill_grace)
+        )
         runner = await stack.enter_async_context(
             Runner(children, series, Limits(settings.time_limit, settings.max_tasks), monotonic)
         )
