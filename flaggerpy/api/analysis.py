@@ -11,6 +11,7 @@ from pydantic import BeforeValidator, ConfigDict, Field, WithJsonSchema, field_v
 from flaggerpy.api.base import ApiModel, Duration, DurationText, Number
 from flaggerpy.api.matching import AudienceMatch
 from flaggerpy.api.refs import NamespacedRef
+from flaggerpy.api.schema import stored_default
 from flaggerpy.durations import parse_duration
 
 DEFAULT_INTERVAL: Final = timedelta(seconds=60)
@@ -21,9 +22,7 @@ REQUEST_DURATION: Final = "request-duration"
 BUILT_IN: Final = frozenset({SUCCESS_RATE, REQUEST_DURATION})
 
 _ONE_PLAN: Final[dict[str, Any]] = {
-    "oneOf": [
-        {"required": ["interval", "threshold", plan]} for plan in ("iterations", "stepWeight", "stepWeights")
-    ]
+    "oneOf": [{"required": ["interval", "threshold", plan]} for plan in ("iterations", "stepWeight", "stepWeights")]
 }
 
 
@@ -102,7 +101,7 @@ class CanaryAlert(ApiModel):
     severity: Annotated[
         Severity,
         BeforeValidator(lambda value: value or Severity.INFO),
-        WithJsonSchema({"type": "string", "enum": ["", *Severity]}),
+        WithJsonSchema({"type": "string", "enum": ["", *(item.value for item in Severity)]}),
     ] = Severity.INFO
     """Least severity that is sent; info if empty."""
     provider_ref: NamespacedRef
@@ -119,7 +118,7 @@ class CanaryWebhook(ApiModel):
     type: Annotated[
         HookType,
         BeforeValidator(lambda value: value or HookType.ROLLOUT),
-        WithJsonSchema({"type": "string", "enum": ["", *HookType]}),
+        WithJsonSchema({"type": "string", "enum": ["", *(item.value for item in HookType)]}),
     ] = HookType.ROLLOUT
     """When it is called; at every check (rollout) if empty."""
     timeout: Duration = DEFAULT_HOOK_TIMEOUT
@@ -150,7 +149,7 @@ class SessionAffinity(ApiModel):
     """Domain of the cookies."""
     http_only: bool = False
     """Whether scripts cannot read the cookies."""
-    max_age: Number = Field(default=DEFAULT_COOKIE_AGE, json_schema_extra={"default": DEFAULT_COOKIE_AGE})
+    max_age: Number = Field(default=DEFAULT_COOKIE_AGE, json_schema_extra=stored_default(DEFAULT_COOKIE_AGE))
     """How long the cookies live, in seconds."""
     partitioned: bool = False
     """Whether the cookies are kept apart by top-level site."""

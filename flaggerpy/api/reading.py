@@ -56,9 +56,9 @@ def _leave_out(raw: Any, places: list[tuple[int | str, ...]]) -> bool:
         reverse=True,
     ):
         parent = raw
-        for part in place[:-1]:
-            parent = parent[part]
         try:
+            for part in place[:-1]:
+                parent = parent[part]
             del parent[place[-1]]
         except (KeyError, IndexError, TypeError):
             return False

@@ -8,6 +8,7 @@ from pydantic import ConfigDict, Field, WithJsonSchema
 
 from flaggerpy.api.base import ApiModel, Int32, Number
 from flaggerpy.api.matching import OriginMatch, RouteMatch
+from flaggerpy.api.schema import stored_default
 from flaggerpy.api.traffic_policy import TrafficPolicy
 
 _GROUP: Final[dict[str, Any]] = {
@@ -46,10 +47,10 @@ class GatewayRef(ApiModel):
 
     group: str = Field(
         default="gateway.networking.k8s.io",
-        json_schema_extra=_GROUP | {"default": "gateway.networking.k8s.io"},
+        json_schema_extra=_GROUP | stored_default("gateway.networking.k8s.io"),
     )
     """API group of the parent."""
-    kind: str = Field(default="Gateway", json_schema_extra=_KIND | {"default": "Gateway"})
+    kind: str = Field(default="Gateway", json_schema_extra=_KIND | stored_default("Gateway"))
     """Kind of the parent."""
     name: str = Field(json_schema_extra=_NAME)
     """Name of the parent."""
@@ -66,9 +67,9 @@ class MirrorBackend(ApiModel):
 
     model_config = ConfigDict(json_schema_extra=_SERVICE_NEEDS_PORT)
 
-    group: str = Field(default="", json_schema_extra=_GROUP | {"default": ""})
+    group: str = Field(default="", json_schema_extra=_GROUP | stored_default(""))
     """API group; empty for Services."""
-    kind: str = Field(default="Service", json_schema_extra=_KIND | {"default": "Service"})
+    kind: str = Field(default="Service", json_schema_extra=_KIND | stored_default("Service"))
     """Kind."""
     name: str = Field(json_schema_extra=_NAME)
     """Name."""
