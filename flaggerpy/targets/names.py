@@ -1,0 +1,33 @@
+"""How the objects around a target are called; every name of a child is built here, once, or by the Canary itself."""
+
+from __future__ import annotations
+
+from flaggerpy.api.canary import Canary
+from flaggerpy.api.constants import PRIMARY_SUFFIX
+from flaggerpy.rollout.decision import ServiceRole
+
+
+def service_name(canary: Canary, role: ServiceRole) -> str:
+    """Return the name of one of the three Services."""
+    match role:
+        case ServiceRole.APEX:
+            return canary.apex_name
+        case ServiceRole.PRIMARY:
+            return canary.primary_service_name
+        case ServiceRole.CANARY:
+            return canary.canary_service_name
+
+
+def copy_name(config: str) -> str:
+    """Return the name of the primary's copy of a ConfigMap or Secret."""
+    return f"{config}{PRIMARY_SUFFIX}"
+
+
+def primary_value(value: str) -> str:
+    """Return the value of the selector label on the primary's pods."""
+    return f"{value}{PRIMARY_SUFFIX}"
+
+
+def target_value(value: str) -> str:
+    """Return the value of the selector label on the target's pods, given the one on the primary's."""
+    return value.removesuffix(PRIMARY_SUFFIX)
