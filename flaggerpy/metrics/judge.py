@@ -77,9 +77,7 @@ def bounds_of(metric: CanaryMetric, measure: Measure) -> Bounds:
     elif metric.threshold is not None:
         bounds = Bounds(highest=metric.threshold)
     else:
-        raise UserError(
-            f"The metric {metric.name} has no bound to be judged by: add thresholdRange with min or max."
-        )
+        raise UserError(f"The metric {metric.name} has no bound to be judged by: add thresholdRange with min or max.")
     if bounds.lowest is not None and bounds.highest is not None and bounds.lowest > bounds.highest:
         raise UserError(
             f"The metric {metric.name} can never pass, because its min {_number(bounds.lowest)} is above "

@@ -102,8 +102,7 @@ OBSERVERS: dict[str, Observer] = {
     ),
     "contour": _envoy('envoy_cluster_name=~"{{ namespace }}_{{ variables.service }}-canary_[0-9a-zA-Z-]+"'),
     "gloo": _envoy(
-        'envoy_cluster_name=~"{{ namespace }}-{{ variables.service }}-canaryupstream-'
-        '[0-9a-zA-Z-]+_[0-9a-zA-Z-]+"'
+        'envoy_cluster_name=~"{{ namespace }}-{{ variables.service }}-canaryupstream-[0-9a-zA-Z-]+_[0-9a-zA-Z-]+"'
     ),
     "kuma": _envoy('service=~"{{ variables.service }}-canary_{{ namespace }}_svc_[0-9a-zA-Z-]+"'),
     "knative": _envoy('envoy_cluster_name=~"{{ namespace }}/{{ variables.route }}"'),

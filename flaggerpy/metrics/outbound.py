@@ -115,9 +115,7 @@ class Outbound:
     async def _exchange(self, client: httpx.AsyncClient, call: Call) -> Reply:
         url = checked_url(call.url)
         for _ in range(MAX_REDIRECTS + 1):
-            request = client.build_request(
-                call.method, url, headers=_headers(call.headers), content=call.content
-            )
+            request = client.build_request(call.method, url, headers=_headers(call.headers), content=call.content)
             response = await client.send(request, stream=True)
             try:
                 if not response.has_redirect_location:
@@ -178,8 +176,7 @@ def redirected(url: httpx.URL, location: str) -> httpx.URL:
     upgraded = target.host == url.host and (url.scheme, target.scheme) == ("http", "https")
     if not (same_origin or upgraded):
         raise OutboundError(
-            f"it was redirected to another host ({target.scheme}://{place(str(target))}), "
-            "which is not followed",
+            f"it was redirected to another host ({target.scheme}://{place(str(target))}), which is not followed",
             retryable=False,
         )
     return target

@@ -26,15 +26,11 @@ class Prometheus:
 
     """
 
-    def __init__(
-        self, settings: ProviderSettings, outbound: Outbound, *, timeout: float = TIMEOUT_SECONDS
-    ) -> None:
+    def __init__(self, settings: ProviderSettings, outbound: Outbound, *, timeout: float = TIMEOUT_SECONDS) -> None:
         try:
             url = checked_url(settings.address)
         except OutboundError as error:
-            raise UserError(
-                f'The Prometheus server "{place(settings.address)}" cannot be used: {error}.'
-            ) from None
+            raise UserError(f'The Prometheus server "{place(settings.address)}" cannot be used: {error}.') from None
         self._where = place(settings.address)
         self._url = str(url.copy_with(query=None, fragment=None)).rstrip("/") + "/api/v1/query"
         self._headers = _headers(settings)
@@ -96,8 +92,7 @@ def parse(payload: bytes) -> Outcome:
             return _vector(result)
         case other:
             return ProviderError(
-                f"the query gives a {_word(other)} where one value is needed: "
-                "turn it into one, as rate(x[1m]) does"
+                f"the query gives a {_word(other)} where one value is needed: turn it into one, as rate(x[1m]) does"
             )
 
 

@@ -30,9 +30,7 @@ _TOKEN = re.compile(
     re.VERBOSE,
 )
 _VERB = re.compile(r"%(?P<flags>-?)(?P<width>\d{0,3})(?P<verb>[a-zA-Z%])?")
-_CONTROL = frozenset(
-    {"if", "else", "end", "range", "with", "define", "template", "block", "break", "continue"}
-)
+_CONTROL = frozenset({"if", "else", "end", "range", "with", "define", "template", "block", "break", "continue"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -218,8 +216,7 @@ class _Action:
             return self._context.variables[key]
         known = ", ".join(sorted(self._context.variables)) or "none"
         raise UserError(
-            f'The query template uses variables.{key}, but templateVariables has no "{key}" '
-            f"(it has: {known})."
+            f'The query template uses variables.{key}, but templateVariables has no "{key}" (it has: {known}).'
         )
 
     def _call(self, function: str, arguments: tuple[_Argument, ...]) -> str:

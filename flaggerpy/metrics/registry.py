@@ -41,7 +41,6 @@ def provider_for(settings: ProviderSettings, outbound: Outbound) -> MetricProvid
         return PROVIDERS[settings.type](settings, outbound)
     if settings.type in NOT_BUILT_YET:
         raise UserError(
-            f'The metric provider "{settings.type}" is not built yet in this version of flaggerpy; '
-            f"built are: {known}."
+            f'The metric provider "{settings.type}" is not built yet in this version of flaggerpy; built are: {known}.'
         )
     raise UserError(f'The metric provider "{settings.type}" does not exist; known are: {known}.')

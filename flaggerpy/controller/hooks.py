@@ -1,0 +1,193 @@
+"""Webhooks: one question over HTTP with its retries, and the event webhooks that nobody waits for.
+
+What an answer means for a rollout is the core's business; here an answer is passed or not, and why.
+Nothing in this module raises: a receiver that misbehaves is an answer too.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+
+import structlog
+
+from flaggerpy.api.analysis import CanaryWebhook
+from flaggerpy.api.payloads import WebhookPayload
+from flaggerpy.controller.outbox import Outbox
+from flaggerpy.metrics.outbound import Call, Outbound, OutboundError, Reply, place
+
+IDEMPOTENCY_HEADER = "Idempotency-Key"
+LONGEST_WAIT = 30.0
+REASON_LENGTH = 512
+_BODY_SIZE = 16 * 1024
+_WORTH_RETRYING = frozenset({429, *range(500, 600)}) - {501}
+
+log = structlog.get_logger()
+
+
+@dataclass(frozen=True, slots=True)
+class HookAnswer:
+    """How a webhook answered.
+
+    Attributes:
+        status: the last answer's status, None when there was no answer.
+        reason: why it did not pass: the answer's body, cut to 512 characters, or what went wrong on the way.
+
+    """
+
+    passed: bool
+    status: int | None = None
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class _Attempt:
+    answer: HookAnswer
+    again: bool = False
+    wait: float | None = None
+
+
+class WebhookClient:
+    """Calls webhooks as their settings say.
+
+    ``sleep`` is how the waits between attempts pass, so that tests need not wait.
+    """
+
+    def __init__(self, outbound: Outbound, *, sleep: Callable[[float], Awaitable[None]] = asyncio.sleep) -> None:
+        self._outbound = outbound
+        self._sleep = sleep
+
+    async def call(self, hook: CanaryWebhook, payload: WebhookPayload, *, key: str) -> HookAnswer:
+        """POST the payload and try again as often as the hook allows.
+
+        ``key`` goes into the Idempotency-Key header of every attempt, so that a receiver can tell a
+            repetition of the same question from a new one.
+        """
+        call = Call(
+            method="POST",
+            url=hook.url,
+            headers=(("Content-Type", "application/json"), (IDEMPOTENCY_HEADER, _printable(key))),
+            content=json.dumps(payload.to_json(), ensure_ascii=False).encode(),
+            seconds=hook.timeout.total_seconds(),
+            size=_BODY_SIZE,
+            verify=not hook.disable_tls,
+        )
+        for attempt in range(max(0, hook.retries)):
+            result = await self._attempt(call)
+            if not result.again:
+                return result.answer
+            await self._sleep(backoff(attempt, result.wait))
+        return (await self._attempt(call)).answer
+
+    async def _attempt(self, call: Call) -> _Attempt:
+        try:
+            reply = await self._outbound.send(call)
+        except OutboundError as error:
+            return _Attempt(HookAnswer(False, None, f"{place(call.url)}: {error}"), again=error.retryable)
+        except Exception as error:
+            # A hook is the user's: whatever a strange server provokes must not end the canary's tick.
+            log.exception("webhook call failed in an unforeseen way", where=place(call.url))
+            return _Attempt(HookAnswer(False, None, f"{place(call.url)}: {type(error).__name__}"))
+        if 200 <= reply.status < 300:
+            return _Attempt(HookAnswer(True, reply.status))
+        return _Attempt(
+            HookAnswer(False, reply.status, reason_of(reply)),
+            again=reply.status in _WORTH_RETRYING,
+            wait=retry_after(reply, datetime.now(UTC)),
+        )
+
+
+def backoff(attempt: int, asked: float | None = None) -> float:
+    """Give the seconds before the next attempt: 1, 2, 4 … up to 30, or what the server asked for up to 30."""
+    if asked is not None:
+        return min(asked, LONGEST_WAIT)
+    return min(2.0 ** min(attempt, 10), LONGEST_WAIT)
+
+
+def retry_after(reply: Reply, now: datetime) -> float | None:
+    """Read Retry-After of a 429 or 503, as seconds or as a date; None when there is none that makes sense."""
+    if reply.status not in {429, 503} or "retry-after" not in reply.headers:
+        return None
+    text = reply.headers["retry-after"].strip()
+    if text.isascii() and text.isdigit():
+        return float(text[:9])
+    try:
+        moment = parsedate_to_datetime(text)
+    except ValueError:
+        return None
+    moment = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+    return max(0.0, (moment - now).total_seconds())
+
+
+def reason_of(reply: Reply) -> str:
+    """Make a refusal's body presentable; an empty one is replaced by the status."""
+    text = "".join(
+        character if character.isprintable() or character in "\n\t" else " "
+        for character in reply.body.decode("utf-8", "replace")
+    ).strip()
+    if not text:
+        return f"it answered {reply.status} without a reason"
+    return text if len(text) <= REASON_LENGTH else f"{text[: REASON_LENGTH - 1]}…"
+
+
+@dataclass(frozen=True, slots=True)
+class _Notice:
+    hook: CanaryWebhook
+    payload: WebhookPayload
+    key: str = field(repr=False)
+
+
+class EventHooks:
+    """Tells event webhooks of events in the background: in order for each canary, and bounded.
+
+    ``everywhere`` is the controller's own event webhook, which hears of the canaries that have none
+    themselves.
+    """
+
+    def __init__(self, client: WebhookClient, *, everywhere: str = "") -> None:
+        self._client = client
+        self._everywhere = (CanaryWebhook(name="event-webhook", url=everywhere),) if everywhere else ()
+        self._outbox: Outbox[_Notice] = Outbox(self._deliver, what="event webhooks")
+
+    def publish(
+        self,
+        canary: tuple[str, str],
+        hooks: Sequence[CanaryWebhook],
+        payload_for: Callable[[CanaryWebhook], WebhookPayload],
+        *,
+        key: str,
+    ) -> None:
+        """Hand an event to the canary's event webhooks, or to the controller's; returns at once."""
+        for hook in hooks or self._everywhere:
+            self._outbox.put(canary, _Notice(hook, payload_for(hook), f"{key}/{hook.name}"))
+
+    @property
+    def dropped(self) -> int:
+        """How many notices were dropped because a receiver was too slow."""
+        return self._outbox.dropped
+
+    async def aclose(self, seconds: float = 5.0) -> None:
+        """Deliver what is left, for a limited time."""
+        await self._outbox.aclose(seconds)
+
+    async def flush(self, seconds: float) -> bool:
+        """Wait until everything is delivered; False when time ran out."""
+        return await self._outbox.flush(seconds)
+
+    async def _deliver(self, notice: _Notice) -> None:
+        answer = await self._client.call(notice.hook, notice.payload, key=notice.key)
+        if not answer.passed:
+            log.warning(
+                "event webhook did not take an event",
+                canary=f"{notice.payload.name}.{notice.payload.namespace}",
+                hook=notice.hook.name,
+                reason=answer.reason,
+            )
+
+
+def _printable(key: str) -> str:
+    return "".join(character if "!" <= character <= "~" else "_" for character in key)

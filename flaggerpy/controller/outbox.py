@@ -1,0 +1,102 @@
+"""A bounded queue for things that are sent in the background and that nobody waits for.
+
+Order is kept within a key (a canary), keys do not wait for each other, and a receiver that hangs
+costs its own key some messages and nobody anything else. What is sent and how lives elsewhere.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Awaitable, Callable, Hashable
+from typing import Generic, TypeVar
+
+import structlog
+
+Item = TypeVar("Item")
+
+log = structlog.get_logger()
+
+
+class Outbox(Generic[Item]):
+    """Sends items in the background, in order for each key.
+
+    Args:
+        deliver: sends one item; what it raises is logged and the next item has its turn.
+        what: names the items in logs.
+        waiting: how many items of one key may wait; beyond it the oldest is dropped.
+        at_once: how many keys send at the same time.
+
+    """
+
+    def __init__(
+        self,
+        deliver: Callable[[Item], Awaitable[None]],
+        *,
+        what: str,
+        waiting: int = 100,
+        at_once: int = 20,
+    ) -> None:
+        self.dropped = 0
+        self._deliver = deliver
+        self._what = what
+        self._waiting = waiting
+        self._slots = asyncio.Semaphore(at_once)
+        self._queues: dict[Hashable, deque[Item]] = {}
+        self._senders: dict[Hashable, asyncio.Task[None]] = {}
+        self._closed = False
+
+    def put(self, key: Hashable, item: Item) -> None:
+        """Hand over an item; returns at once. After closing, items are dropped."""
+        if self._closed:
+            self.dropped += 1
+            return
+        queue = self._queues.setdefault(key, deque())
+        if len(queue) >= self._waiting:
+            queue.popleft()
+            self.dropped += 1
+            log.warning("a receiver is too slow, the oldest waiting item is dropped", what=self._what)
+        queue.append(item)
+        if key not in self._senders:
+            self._senders[key] = asyncio.get_running_loop().create_task(self._send(key), name=f"{self._what} of {key}")
+
+    def __len__(self) -> int:
+        return sum(len(queue) for queue in self._queues.values())
+
+    async def flush(self, seconds: float) -> bool:
+        """Wait until everything is delivered; False when time ran out first."""
+        if not self._senders:
+            return True
+        _, unfinished = await asyncio.wait(list(self._senders.values()), timeout=seconds)
+        return not unfinished
+
+    async def aclose(self, seconds: float) -> None:
+        """Take nothing more, deliver what is left for some seconds, then drop the rest."""
+        self._closed = True
+        if await self.flush(seconds):
+            return
+        left = len(self)
+        senders = list(self._senders.values())
+        for sender in senders:
+            sender.cancel()
+        await asyncio.gather(*senders, return_exceptions=True)
+        self.dropped += left
+        log.warning("items were not delivered before the end", what=self._what, waiting=left)
+
+    async def _send(self, key: Hashable) -> None:
+        queue = self._queues[key]
+        try:
+            while queue:
+                item = queue.popleft()
+                async with self._slots:
+                    await self._try(item)
+        finally:
+            # No await between finding the queue empty and leaving, so put() cannot slip in between.
+            del self._queues[key]
+            del self._senders[key]
+
+    async def _try(self, item: Item) -> None:
+        try:
+            await self._deliver(item)
+        except Exception:
+            log.exception("an item could not be delivered", what=self._what)
