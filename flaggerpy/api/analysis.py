@@ -150,7 +150,7 @@ class SessionAffinity(ApiModel):
     http_only: bool = False
     """Whether scripts cannot read the cookies."""
     max_age: Number = Field(default=DEFAULT_COOKIE_AGE, json_schema_extra=stored_default(DEFAULT_COOKIE_AGE))
-    """How long the cookies live, in seconds."""
+    """How long the cookies live, in seconds; 0 means the default."""
     partitioned: bool = False
     """Whether the cookies are kept apart by top-level site."""
     path: str | None = None
@@ -159,6 +159,11 @@ class SessionAffinity(ApiModel):
     """Whether the cookies are sent along from other sites."""
     secure: bool = False
     """Whether the cookies are sent over https only."""
+
+    @field_validator("max_age")
+    @classmethod
+    def _zero_is_default(cls, max_age: int) -> int:
+        return max_age or DEFAULT_COOKIE_AGE
 
 
 class CanaryAnalysis(ApiModel):

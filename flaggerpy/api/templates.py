@@ -12,9 +12,7 @@ from flaggerpy.api.canary import ObjectMeta
 from flaggerpy.api.reading import read
 from flaggerpy.api.refs import SecretRef
 
-_ONE_ADDRESS: Final[dict[str, Any]] = {
-    "oneOf": [{"required": ["type", place]} for place in ("address", "secretRef")]
-}
+_ONE_ADDRESS: Final[dict[str, Any]] = {"oneOf": [{"required": ["type", place]} for place in ("address", "secretRef")]}
 
 MetricBackend = Literal[
     "prometheus",
