@@ -33,9 +33,7 @@ class _Pattern(click.ParamType[re.Pattern[str]]):
 
     name = "regexp"
 
-    def convert(
-        self, value: object, param: click.Parameter | None, ctx: click.Context | None
-    ) -> re.Pattern[str]:
+    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> re.Pattern[str]:
         try:
             return re.compile(str(value))
         except re.error as error:
@@ -43,9 +41,7 @@ class _Pattern(click.ParamType[re.Pattern[str]]):
 
 
 @click.command(context_settings={"help_option_names": ["-h", "-help", "--help"]})
-@click.option(
-    "-log-level", "--log-level", type=click.Choice(sorted(LEVELS)), default="debug", show_default=True
-)
+@click.option("-log-level", "--log-level", type=click.Choice(sorted(LEVELS)), default="debug", show_default=True)
 @click.option("-port", "--port", type=click.IntRange(0, 65535), default=9090, show_default=True)
 @click.option(
     "-timeout",

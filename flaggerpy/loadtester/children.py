@@ -125,9 +125,7 @@ class Children:
         reader, writer = os.pipe()
         self._starting += 1
         try:
-            pipe, _ = await asyncio.get_running_loop().connect_read_pipe(
-                lambda: output, os.fdopen(reader, "rb")
-            )
+            pipe, _ = await asyncio.get_running_loop().connect_read_pipe(lambda: output, os.fdopen(reader, "rb"))
             try:
                 process = await asyncio.create_subprocess_exec(
                     *argv,
@@ -153,9 +151,7 @@ class Children:
             if ended.done():
                 return Finished(code=ended.result(), output=output.clip.text())
             await self._end_group(process.pid)
-            await asyncio.wait(
-                {ended}, timeout=_LAST_WORDS
-            )  # a child that left the group may hold the output
+            await asyncio.wait({ended}, timeout=_LAST_WORDS)  # a child that left the group may hold the output
         except asyncio.CancelledError:
             signal_group(process.pid, signal.SIGKILL)
             raise

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from pydantic import Field
-
-from flaggerpy.api.base import ApiModel
+from flaggerpy.api.payloads import WebhookPayload
 
 
-class WebhookPayload(ApiModel):
-    """What a hook, or a person who opens a gate, sends."""
+class Payload(WebhookPayload):
+    """What a hook, or a person who opens a gate, sends; whatever is left out is empty, as in Flagger."""
 
     name: str = ""
     namespace: str = ""
     phase: str = ""
     checksum: str = ""
-    metadata: dict[str, str] = Field(default_factory=dict)
+
+    @property
+    def canary(self) -> str:
+        """How the load tester names a canary: in gates, in logs and when it looks for duplicates."""
+        return f"{self.name}.{self.namespace}"

@@ -82,9 +82,7 @@ def become_subreaper() -> bool:
 def reap_orphans(keep: Collection[int]) -> int:
     """Collect the exit status of dead children that nobody else waits for; `keep` are those somebody does."""
     me = os.getpid()
-    dead = [
-        entry.pid for entry in processes() if entry.parent == me and entry.is_zombie and entry.pid not in keep
-    ]
+    dead = [entry.pid for entry in processes() if entry.parent == me and entry.is_zombie and entry.pid not in keep]
     for pid in dead:
         try:
             os.waitpid(pid, os.WNOHANG)

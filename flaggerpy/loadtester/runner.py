@@ -58,9 +58,7 @@ class Limits:
 class Runner:
     """Runs tasks; an async context manager that ends with all of them."""
 
-    def __init__(
-        self, children: Children, series: Series, limits: Limits, monotonic: Callable[[], float]
-    ) -> None:
+    def __init__(self, children: Children, series: Series, limits: Limits, monotonic: Callable[[], float]) -> None:
         self._children = children
         self._series = series
         self._limits = limits

@@ -31,9 +31,7 @@ class Series:
             ("type", "result"),
             registry=self.registry,
         )
-        self.gates = Gauge(
-            "flaggerpy_loadtester_gates_open", "Gates that are open now.", registry=self.registry
-        )
+        self.gates = Gauge("flaggerpy_loadtester_gates_open", "Gates that are open now.", registry=self.registry)
         self._running = Gauge(
             "flaggerpy_loadtester_tasks_running", "Tasks that run now.", ("type",), registry=self.registry
         )

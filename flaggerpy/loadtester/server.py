@@ -15,17 +15,17 @@ from pydantic import ValidationError
 
 from flaggerpy.durations import InvalidDuration, parse_duration
 from flaggerpy.loadtester.gates import Gates
-from flaggerpy.loadtester.payload import WebhookPayload
+from flaggerpy.loadtester.payload import Payload
 from flaggerpy.loadtester.runner import Busy, Done, Failed, Runner
 from flaggerpy.loadtester.series import Series
-from flaggerpy.loadtester.tasks import Refused, canary_key, parse_task
+from flaggerpy.loadtester.tasks import Refused, parse_task
 
 _BODY_LIMIT = 1 << 20
 _BODY_SECONDS = 10.0
 
 _log: structlog.typing.FilteringBoundLogger = structlog.get_logger()
 
-_Answer = Callable[[WebhookPayload], Awaitable[web.Response]]
+_Answer = Callable[[Payload], Awaitable[web.Response]]
 _Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
@@ -73,47 +73,43 @@ class Server:
             except TimeoutError:
                 return web.Response(status=408, text="the body did not arrive in time")
             if not self.namespaces.search(payload.namespace):
-                _log.warning(
-                    "request refused, namespace not allowed", canary=canary_key(payload), path=request.path
-                )
+                _log.warning("request refused, namespace not allowed", canary=payload.canary, path=request.path)
                 return web.Response(status=403, text="Forbidden")
             try:
                 return await answer(payload)
             except Refused as refused:
-                _log.warning(
-                    "request refused", canary=canary_key(payload), path=request.path, error=str(refused)
-                )
+                _log.warning("request refused", canary=payload.canary, path=request.path, error=str(refused))
                 return web.Response(status=400, text=str(refused))
 
         return handle
 
     def _check(self, prefix: str) -> _Answer:
-        async def answer(payload: WebhookPayload) -> web.Response:
-            is_open = self.gates.is_open(prefix + canary_key(payload))
-            _log.info(f"{prefix}gate check", canary=canary_key(payload), open=is_open)
+        async def answer(payload: Payload) -> web.Response:
+            is_open = self.gates.is_open(prefix + payload.canary)
+            _log.info(f"{prefix}gate check", canary=payload.canary, open=is_open)
             return web.Response(text="Approved") if is_open else web.Response(status=403, text="Forbidden")
 
         return answer
 
     def _open(self, prefix: str) -> _Answer:
-        async def answer(payload: WebhookPayload) -> web.Response:
-            self.gates.open(prefix + canary_key(payload), _close_after(payload))
+        async def answer(payload: Payload) -> web.Response:
+            self.gates.open(prefix + payload.canary, _close_after(payload))
             self.series.gates.set(len(self.gates))
-            _log.info(f"{prefix}gate opened", canary=canary_key(payload))
+            _log.info(f"{prefix}gate opened", canary=payload.canary)
             return web.Response(status=202)
 
         return answer
 
     def _close(self, prefix: str) -> _Answer:
-        async def answer(payload: WebhookPayload) -> web.Response:
-            self.gates.close(prefix + canary_key(payload))
+        async def answer(payload: Payload) -> web.Response:
+            self.gates.close(prefix + payload.canary)
             self.series.gates.set(len(self.gates))
-            _log.info(f"{prefix}gate closed", canary=canary_key(payload))
+            _log.info(f"{prefix}gate closed", canary=payload.canary)
             return web.Response(status=202)
 
         return answer
 
-    async def _task(self, payload: WebhookPayload) -> web.Response:
+    async def _task(self, payload: Payload) -> web.Response:
         try:
             task = parse_task(payload)
         except Refused:
@@ -145,22 +141,20 @@ def _fixed(status: int, text: str) -> _Handler:
     return handle
 
 
-async def _payload(request: web.Request) -> WebhookPayload:
+async def _payload(request: web.Request) -> Payload:
     async with asyncio.timeout(_BODY_SECONDS):
         body = await request.read()
     try:
-        return WebhookPayload.model_validate_json(body)
+        return Payload.model_validate_json(body)
     except ValidationError as error:
         first = error.errors(include_url=False, include_input=False)[0]
         where = ".".join(str(part) for part in first["loc"])
-        raise Refused(
-            f"the body is no webhook payload: {f'{where}: ' if where else ''}{first['msg']}"
-        ) from error
+        raise Refused(f"the body is no webhook payload: {f'{where}: ' if where else ''}{first['msg']}") from error
 
 
-def _close_after(payload: WebhookPayload) -> float | None:
+def _close_after(payload: Payload) -> float | None:
     """How long a gate stays open, when whoever opens it says so; for good otherwise, as in Flagger."""
-    text = payload.metadata.get("closeAfter")
+    text = (payload.metadata or {}).get("closeAfter")
     if not text:
         return None
     try:

@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 
-from flaggerpy.loadtester.payload import WebhookPayload
+from flaggerpy.loadtester.payload import Payload
 
 DEFAULT_TYPE = "cmd"
 _TRUE = frozenset({"1", "t", "T", "TRUE", "true", "True"})
@@ -48,12 +48,7 @@ class Task:
         return (self.canary, self.command)
 
 
-def canary_key(payload: WebhookPayload) -> str:
-    """How the load tester names a canary: in gates, in logs and when it looks for duplicates."""
-    return f"{payload.name}.{payload.namespace}"
-
-
-def parse_task(payload: WebhookPayload) -> Task:
+def parse_task(payload: Payload) -> Task:
     """Read the task that a payload asks for; raises `Refused`."""
     metadata = payload.metadata
     if not metadata:
@@ -69,7 +64,7 @@ def parse_task(payload: WebhookPayload) -> Task:
         raise Refused(f'metadata.cmd is missing: a task of type "{name}" needs the command to run')
     if "\0" in command:
         raise Refused("metadata.cmd holds a NUL character, which no command line can")
-    return build(canary_key(payload), command, metadata)
+    return build(payload.canary, command, metadata)
 
 
 def is_true(metadata: Mapping[str, str], key: str) -> bool:

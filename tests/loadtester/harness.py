@@ -43,9 +43,7 @@ class Caller:
         """Send a webhook payload for a canary."""
         name, _, namespace = canary.partition(".")
         payload = {"name": name, "namespace": namespace, "phase": "Progressing", "checksum": "85d5"}
-        return await self.send(
-            path, json.dumps(payload | ({"metadata": metadata} if metadata else {})).encode()
-        )
+        return await self.send(path, json.dumps(payload | ({"metadata": metadata} if metadata else {})).encode())
 
     async def series(self, name: str) -> float:
         """Read the value of one series as Prometheus would; 0 while it does not exist."""

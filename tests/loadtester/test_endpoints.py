@@ -21,9 +21,7 @@ from tests.loadtester.harness import Answer, Caller, load_tester, until
         pytest.param("/gate/halt", Answer(403, "Forbidden"), id="the halting gate is always closed"),
     ],
 )
-async def test_paths_that_do_not_read_the_body(
-    caller: Caller, method: str, path: str, answer: Answer
-) -> None:
+async def test_paths_that_do_not_read_the_body(caller: Caller, method: str, path: str, answer: Answer) -> None:
     assert await caller.send(path, b"{ this is no JSON", method=method) == answer
 
 
@@ -101,12 +99,16 @@ ASKING = ["/", "/some/path", "/gate/check", "/gate/open", "/gate/close", "/rollb
         pytest.param(b"\xff\xfe", id="no UTF-8"),
     ],
 )
-async def test_a_body_that_is_no_payload_is_refused_with_a_reason(
-    caller: Caller, path: str, body: bytes
-) -> None:
+async def test_a_body_that_is_no_payload_is_refused_with_a_reason(caller: Caller, path: str, body: bytes) -> None:
     answer = await caller.send(path, body)
     assert answer.status == 400
     assert answer.body.startswith("the body is no webhook payload: ")
+
+
+async def test_only_name_and_namespace_are_needed_for_a_gate(caller: Caller) -> None:
+    body = b'{"name": "podinfo", "namespace": "test", "metadata": null, "unknown": [1]}'
+    assert await caller.send("/gate/open", body) == Answer(202, "")
+    assert (await caller.ask("/gate/check", canary="podinfo.test")).status == 200
 
 
 async def test_a_body_without_end_is_refused(caller: Caller) -> None:

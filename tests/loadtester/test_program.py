@@ -53,9 +53,7 @@ async def test_a_caller_that_waits_gets_the_grace_period(tmp_path: Path) -> None
 
 async def test_a_task_longer_than_the_grace_period_is_interrupted_and_says_so(tmp_path: Path) -> None:
     async with program("-shutdown-grace=50ms") as running:
-        call = asyncio.create_task(
-            running.caller.ask("/", type="bash", cmd=f"touch {tmp_path / 'began'}; sleep 300")
-        )
+        call = asyncio.create_task(running.caller.ask("/", type="bash", cmd=f"touch {tmp_path / 'began'}; sleep 300"))
         await eventually((tmp_path / "began").exists, "the task runs")
         running.process.send_signal(signal.SIGTERM)
         answer = await call
@@ -79,9 +77,7 @@ async def test_log_lines_have_flaggers_keys() -> None:
     async with program("--log-level", "info", "--zap-replace-globals", "-zap-encoding=json") as running:
         await running.caller.ask("/", canary="podinfo.prod", type="bash", cmd="echo well; exit 4")
         await running.caller.ask("/", canary="podinfo.prod", cmd="echo quiet", logCmdOutput="true")
-        await running.caller.series_reaches(
-            'flaggerpy_loadtester_tasks_total{result="succeeded",type="cmd"}', 1
-        )
+        await running.caller.series_reaches('flaggerpy_loadtester_tasks_total{result="succeeded",type="cmd"}', 1)
         running.process.send_signal(signal.SIGTERM)
         lines = await running.lines()
     assert all({"level", "ts", "caller", "msg"} <= line.keys() for line in lines)
@@ -125,8 +121,6 @@ def test_log_lines_of_libraries_are_json_too() -> None:
         "import logging; from flaggerpy.loadtester.logs import *; configure('info', Encoding.JSON);"
         "logging.getLogger('aiohttp.server').error('Error handling request')"
     )
-    done = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=10
-    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=10)
     line = json.loads(done.stderr)
     assert (line["level"], line["msg"]) == ("error", "Error handling request")

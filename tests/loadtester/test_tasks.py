@@ -93,9 +93,7 @@ async def test_a_failed_cmd_changes_no_answer_otherwise(caller: Caller) -> None:
     ("wanted", "body"),
     [("true", "hi\nand an error\n"), ("1", "hi\nand an error\n"), ("false", ""), ("perhaps", "")],
 )
-async def test_bash_answers_when_done_and_shows_its_output_when_asked(
-    caller: Caller, wanted: str, body: str
-) -> None:
+async def test_bash_answers_when_done_and_shows_its_output_when_asked(caller: Caller, wanted: str, body: str) -> None:
     cmd = "[[ hi =~ h ]] && echo hi; echo and an error >&2"
     assert await caller.ask("/", type="bash", cmd=cmd, returnCmdOutput=wanted) == Answer(200, body)
 
@@ -149,9 +147,7 @@ async def test_a_cmd_out_of_time_may_start_again(settings: Settings, tmp_path: P
         assert await caller.series(tasks("cmd", "skipped")) == 0
 
 
-async def test_a_child_that_a_task_detached_ends_with_the_time_limit(
-    settings: Settings, tmp_path: Path
-) -> None:
+async def test_a_child_that_a_task_detached_ends_with_the_time_limit(settings: Settings, tmp_path: Path) -> None:
     pids = tmp_path / "pids"
     async with load_tester(replace(settings, time_limit=0.5)) as caller:
         answer = await caller.ask("/", type="bash", cmd=f"sleep 300 >/dev/null 2>&1 & echo $! > {pids}")
