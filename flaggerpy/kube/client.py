@@ -32,12 +32,12 @@ APPLY_PATCH = "application/apply-patch+yaml"
 _METADATA = "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1"
 _METADATA_LIST = "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1"
 
-EventType = Literal["ADDED", "MODIFIED", "DELETED", "BOOKMARK"]
+EventType = Literal["OPENED", "ADDED", "MODIFIED", "DELETED", "BOOKMARK"]
 
 
 @dataclass(frozen=True, slots=True)
 class WatchEvent:
-    """One line of a watch; errors are raised instead."""
+    """One line of a watch; errors are raised instead, and OPENED (without an object) opens every watch."""
 
     type: EventType
     object: JsonObject
@@ -106,8 +106,8 @@ class Client:
     ) -> AsyncGenerator[Page, None]:
         """Yield a list page by page, so that a big one never has to be held whole.
 
-        Without a resourceVersion the list is as new as the store. With one (and resourceVersionMatch) the server
-        may answer from its cache, but then older servers ignore the limit and send everything at once.
+        Without a resourceVersion the list is as new as the store. With one (and resourceVersionMatch) it may
+        come from the server's cache, but then older servers ignore the limit and send everything at once.
         """
         accept = _METADATA_LIST if metadata_only else "application/json"
         token = ""
@@ -146,7 +146,7 @@ class Client:
         request = Request("GET", resource.path(namespace), params=params, accept=accept, timeout=inactivity)
         async with aclosing(self._transport.stream(request)) as lines:
             async for line in lines:
-                yield _event(line, resource)
+                yield _event(line, resource) if line else WatchEvent("OPENED", {})
 
     # Writing
 
@@ -167,9 +167,7 @@ class Client:
         """Apply a JSON merge patch; conditional when it names a metadata.resourceVersion."""
         return await self._patch(ref, MERGE_PATCH, patch, subresource)
 
-    async def json_patch(
-        self, ref: Ref, ops: Sequence[JsonObject], subresource: str | None = None
-    ) -> JsonObject:
+    async def json_patch(self, ref: Ref, ops: Sequence[JsonObject], subresource: str | None = None) -> JsonObject:
         """Apply a JSON Patch; a failed `test` operation raises `Invalid`."""
         return await self._patch(ref, JSON_PATCH, list(ops), subresource)
 
@@ -216,9 +214,7 @@ class Client:
         subresource: str | None,
         params: tuple[tuple[str, str], ...] = (),
     ) -> JsonObject:
-        request = Request(
-            "PATCH", ref.path(subresource), params=params, body=_dump(patch), content_type=content_type
-        )
+        request = Request("PATCH", ref.path(subresource), params=params, body=_dump(patch), content_type=content_type)
         return await self._write(request)
 
     async def _write(self, request: Request, *, manager: bool = True) -> JsonObject:

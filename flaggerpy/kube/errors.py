@@ -7,7 +7,8 @@
     * AlreadyExists (409)
     * Expired (410): the resourceVersion or the continue token is too old
     * TooManyRequests (429): with the seconds the server asks us to wait
-    * Forbidden (401, 403)
+    * Unauthorized (401): the credentials are not accepted, or not any more
+    * Forbidden (403)
     * Invalid (400, 422): the server will never take this body
     * ServerError (5xx): a write may or may not have happened
   * Unreachable: no answer (connection, time-out); a write may or may not have happened
@@ -70,8 +71,12 @@ class TooManyRequests(ApiError):
         self.retry_after = retry_after
 
 
+class Unauthorized(ApiError):
+    """The server does not know who we are; new credentials may be on their way."""
+
+
 class Forbidden(ApiError):
-    """RBAC, an admission rule or the server's authentication says no."""
+    """RBAC or an admission rule says no."""
 
 
 class Invalid(ApiError):
@@ -92,7 +97,7 @@ class Fenced(KubeError):
 
 _BY_STATUS: dict[int, type[ApiError]] = {
     400: Invalid,
-    401: Forbidden,
+    401: Unauthorized,
     403: Forbidden,
     404: NotFound,
     409: Conflict,

@@ -52,5 +52,8 @@ class Transport(Protocol):
         ...
 
     def stream(self, request: Request) -> AsyncGenerator[bytes, None]:
-        """Yield the answer's lines as they come; raises the `ApiError` of an answer that is no success."""
+        """Yield an empty line when the answer begins, then its lines as they come.
+
+        Raises the `ApiError` of an answer that is no success.
+        """
         ...
