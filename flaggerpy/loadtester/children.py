@@ -69,11 +69,16 @@ class _Output(asyncio.Protocol):
 
 
 class Children:
-    """All child processes of the load tester; an async context manager that leaves none behind."""
+    """All child processes of the load tester; an async context manager that leaves none behind.
 
-    def __init__(self, *, output_limit: int, kill_grace: float) -> None:
+    With `reap_all` every dead child of this process is collected, also those that somebody else started: only for a
+    program that starts no process in another way.
+    """
+
+    def __init__(self, *, output_limit: int, kill_grace: float, reap_all: bool) -> None:
         self._output_limit = output_limit
         self._kill_grace = kill_grace
+        self._reap_all = reap_all
         self._leaders: set[int] = set()
         self._starting = 0
         self._closing = asyncio.Event()
@@ -81,7 +86,8 @@ class Children:
 
     async def __aenter__(self) -> Children:
         await self._group.__aenter__()
-        self._group.create_task(self._keep_house())
+        if self._reap_all:
+            self._group.create_task(self._keep_house())
         return self
 
     async def __aexit__(

@@ -40,7 +40,7 @@ class Settings:
 
 
 @asynccontextmanager
-async def serving(settings: Settings) -> AsyncIterator[int]:
+async def serving(settings: Settings, *, reap_all: bool = False) -> AsyncIterator[int]:
     """Serve while the context lasts and say on which port; leaving it ends all children.
 
     On the way out nobody is let in any more, tasks whose callers wait get the grace period, then every
@@ -49,7 +49,7 @@ async def serving(settings: Settings) -> AsyncIterator[int]:
     series, monotonic = Series(), SystemClock().monotonic
     async with AsyncExitStack() as stack:
         children = await stack.enter_async_context(
-            Children(output_limit=settings.output_limit, kill_grace=settings.kill_grace)
+            Children(output_limit=settings.output_limit, kill_grace=settings.kill_grace, reap_all=reap_all)
         )
         runner = await stack.enter_async_context(
             Runner(children, series, Limits(settings.time_limit, settings.max_tasks), monotonic)
@@ -72,8 +72,7 @@ async def run(settings: Settings) -> None:
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
-    become_subreaper()
-    async with serving(settings) as port:
+    async with serving(settings, reap_all=become_subreaper()) as port:
         _log.info("load tester is listening", port=port, timeout=settings.time_limit)
         await stop.wait()
         _log.info("load tester is shutting down")
