@@ -116,7 +116,7 @@ def no_values(metric: CanaryMetric, measure: Measure, provider: str, target: str
         return f"Halt advancement no values found for custom metric: {metric.name}: no values found"
     return (
         f"Halt advancement no values found for {provider} metric {metric.name} probably {target} is not "
-        "receiving traffic: no values found"
+        "receiving traffic: running query failed: no values found"
     )
 
 
