@@ -2,30 +2,12 @@
 
 from __future__ import annotations
 
-import subprocess
-from collections.abc import Callable
-from typing import Protocol
-
-from tests.cluster import certs, components
-from tests.cluster.components import Component, Site
+from tests.cluster import certs, components, node
+from tests.cluster.components import Site
 from tests.cluster.errors import ClusterError
+from tests.cluster.host import Host, ready_nodes
 from tests.cluster.kube import Kube
-from tests.cluster.state import Home, Kind
-
-
-class Host(Protocol):
-    """What the steps need of the supervisor."""
-
-    home: Home
-
-    def say(self, sentence: str) -> None:
-        """Tell the person outside."""
-
-    def start(self, component: Component) -> None:
-        """Start a process."""
-
-    def wait_for(self, what: str, ready: Callable[[], bool], limit: float = 60.0) -> None:
-        """Wait for a condition."""
+from tests.cluster.state import Kind
 
 
 def bring_up(host: Host) -> None:
@@ -35,13 +17,9 @@ def bring_up(host: Host) -> None:
         raise ClusterError("no spec in the state folder")
     site = Site(host.home, spec, certs.make_authority(host.home.folder / "pki"))
     if spec.kind is Kind.FULL:
-        from tests.cluster import node  # noqa: PLC0415 - the control plane alone must not need the node's parts
-
-        node.make_bridge()
+        node.make_network()
     kube = _control_plane(host, site)
     if spec.kind is Kind.FULL:
-        from tests.cluster import node  # noqa: PLC0415 - as above
-
         node.bring_up(host, site, kube)
     elif spec.kwok_nodes:
         _kwok(host, site, kube)
@@ -68,18 +46,3 @@ def _kwok(host: Host, site: Site, kube: Kube) -> None:
         kube.create("/api/v1/nodes", components.kwok_node(index))
     host.wait_for("ready kwok nodes", lambda: ready_nodes(kube) >= site.spec.kwok_nodes)
     host.say(f"{site.spec.kwok_nodes} kwok node(s) ready")
-
-
-def ready_nodes(kube: Kube) -> int:
-    """How many nodes say that they are ready."""
-    nodes = kube.get("/api/v1/nodes")["items"]
-    conditions = [condition for node in nodes for condition in node.get("status", {}).get("conditions", [])]
-    return sum(condition["type"] == "Ready" and condition["status"] == "True" for condition in conditions)
-
-
-def command(words: list[str]) -> str:
-    """Run a short command to its end inside the namespaces."""
-    done = subprocess.run(words, capture_output=True, text=True, check=False, timeout=120)
-    if done.returncode != 0:
-        raise ClusterError(f"'{' '.join(words)}' failed: {done.stderr.strip()}")
-    return done.stdout

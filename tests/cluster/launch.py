@@ -84,7 +84,7 @@ def environment(home: Home) -> dict[str, str]:
         "FLAGGERPY_AUDIT_LOG": str(home.audit_log),
         "FLAGGERPY_CLUSTER_KIND": spec.kind,
         "FLAGGERPY_CLUSTER_STATE": str(home.folder),
-        "PATH": os.pathsep.join([*_program_folders(spec.parts), os.environ["PATH"]]),
+        "PATH": os.pathsep.join([str(home.folder / "tools"), *_program_folders(spec.parts), os.environ["PATH"]]),
     }
 
 

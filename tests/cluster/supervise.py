@@ -68,15 +68,18 @@ class Supervisor:
                 preexec_fn=_die_with_parent,  # noqa: PLW1509 - the supervisor has one thread
             )
 
-    def stop(self, name: str, limit: float = 10.0) -> None:
-        """End a component and wait for it; until it is started again nobody misses it."""
+    def stop(self, name: str, patience: float = 1.0) -> None:
+        """End a component and wait for it; until it is started again nobody misses it.
+
+        The API server would drain its watches for a minute: after a moment it is killed, as machines do.
+        """
         process = self._processes.pop(name)
         process.terminate()
         try:
-            process.wait(limit)
+            process.wait(patience)
         except subprocess.TimeoutExpired:
             process.kill()
-            process.wait(limit)
+            process.wait()
 
     def pause(self, limit: float = 0.05) -> None:
         """Serve the socket for a moment; raises when a part died or the end was asked for."""
