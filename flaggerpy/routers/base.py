@@ -1,0 +1,47 @@
+"""What the rest of the program may ask of a provider of traffic: the protocol, and nothing of any provider.
+
+How bodies are written follows from themselves: one that carries ``metadata.resourceVersion`` takes the whole place of
+the live object (PUT), any other is applied on the server's side (``render`` names only what we own).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Protocol
+
+from flaggerpy.api.canary import Canary
+from flaggerpy.kube.objects import JsonObject
+from flaggerpy.kube.resources import Ref
+from flaggerpy.rollout.traffic import Capabilities, Routes, RouteState
+
+Live = Mapping[Ref, JsonObject]
+"""The objects that exist, of those a router wants to read."""
+
+
+class Router(Protocol):
+    """A provider of traffic, as pure translations between its objects and shares of traffic."""
+
+    capabilities: Capabilities
+
+    def refs(self, canary: Canary) -> tuple[Ref, ...]:
+        """Return the objects to read beyond the three Services; empty for a provider without objects."""
+
+    def problems(self, canary: Canary) -> tuple[str, ...]:
+        """Return one sentence for everything in this canary that the provider cannot serve."""
+
+    def state(self, canary: Canary, live: Live) -> RouteState:
+        """Say how traffic is spread now; never raises."""
+
+    def render(self, canary: Canary, live: Live, routes: Routes) -> tuple[JsonObject, ...]:
+        """Return the objects to apply so that traffic is spread like this.
+
+        Raises:
+            UserError: the canary has problems.
+
+        """
+
+    def restore(self, canary: Canary, live: Live) -> tuple[JsonObject, ...]:
+        """Return the objects as they stay behind: the user's original, or everything to the apex Service.
+
+        Empty when nothing is in our hands any more; never raises.
+        """

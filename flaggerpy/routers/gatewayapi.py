@@ -1,0 +1,261 @@
+"""Provider ``gatewayapi:v1``: one HTTPRoute, named like the apex Service, whose backendRefs carry the shares."""
+
+from __future__ import annotations
+
+import copy
+import json
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from flaggerpy.api.canary import Canary
+from flaggerpy.api.constants import HANDS_OFF
+from flaggerpy.api.marks import (
+    MARK_LABELS,
+    is_annotated,
+    last_applied,
+    owned_through_flagger,
+    owner_annotation,
+    without_marks,
+)
+from flaggerpy.kube.objects import JsonObject, annotations_of, generation_of, labels_of, metadata_of
+from flaggerpy.kube.resources import HTTP_ROUTES, Ref
+from flaggerpy.rollout.errors import UserError
+from flaggerpy.rollout.traffic import ALL_TO_PRIMARY, Acceptance, Capabilities, Routes, RouteState
+from flaggerpy.routers.base import Live
+from flaggerpy.routers.httproute import backend, route_spec
+from flaggerpy.routers.httproute_compare import parent_key, same_but_weights
+
+ORIGINAL_ROUTE = "flaggerpy.dev/original-route"
+"""Annotation: a user's own route as it was before it was taken over, as JSON."""
+
+
+class GatewayApiRouter:
+    """The Gateway API in version v1."""
+
+    capabilities = Capabilities(weights=True, match=True, mirror=True)
+
+    def refs(self, canary: Canary) -> tuple[Ref, ...]:
+        """Return the HTTPRoute."""
+        return (_ref(canary),)
+
+    def problems(self, canary: Canary) -> tuple[str, ...]:
+        """Return the first thing that an HTTPRoute cannot say."""
+        try:
+            route_spec(canary, ALL_TO_PRIMARY)
+        except UserError as error:
+            return (str(error),)
+        return ()
+
+    def state(self, canary: Canary, live: Live) -> RouteState:
+        """Read the shares, compare everything else, and ask the Gateways what they think of it."""
+        route = live.get(_ref(canary))
+        if route is None:
+            return RouteState(routes=None)
+        accepted, note = _acceptance(canary, route)
+        routes = _routes(canary, route.get("spec") or {})
+        if routes is None:
+            return RouteState(routes=None, accepted=accepted, note=note)
+        return RouteState(routes, _drifted(canary, route, routes), accepted, note)
+
+    def render(self, canary: Canary, live: Live, routes: Routes) -> tuple[JsonObject, ...]:
+        """Return the HTTPRoute with these shares; only what we own of it, for server-side apply."""
+        route = live.get(_ref(canary))
+        labels, annotations = _own_metadata(canary)
+        if route is not None:
+            annotations |= _backup(canary, route, labels, annotations)
+        return (
+            {
+                "apiVersion": HTTP_ROUTES.api_version,
+                "kind": HTTP_ROUTES.kind,
+                "metadata": {
+                    "name": canary.apex_name,
+                    "namespace": canary.namespace,
+                    "labels": labels,
+                    "annotations": annotations,
+                },
+                "spec": route_spec(canary, routes),
+            },
+        )
+
+    def restore(self, canary: Canary, live: Live) -> tuple[JsonObject, ...]:
+        """Return the user's own route as it was, or ours with everything going to the apex Service."""
+        route = live.get(_ref(canary))
+        if route is None or not _is_held(canary, route):
+            return ()
+        original = _original(route)
+        before = original.get("spec") or last_applied(route).get("spec")
+        # A spec that names our Services cannot stay: they go with the canary.
+        spec = before if before and not _names_ours(canary, before) else _all_to_apex(canary, route)
+        metadata = without_marks(metadata_of(route))
+        for field in ("labels", "annotations"):
+            hidden = original.get(field) or {}
+            kept = {key: value for key, value in metadata[field].items() if key not in hidden}
+            metadata[field] = kept | {key: value for key, value in hidden.items() if value is not None}
+        body = {**route, "apiVersion": HTTP_ROUTES.api_version, "kind": HTTP_ROUTES.kind}
+        return (body | {"metadata": metadata, "spec": spec},)
+
+
+def _ref(canary: Canary) -> Ref:
+    return Ref(HTTP_ROUTES, canary.namespace, canary.apex_name)
+
+
+def _own_metadata(canary: Canary) -> tuple[dict[str, str], dict[str, str]]:
+    extra = canary.spec.service.apex if canary.spec.service else None
+    labels = (extra and extra.labels) or {}
+    annotations = (extra and extra.annotations) or {}
+    return {**labels, **MARK_LABELS}, {**annotations, **HANDS_OFF, **owner_annotation(canary)}
+
+
+def _drifted(canary: Canary, route: JsonObject, routes: Routes) -> bool:
+    labels, annotations = _own_metadata(canary)
+    if not (labels.items() <= labels_of(route).items() and annotations.items() <= annotations_of(route).items()):
+        return True
+    try:
+        wanted = route_spec(canary, routes)
+    except UserError:
+        # What cannot be written cannot be mended either; the sentence comes out of problems().
+        return False
+    spec = route.get("spec") or {}
+    return not same_but_weights(wanted, spec) or _total(canary, spec) != 100
+
+
+def _split_rule(canary: Canary, spec: Mapping[str, Any]) -> dict[str, int] | None:
+    """Return the weights of our Services in the rule that splits traffic, or else in the first that names one."""
+    ours = {canary.primary_service_name, canary.canary_service_name}
+    found: list[dict[str, int]] = []
+    for rule in spec.get("rules") or ():
+        weights = {
+            reference["name"]: int(reference.get("weight", 1))
+            for reference in rule.get("backendRefs") or ()
+            if reference.get("name") in ours
+        }
+        if len(weights) == 2:
+            return weights
+        if weights:
+            found.append(weights)
+    return found[0] if found else None
+
+
+def _total(canary: Canary, spec: Mapping[str, Any]) -> int:
+    return sum((_split_rule(canary, spec) or {}).values())
+
+
+def _routes(canary: Canary, spec: Mapping[str, Any]) -> Routes | None:
+    weights = _split_rule(canary, spec)
+    total = _total(canary, spec)
+    if weights is None or not total:
+        return None
+    share = round(100 * weights.get(canary.canary_service_name, 0) / total)
+    return Routes(100 - share, share, mirrored=_mirrored(canary, spec))
+
+
+def _mirrored(canary: Canary, spec: Mapping[str, Any]) -> bool:
+    permanent = [mirror.backend_ref.name for mirror in canary.spec.service.mirror] if canary.spec.service else []
+    if canary.canary_service_name in permanent:
+        return False
+    return any(
+        _copies_to_canary(canary, part) for rule in spec.get("rules") or () for part in rule.get("filters") or ()
+    )
+
+
+def _copies_to_canary(canary: Canary, part: Mapping[str, Any]) -> bool:
+    reference = (part.get("requestMirror") or {}).get("backendRef") or {}
+    return reference.get("name") == canary.canary_service_name
+
+
+def _acceptance(canary: Canary, route: JsonObject) -> tuple[Acceptance, str]:
+    """Say whether every Gateway serves the route in its present generation."""
+    namespace = canary.namespace
+    parents = (route.get("status") or {}).get("parents") or ()
+    pending = False
+    for reference in (route.get("spec") or {}).get("parentRefs") or ():
+        key = parent_key(reference, namespace)
+        answers = [answer for answer in parents if parent_key(answer.get("parentRef") or {}, namespace) == key]
+        verdicts = [_verdict(answer, generation_of(route)) for answer in answers]
+        refusals = [note for verdict, note in verdicts if verdict is Acceptance.NO]
+        if refusals:
+            return Acceptance.NO, f"Gateway {reference.get('name')} does not serve the route: {refusals[0]}"
+        pending = pending or not verdicts or any(verdict is Acceptance.UNKNOWN for verdict, _ in verdicts)
+    return (Acceptance.UNKNOWN if pending else Acceptance.YES), ""
+
+
+def _verdict(answer: Mapping[str, Any], generation: int) -> tuple[Acceptance, str]:
+    current = {
+        condition["type"]: condition
+        for condition in answer.get("conditions") or ()
+        if int(condition.get("observedGeneration") or 0) >= generation
+    }
+    for kind, bad in (("Accepted", "False"), ("ResolvedRefs", "False"), ("PartiallyInvalid", "True")):
+        condition = current.get(kind) or {}
+        if condition.get("status") == bad:
+            words = (condition.get("reason"), condition.get("message"))
+            return Acceptance.NO, ": ".join(word for word in words if word)
+    accepted = (current.get("Accepted") or {}).get("status") == "True"
+    return (Acceptance.YES if accepted else Acceptance.UNKNOWN), ""
+
+
+def _backup(
+    canary: Canary, route: JsonObject, labels: Mapping[str, str], annotations: Mapping[str, str]
+) -> dict[str, str]:
+    """Return the annotation that keeps a user's own route: its spec, and what our metadata hides of its own."""
+    original = _original(route)
+    if not original:
+        if _is_held(canary, route):
+            return {}
+        original = {"spec": route.get("spec") or {}, "labels": {}, "annotations": {}}
+    for field, ours, theirs in (
+        ("labels", labels, labels_of(route)),
+        ("annotations", annotations, annotations_of(route)),
+    ):
+        hidden = {key: theirs.get(key) for key in ours}
+        original[field] = hidden | (original.get(field) or {})
+    return {ORIGINAL_ROUTE: json.dumps(original, sort_keys=True, separators=(",", ":"))}
+
+
+def _original(route: JsonObject) -> JsonObject:
+    try:
+        value: Any = json.loads(annotations_of(route).get(ORIGINAL_ROUTE, ""))
+    except ValueError:
+        return {}
+    return value if isinstance(value, dict) else {}
+
+
+def _is_held(canary: Canary, route: JsonObject) -> bool:
+    return (
+        is_annotated(route, canary)
+        or owned_through_flagger(route, canary)
+        or _names_ours(canary, route.get("spec") or {})
+    )
+
+
+def _names_ours(canary: Canary, spec: Mapping[str, Any]) -> bool:
+    return _split_rule(canary, spec) is not None
+
+
+def _all_to_apex(canary: Canary, route: JsonObject) -> JsonObject:
+    """Return the live spec with the apex Service in the place of the other two; works on whatever is there."""
+    spec = copy.deepcopy(route.get("spec") or {})
+    spec["rules"] = list(_released_rules(canary, spec.get("rules") or []))
+    return spec
+
+
+def _released_rules(canary: Canary, rules: list[JsonObject]) -> Iterator[JsonObject]:
+    ours = {canary.primary_service_name, canary.canary_service_name}
+    named = [{reference.get("name") for reference in rule.get("backendRefs") or ()} for rule in rules]
+    for_everyone = any(canary.canary_service_name not in names and names & ours for names in named)
+    for rule, names in zip(rules, named, strict=True):
+        if not names & ours:
+            yield rule
+        elif canary.canary_service_name not in names or not for_everyone:
+            # The audience of an A/B test needs no rule of its own any more.
+            yield _released_rule(canary, rule, ours)
+
+
+def _released_rule(canary: Canary, rule: JsonObject, ours: set[str]) -> JsonObject:
+    references = rule["backendRefs"]
+    port = next(reference.get("port") for reference in references if reference.get("name") in ours)
+    others = [reference for reference in references if reference.get("name") not in ours]
+    filters = [part for part in rule.get("filters") or () if not _copies_to_canary(canary, part)]
+    released = {key: value for key, value in rule.items() if key != "filters"}
+    released["backendRefs"] = [backend(canary.apex_name, port, 100), *others]
+    return {**released, "filters": filters} if filters else released

@@ -1,0 +1,53 @@
+"""Which provider is which router. An unknown name is a user's mistake, never a guess."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from flaggerpy.rollout.errors import UserError
+from flaggerpy.routers.base import Router
+from flaggerpy.routers.gatewayapi import GatewayApiRouter
+from flaggerpy.routers.kubernetes import KubernetesRouter
+
+ROUTERS: dict[str, Callable[[], Router]] = {
+    "kubernetes": KubernetesRouter,
+    "gatewayapi:v1": GatewayApiRouter,
+}
+
+NOT_YET = (
+    "apisix",
+    "appmesh",
+    "appmesh:v1beta2",
+    "contour",
+    "gatewayapi:v1beta1",
+    "gloo",
+    "istio",
+    "knative",
+    "kuma",
+    "linkerd",
+    "nginx",
+    "osm",
+    "skipper",
+    "smi:v1alpha1",
+    "smi:v1alpha2",
+    "smi:v1alpha3",
+    "traefik",
+)
+"""Providers that Flagger has and we do not have yet."""
+
+
+def router_for(provider: str) -> Router:
+    """Return the router of a provider.
+
+    Raises:
+        UserError: there is none.
+
+    """
+    if provider in ROUTERS:
+        return ROUTERS[provider]()
+    choice = f"choose one of {', '.join(ROUTERS)} in spec.provider or with --mesh-provider"
+    if not provider:
+        raise UserError(f"No provider is named: {choice}.")
+    if any(provider == name or provider.startswith(f"{name}:") for name in NOT_YET):
+        raise UserError(f"Provider {provider} is known to Flagger, but not built into flaggerpy yet: {choice}.")
+    raise UserError(f"Provider {provider} is unknown: {choice}.")
