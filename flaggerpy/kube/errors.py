@@ -13,6 +13,7 @@
     * ServerError (5xx): a write may or may not have happened
   * Unreachable: no answer (connection, time-out); a write may or may not have happened
   * Fenced: we do not hold the lease, so nothing was sent
+  * NoCredentials: there is no way to know which server, or who we are
 """
 
 # ruff: noqa: N818 - these are the API's own words for its answers; "NotFoundError" would say no more
@@ -93,6 +94,10 @@ class Unreachable(KubeError):
 
 class Fenced(KubeError):
     """We do not hold the lease; nothing was sent."""
+
+
+class NoCredentials(KubeError):
+    """No kubeconfig and no service account tells which server to talk to and as whom."""
 
 
 _BY_STATUS: dict[int, type[ApiError]] = {
