@@ -1,0 +1,145 @@
+"""Announce: tell people and receivers what was decided, after it was stored, and without making a rollout wait."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Literal
+
+import structlog
+
+from flaggerpy.api.analysis import HookType, Severity
+from flaggerpy.api.canary import Canary
+from flaggerpy.api.payloads import EventType, event_payload
+from flaggerpy.api.status import CanaryStatus, Pending, Phase
+from flaggerpy.clock import Clock
+from flaggerpy.controller.alerts import AlertSender, Receiver, receivers_for
+from flaggerpy.controller.hooks import EventHooks, WebhookClient
+from flaggerpy.controller.sources import Library, payload
+from flaggerpy.kube.events import EventRecorder
+from flaggerpy.kube.objects import JsonObject
+from flaggerpy.kube.workqueue import Key
+from flaggerpy.notifiers.base import Alert, alert_fields
+from flaggerpy.rollout.decision import Event, Plan
+
+log = structlog.get_logger()
+
+
+@dataclass(frozen=True, slots=True)
+class Channels:
+    """The ways out of the controller, all of them in the background.
+
+    Attributes:
+        receiver: who gets the alerts of canaries that name nobody.
+        cluster: the name of the cluster in alerts.
+
+    """
+
+    events: EventRecorder
+    event_hooks: EventHooks
+    hooks: WebhookClient
+    alerts: AlertSender
+    receiver: Receiver | None = None
+    cluster: str = ""
+
+
+class Announcer:
+    """Sends events, alerts and post-rollout hooks; remembers which pending announcements were made.
+
+    ``done`` is called with a canary's key when its pending announcements have been made, so that the next tick can
+    clear them from the status.
+    """
+
+    def __init__(self, channels: Channels, library: Library, clock: Clock, done: Callable[[Key], None]) -> None:
+        self._out = channels
+        self._library = library
+        self._clock = clock
+        self._done = done
+        self._made: dict[Key, set[str]] = {}
+        self._running: set[asyncio.Task[None]] = set()
+
+    def made(self, key: Key) -> frozenset[str]:
+        """Return the ids of the announcements that this process has made or is making."""
+        return frozenset(self._made.get(key, ()))
+
+    def forget(self, key: Key) -> None:
+        """Forget a canary that is gone."""
+        self._made.pop(key, None)
+
+    def plan(self, raw: JsonObject, canary: Canary, plan: Plan) -> None:
+        """Announce what a plan says; returns at once."""
+        for event in plan.events:
+            self.event(raw, canary, event)
+        fresh = [item for item in plan.announcements if item.id not in self._made.get(canary.key, set())]
+        if not fresh:
+            return
+        self._made.setdefault(canary.key, set()).update(item.id for item in fresh)
+        task = asyncio.create_task(self._make(raw, canary, fresh))
+        self._running.add(task)
+        task.add_done_callback(self._running.discard)
+
+    def event(self, raw: JsonObject, canary: Canary, event: Event, *, important: bool = False) -> None:
+        """Record an event, log it, and tell the event webhooks."""
+        name = f"{canary.name}.{canary.namespace}"
+        (log.info if event.type == "Normal" else log.warning)(event.message, canary=name)
+        self._out.events.event(raw, event.type, event.message, important=important)
+        now = self._clock.now()
+        self._out.event_hooks.publish(
+            canary.key,
+            canary.analysis.hooks(HookType.EVENT),
+            lambda hook: event_payload(
+                payload(canary, canary.status.phase, hook.metadata), event.message, EventType(event.type), now
+            ),
+            key=f"{canary.metadata.uid}/{now.timestamp()}/{event.message}",
+        )
+
+    async def aclose(self, seconds: float) -> None:
+        """Finish what was begun, for a limited time."""
+        if self._running:
+            await asyncio.wait(self._running, timeout=seconds)
+        for task in list(self._running):
+            task.cancel()
+
+    async def _make(self, raw: JsonObject, canary: Canary, items: list[Pending]) -> None:
+        try:
+            for item in items:
+                match item.kind:
+                    case "alert":
+                        self._alert(canary, item)
+                    case "event":
+                        self.event(raw, canary, Event("Normal", item.message), important=True)
+                    case "hooks":
+                        await self._post_rollout(raw, canary, item)
+        finally:
+            self._done(canary.key)
+
+    def _alert(self, canary: Canary, item: Pending) -> None:
+        alert = Alert(
+            canary=canary.name,
+            namespace=canary.namespace,
+            severity=Severity(item.severity),
+            message=item.message,
+            fields=alert_fields(canary, cluster=self._out.cluster, details=item.fields),
+        )
+        receivers, missing = receivers_for(canary, alert, self._library.alert_provider, self._out.receiver)
+        for sentence in missing:
+            log.warning(sentence, canary=alert.author)
+        for receiver in receivers:
+            self._out.alerts.publish(alert, receiver)
+
+    async def _post_rollout(self, raw: JsonObject, canary: Canary, item: Pending) -> None:
+        """Call every post-rollout hook; none keeps the next from being called."""
+        for hook in canary.analysis.hooks(HookType.POST_ROLLOUT):
+            key = f"{canary.metadata.uid}/{item.id}/{hook.name}"
+            answer = await self._out.hooks.call(hook, payload(canary, Phase(item.phase), hook.metadata), key=key)
+            kind: Literal["Normal", "Warning"] = "Normal" if answer.passed else "Warning"
+            text = f"Post-rollout check {hook.name} passed"
+            if not answer.passed:
+                text = f"Post-rollout hook {hook.name} failed {answer.reason}"
+            self.event(raw, canary, Event(kind, text))
+
+
+def after(canary: Canary, status: CanaryStatus | None) -> Canary:
+    """Return the canary with the status that was just written, for payloads that name its phase."""
+    return canary if status is None else canary.model_copy(update={"status": status})

@@ -1,0 +1,216 @@
+"""Observe: put together everything the core may depend on, from caches; the API server is asked only once an object.
+
+User mistakes found on the way become sentences in the observation; none of them is raised.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+from flaggerpy.api.canary import Canary, parse_canary
+from flaggerpy.api.errors import InvalidObject
+from flaggerpy.api.validation import problems as problems_of
+from flaggerpy.controller.configs import ConfigDigests
+from flaggerpy.controller.world import World
+from flaggerpy.kube.cache import Caches
+from flaggerpy.kube.objects import JsonObject
+from flaggerpy.kube.resources import CANARIES, Ref
+from flaggerpy.kube.store import Present
+from flaggerpy.kube.workqueue import Key
+from flaggerpy.rollout.decision import ServiceRole
+from flaggerpy.rollout.errors import UserError
+from flaggerpy.rollout.observation import ConfigsSeen, Limits, Observation, ServicesSeen
+from flaggerpy.rollout.traffic import Acceptance, Capabilities, RouteState
+from flaggerpy.routers.base import Router
+from flaggerpy.routers.registry import router_for
+from flaggerpy.settings import Settings
+from flaggerpy.targets.base import Recipe, Target, TargetFacts
+from flaggerpy.targets.configs import ConfigRef, config_refs, configs_seen
+from flaggerpy.targets.labels import LabelRules
+from flaggerpy.targets.registry import target_for
+from flaggerpy.targets.services import desired_service, released_service, service_ref
+
+NO_ROUTE = RouteState(routes=None, accepted=Acceptance.YES)
+
+
+class Unreadable(Exception):
+    """The Canary cannot be read at all; the message is a sentence for its author."""
+
+
+@dataclass(slots=True)
+class _Draft:
+    """A world in the making."""
+
+    raw: JsonObject
+    canary: Canary
+    problems: list[str]
+    live: dict[Ref, JsonObject] = field(default_factory=dict)
+    target: Target | None = None
+    router: Router | None = None
+    facts: TargetFacts | None = None
+    configs: tuple[ConfigRef, ...] = ()
+    seen_configs: ConfigsSeen = field(default_factory=ConfigsSeen)
+
+    def object(self, ref: Ref | None) -> JsonObject | None:
+        return None if ref is None else self.live.get(ref)
+
+
+class Observer:
+    """Reads one canary and its surroundings."""
+
+    def __init__(self, caches: Caches, digests: ConfigDigests, settings: Settings) -> None:
+        self._caches = caches
+        self._digests = digests
+        self._settings = settings
+        self.rules = LabelRules.from_flags(settings.selector_labels, settings.include_label_prefix)
+        self._configs: dict[Key, tuple[Ref, ...]] = {}
+        self._limits = Limits(min_interval=settings.min_interval, accept_within=settings.accept_within)
+
+    async def observe(self, key: Key, announced: frozenset[str]) -> World | None:
+        """Return the world of one canary, None when the Canary does not exist.
+
+        Raises:
+            Unreadable: the Canary lacks something without which it means nothing.
+
+        """
+        found = self._caches.get(Ref(CANARIES, *key))
+        if not isinstance(found, Present):
+            self._caches.forget(key)
+            self._configs.pop(key, None)
+            return None
+        try:
+            canary = parse_canary(found.obj)
+        except InvalidObject as error:
+            raise Unreadable(str(error)) from error
+        draft = _Draft(found.obj, canary, list(problems_of(canary)))
+        self._choose(draft)
+        await self._read(draft, key)
+        return self._world(draft, announced)
+
+    def _choose(self, draft: _Draft) -> None:
+        """Pick the translators; what is not served is a problem."""
+        try:
+            draft.target = target_for(draft.canary)
+        except UserError as error:
+            draft.problems.append(str(error))
+        provider = draft.canary.spec.provider or self._settings.mesh_provider
+        if not provider:
+            draft.problems.append(
+                "spec.provider is missing: name the provider that routes traffic (the controller was started without "
+                "a default)."
+            )
+            return
+        try:
+            draft.router = router_for(provider)
+        except UserError as error:
+            draft.problems.append(str(error))
+
+    async def _read(self, draft: _Draft, key: Key) -> None:
+        """Follow and read every object around the canary; first those with fixed names, then what the target names."""
+        canary = draft.canary
+        refs = [service_ref(canary, role) for role in ServiceRole]
+        if draft.target is not None:
+            refs += [draft.target.ref(canary), draft.target.primary_ref(canary)]
+        if draft.router is not None:
+            refs += draft.router.refs(canary)
+            draft.problems += draft.router.problems(canary)
+        await self._load(draft, key, refs)
+        target = draft.object(draft.target.ref(canary) if draft.target else None)
+        if target is None or not self._settings.config_tracking:
+            return
+        configs = config_refs((target.get("spec") or {}).get("template") or {})
+        self._configs[key] = tuple(config.ref(canary.namespace) for config in configs)
+        self._caches.follow(key, [*refs, *self._configs[key]])
+        digests = await self._digests.read(configs, canary.namespace)
+        seen, problems = configs_seen(configs, digests, canary.namespace)
+        draft.seen_configs = seen
+        draft.problems += problems
+        draft.configs = tuple(config for config in configs if config.key in seen.ours)
+
+    async def _load(self, draft: _Draft, key: Key, refs: list[Ref]) -> None:
+        self._caches.follow(key, [*refs, *self._configs.get(key, ())])
+        await self._caches.ensure(refs)
+        for ref in refs:
+            trouble = self._caches.trouble(ref.resource)
+            if trouble is not None and trouble not in draft.problems:
+                draft.problems.append(trouble)
+            found = self._caches.get(ref)
+            if isinstance(found, Present):
+                draft.live[ref] = found.obj
+
+    def _world(self, draft: _Draft, announced: frozenset[str]) -> World:
+        canary, target = draft.canary, draft.target
+        target_obj = draft.object(target.ref(canary) if target else None)
+        primary_obj = draft.object(target.primary_ref(canary) if target else None)
+        recipe = Recipe(rules=self.rules, tracked=draft.seen_configs.ours)
+        if target is not None and target_obj is None:
+            draft.problems.append(
+                f"{canary.spec.target_ref.kind} {canary.target_name} does not exist in namespace {canary.namespace}: "
+                "create it, or correct spec.targetRef."
+            )
+        services = self._services(draft, target_obj, primary_obj)
+        route, released = self._route(draft)
+        seen = Observation(
+            canary=canary,
+            target=target.state(target_obj) if target and target_obj is not None else None,
+            primary=target.primary_state(canary, primary_obj, recipe) if target and primary_obj is not None else None,
+            services=services,
+            route=route,
+            capabilities=draft.router.capabilities if draft.router else Capabilities(),
+            routed=bool(draft.router and draft.router.capabilities.weights),
+            configs=draft.seen_configs,
+            limits=self._limits,
+            route_released=released,
+            problems=tuple(dict.fromkeys(draft.problems)),
+            notes=self._notes(draft),
+            announced=announced,
+        )
+        return World(draft.raw, seen, draft.live, target, draft.router, draft.facts, draft.configs)
+
+    def _services(self, draft: _Draft, target: JsonObject | None, primary: JsonObject | None) -> ServicesSeen:
+        canary = draft.canary
+        apex_ref = service_ref(canary, ServiceRole.APEX)
+        released = released_service(canary, draft.object(apex_ref)) is None
+        if draft.target is None or target is None:
+            return ServicesSeen(apex_released=released)
+        try:
+            draft.facts = draft.target.facts(canary, target, self.rules, primary)
+            right = {
+                role: desired_service(canary, role, draft.facts, draft.object(service_ref(canary, role))) is None
+                for role in ServiceRole
+            }
+        except UserError as error:
+            draft.problems.append(str(error))
+            return ServicesSeen(apex_released=released)
+        return ServicesSeen(
+            canary=right[ServiceRole.CANARY],
+            primary=right[ServiceRole.PRIMARY],
+            apex=right[ServiceRole.APEX],
+            apex_released=released,
+        )
+
+    def _route(self, draft: _Draft) -> tuple[RouteState, bool]:
+        """The routing object's state, and whether it is as it stays after a release."""
+        if draft.router is None:
+            return NO_ROUTE, True
+        released = not draft.router.restore(draft.canary, draft.live)
+        return draft.router.state(draft.canary, draft.live), released
+
+    def _notes(self, draft: _Draft) -> tuple[str, ...]:
+        """Settings that the provider serves differently from how they read."""
+        if draft.router is None:
+            return ()
+        analysis, can = draft.canary.analysis, draft.router.capabilities
+        provider = draft.canary.spec.provider or self._settings.mesh_provider
+        return tuple(_unserved(provider, can, progressive=analysis.iterations < 1, matched=bool(analysis.match)))
+
+
+def _unserved(provider: str, can: Capabilities, *, progressive: bool, matched: bool) -> Iterable[str]:
+    if matched and not can.match:
+        yield f"A/B testing is not supported when using the {provider} provider: spec.analysis.match has no effect"
+    if progressive and not can.weights:
+        yield (
+            f"Progressive traffic is not supported when using the {provider} provider: "
+            "ten iterations are done instead; set spec.analysis.iterations to choose their number"
+        )

@@ -1,0 +1,186 @@
+"""One tick of one canary: observe, decide, check, execute, announce."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+
+import structlog
+
+from flaggerpy.api.canary import Canary
+from flaggerpy.api.constants import RELEASE
+from flaggerpy.clock import Clock
+from flaggerpy.controller.announce import Announcer, after
+from flaggerpy.controller.check import Checker
+from flaggerpy.controller.errors import Outdated
+from flaggerpy.controller.execute import Executor
+from flaggerpy.controller.observe import Observer, Unreadable
+from flaggerpy.controller.sources import checksum_of
+from flaggerpy.controller.world import World
+from flaggerpy.kube.cache import Caches
+from flaggerpy.kube.controller import Result
+from flaggerpy.kube.errors import Forbidden, Invalid
+from flaggerpy.kube.objects import generation_of
+from flaggerpy.kube.store import Present
+from flaggerpy.kube.workqueue import Key
+from flaggerpy.rollout.checks import Answer, Check
+from flaggerpy.rollout.decide import decide
+from flaggerpy.rollout.decision import NeedChecks, Plan
+from flaggerpy.telemetry.recorder import Labels, Recorder
+
+log = structlog.get_logger()
+
+MOST_ROUNDS = 16
+"""Rounds of checks in one tick; more than a handful would be a bug of the core."""
+
+
+@dataclass(frozen=True, slots=True)
+class Rooms:
+    """The parts that a tick goes through."""
+
+    observer: Observer
+    checker: Checker
+    executor: Executor
+    announcer: Announcer
+
+
+class Reconciler:
+    """Reconciles canaries, one key at a time."""
+
+    def __init__(self, rooms: Rooms, caches: Caches, recorder: Recorder, clock: Clock) -> None:
+        self._rooms = rooms
+        self._caches = caches
+        self._recorder = recorder
+        self._clock = clock
+        self._acted: set[Key] = set()
+        self._labels: dict[Key, Labels] = {}
+
+    def leadership_began(self) -> None:
+        """Trust no cache for the first write of any canary: another process may have written meanwhile."""
+        self._acted.clear()
+
+    async def __call__(self, key: Key) -> Result:
+        """Run one tick and say when to look again.
+
+        Raises:
+            KubeError: the tick ended early; it is worth another try.
+
+        """
+        began = self._clock.monotonic()
+        try:
+            world = await self._observe(key)
+        except Unreadable as error:
+            log.warning("canary cannot be read", canary=f"{key[1]}.{key[0]}", reason=str(error))
+            return Result()
+        if world is None:
+            self._gone(key)
+            return Result()
+        plan = await self._carry_out(world)
+        self._record(key, world, plan, self._clock.monotonic() - began)
+        return Result(plan.wake_at)
+
+    async def _observe(self, key: Key) -> World | None:
+        return await self._rooms.observer.observe(key, self._rooms.announcer.made(key))
+
+    async def _carry_out(self, world: World) -> Plan:
+        world, plan = await self._decide(world)
+        if (plan.actions or plan.status is not None) and world.canary.key not in self._acted:
+            fresh = await self._read_again(world)
+            if fresh is None:
+                return Plan()
+            world, plan = await self._decide(fresh)
+            self._acted.add(world.canary.key)
+        try:
+            await self._rooms.executor.run(plan, world)
+        except (Invalid, Forbidden) as error:
+            plan = await self._refused(world, error)
+        self._rooms.announcer.plan(world.raw, after(world.canary, plan.status), plan)
+        return plan
+
+    async def _read_again(self, world: World) -> World | None:
+        """Read the canary, its workloads and its route from the server itself."""
+        await self._caches.refresh([world.ref, *world.live])
+        return await self._observe(world.canary.key)
+
+    async def _decide(self, world: World) -> tuple[World, Plan]:
+        """Ask the core, run the checks it needs, and ask again.
+
+        Raises:
+            Outdated: the world changed while checks ran, so that their answers are about something else.
+
+        """
+        answers: Mapping[Check, Answer] = {}
+        for _ in range(MOST_ROUNDS):
+            seen = replace(world.seen, answers=answers)
+            decision = decide(seen, self._clock.now())
+            if not isinstance(decision, NeedChecks):
+                return replace(world, seen=seen), decision
+            answers = {**answers, **await self._run_checks(decision.checks, world.canary)}
+            self._still_so(world)
+        raise RuntimeError(f"the core asked for checks {MOST_ROUNDS} times in one tick")
+
+    async def _run_checks(self, checks: tuple[Check, ...], canary: Canary) -> dict[Check, Answer]:
+        return await self._rooms.checker.run(canary, checks, checksum_of(canary))
+
+    def _still_so(self, world: World) -> None:
+        """Refuse stale answers: canary and target must be as they were before the checks."""
+        found = self._caches.get(world.ref)
+        if not isinstance(found, Present) or _wish(found.obj) != _wish(world.raw):
+            raise Outdated("the Canary changed while its checks ran")
+        if world.target_kind is None or world.target is None:
+            return
+        target = self._caches.get(world.target_kind.ref(world.canary))
+        if not isinstance(target, Present) or generation_of(target.obj) != generation_of(world.target):
+            raise Outdated("the target changed while its checks ran")
+
+    async def _refused(self, world: World, error: Invalid | Forbidden) -> Plan:
+        """Say what the API server refused; nothing further is tried until something changes or time passes."""
+        sentence = f"The API server refused a change for canary {world.canary.name}: {error.message}"
+        seen = replace(world.seen, problems=(*world.seen.problems, sentence))
+        decision = decide(seen, self._clock.now())
+        if isinstance(decision, NeedChecks):
+            raise error
+        told = replace(decision, actions=())
+        if told.status is not None:
+            fresh = await self._read_again(world)
+            if fresh is None:
+                return Plan()
+            await self._rooms.executor.run(told, replace(fresh, seen=seen))
+        return replace(told, wake_at=self._clock.now() + world.seen.limits.settle_at_most)
+
+    def _gone(self, key: Key) -> None:
+        self._acted.discard(key)
+        self._rooms.announcer.forget(key)
+        labels = self._labels.pop(key, None)
+        if labels is not None:
+            self._recorder.forget(labels)
+
+    def _record(self, key: Key, world: World, plan: Plan, seconds: float) -> None:
+        canary = after(world.canary, plan.status)
+        labels = self._labels[key] = Labels(canary.target_name, canary.primary_name, canary.namespace)
+        self._recorder.set_status(labels, canary.status.phase)
+        weight = canary.status.canary_weight
+        self._recorder.set_weights(labels, primary=100 - weight, canary=weight)
+        self._recorder.observe_duration(labels, seconds)
+        strategy = canary.analysis.strategy.value
+        match plan.outcome:
+            case "succeeded" | "skipped":
+                self._recorder.count_success(labels, strategy, skipped=plan.outcome == "skipped")
+            case "failed":
+                self._recorder.count_failure(labels, strategy)
+            case None:
+                pass
+
+
+def _wish(raw: Mapping[str, object]) -> tuple[object, ...]:
+    """What a user wants of a Canary: its generation moves with the spec; deletion and release do not move it."""
+    metadata = raw.get("metadata")
+    if not isinstance(metadata, dict):
+        return ()
+    annotations = metadata.get("annotations") or {}
+    return (
+        metadata.get("uid"),
+        metadata.get("generation"),
+        metadata.get("deletionTimestamp"),
+        annotations.get(RELEASE),
+    )

@@ -1,0 +1,60 @@
+"""One canary's objects as they were read for one tick: what the core saw, and the JSON that its actions change."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from flaggerpy.api.canary import Canary
+from flaggerpy.kube.objects import JsonObject
+from flaggerpy.kube.resources import CANARIES, Ref
+from flaggerpy.rollout.observation import Observation
+from flaggerpy.routers.base import Router
+from flaggerpy.targets.base import Target, TargetFacts
+from flaggerpy.targets.configs import ConfigRef
+
+Live = Mapping[Ref, JsonObject]
+"""Objects that exist, by reference."""
+
+
+@dataclass(frozen=True, slots=True)
+class World:
+    """What one tick works on.
+
+    Attributes:
+        raw: the Canary as served, whose unknown fields survive a status write.
+        live: the objects around it that exist.
+        target_kind: None when the kind of target is not served.
+        router: None when the provider is not served.
+        facts: None while the target's labels cannot be used.
+        configs: the tracked references of the target's template.
+
+    """
+
+    raw: JsonObject
+    seen: Observation
+    live: Live = field(default_factory=dict)
+    target_kind: Target | None = None
+    router: Router | None = None
+    facts: TargetFacts | None = None
+    configs: tuple[ConfigRef, ...] = ()
+
+    @property
+    def canary(self) -> Canary:
+        """The canary that was observed."""
+        return self.seen.canary
+
+    @property
+    def ref(self) -> Ref:
+        """The reference to the Canary itself."""
+        return Ref(CANARIES, self.canary.namespace, self.canary.name)
+
+    @property
+    def target(self) -> JsonObject | None:
+        """The user's workload."""
+        return None if self.target_kind is None else self.live.get(self.target_kind.ref(self.canary))
+
+    @property
+    def primary(self) -> JsonObject | None:
+        """Our copy of it."""
+        return None if self.target_kind is None else self.live.get(self.target_kind.primary_ref(self.canary))
