@@ -16,8 +16,6 @@
   * NoCredentials: there is no way to know which server, or who we are
 """
 
-# ruff: noqa: N818 - these are the API's own words for its answers; "NotFoundError" would say no more
-
 from __future__ import annotations
 
 import json
