@@ -197,9 +197,8 @@ def _pod_network() -> dict[str, Any]:
 
 def _kubelet(site: Site, environment: dict[str, str]) -> Component:
     folder = site.home.folder
-    serving = certs.issue(
-        site.authority, "kubelet", f"system:node:{NODE_NAME}", ("system:nodes",), (NODE_IP, NODE_NAME)
-    )
+    user = f"system:node:{NODE_NAME}"
+    serving = certs.issue(site.authority, "kubelet", user, ("system:nodes",), (NODE_IP, NODE_NAME))
     names = folder / "resolv.conf"
     names.write_text("# no name server beyond the cluster's\n")
     config = folder / "kubelet.json"
