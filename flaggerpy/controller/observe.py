@@ -11,13 +11,16 @@ from dataclasses import dataclass, field
 from flaggerpy.api.canary import Canary, parse_canary
 from flaggerpy.api.errors import InvalidObject
 from flaggerpy.api.validation import problems as problems_of
+from flaggerpy.controller.check import provider_of, query_context
 from flaggerpy.controller.configs import ConfigDigests
+from flaggerpy.controller.sources import Library
 from flaggerpy.controller.world import World
 from flaggerpy.kube.cache import Caches
 from flaggerpy.kube.objects import JsonObject
-from flaggerpy.kube.resources import CANARIES, Ref
+from flaggerpy.kube.resources import CANARIES, METRIC_TEMPLATES, Ref
 from flaggerpy.kube.store import Present
 from flaggerpy.kube.workqueue import Key
+from flaggerpy.metrics.query import render
 from flaggerpy.rollout.decision import ServiceRole
 from flaggerpy.rollout.errors import UserError
 from flaggerpy.rollout.observation import ConfigsSeen, Limits, Observation, ServicesSeen
@@ -59,8 +62,9 @@ class _Draft:
 class Observer:
     """Reads one canary and its surroundings."""
 
-    def __init__(self, caches: Caches, digests: ConfigDigests, settings: Settings) -> None:
+    def __init__(self, caches: Caches, digests: ConfigDigests, library: Library, settings: Settings) -> None:
         self._caches = caches
+        self._library = library
         self._digests = digests
         self._settings = settings
         self.rules = LabelRules.from_flags(settings.selector_labels, settings.include_label_prefix)
@@ -115,7 +119,9 @@ class Observer:
         if draft.router is not None:
             refs += draft.router.refs(canary)
             draft.problems += draft.router.problems(canary)
+        refs += _template_refs(canary)
         await self._load(draft, key, refs)
+        self._check_templates(draft)
         target = draft.object(draft.target.ref(canary) if draft.target else None)
         if target is None or not self._settings.config_tracking:
             return
@@ -138,6 +144,24 @@ class Observer:
             found = self._caches.get(ref)
             if isinstance(found, Present):
                 draft.live[ref] = found.obj
+
+    def _check_templates(self, draft: _Draft) -> None:
+        """Find metrics that could never be measured before a rollout depends on them."""
+        for metric in draft.canary.analysis.metrics:
+            if metric.template_ref is None:
+                continue
+            namespace = metric.template_ref.namespace or draft.canary.namespace
+            template = self._library.metric_template(namespace, metric.template_ref.name)
+            if template is None:
+                draft.problems.append(
+                    f"MetricTemplate {metric.template_ref.name} of metric {metric.name} does not exist in namespace "
+                    f"{namespace}: create it, or correct templateRef."
+                )
+                continue
+            try:
+                render(template.spec.query, query_context(draft.canary, metric))
+            except UserError as error:
+                draft.problems.append(f"MetricTemplate {metric.template_ref.name} cannot be used: {error}")
 
     def _world(self, draft: _Draft, announced: frozenset[str]) -> World:
         canary, target = draft.canary, draft.target
@@ -202,8 +226,14 @@ class Observer:
         if draft.router is None:
             return ()
         analysis, can = draft.canary.analysis, draft.router.capabilities
-        provider = draft.canary.spec.provider or self._settings.mesh_provider
+        provider = provider_of(draft.canary, self._settings.mesh_provider)
         return tuple(_unserved(provider, can, progressive=analysis.iterations < 1, matched=bool(analysis.match)))
+
+
+def _template_refs(canary: Canary) -> list[Ref]:
+    """MetricTemplates are followed so that one that appears or changes wakes the canaries that wait for it."""
+    named = (metric.template_ref for metric in canary.analysis.metrics)
+    return [Ref(METRIC_TEMPLATES, ref.namespace or canary.namespace, ref.name) for ref in named if ref is not None]
 
 
 def _unserved(provider: str, can: Capabilities, *, progressive: bool, matched: bool) -> Iterable[str]:

@@ -1,0 +1,203 @@
+"""The controller put together: every part is made here, in order, and handed to those who need it."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+from collections import Counter
+from collections.abc import AsyncGenerator
+from contextlib import AsyncExitStack
+
+import structlog
+
+from flaggerpy import __version__
+from flaggerpy.clock import Clock, SystemClock
+from flaggerpy.controller.alerts import AlertSender, Receiver
+from flaggerpy.controller.announce import Announcer, Channels
+from flaggerpy.controller.check import Checker, Sources
+from flaggerpy.controller.configs import ConfigDigests
+from flaggerpy.controller.execute import Executor
+from flaggerpy.controller.hooks import EventHooks, WebhookClient
+from flaggerpy.controller.observe import Observer
+from flaggerpy.controller.reconciler import Reconciler, Rooms
+from flaggerpy.controller.schema import wait_until_current
+from flaggerpy.controller.sources import Library
+from flaggerpy.kube.cache import Caches, Scope
+from flaggerpy.kube.client import Client
+from flaggerpy.kube.controller import Workers
+from flaggerpy.kube.errors import ApiError, KubeError
+from flaggerpy.kube.events import EventRecorder
+from flaggerpy.kube.lease import Elector, LeaseTiming
+from flaggerpy.kube.objects import name_of, namespace_of
+from flaggerpy.kube.resources import CANARIES, Ref
+from flaggerpy.kube.throttle import Throttle
+from flaggerpy.kube.transport import connect
+from flaggerpy.kube.wire import Request, Response, Transport
+from flaggerpy.kube.workqueue import WorkQueue
+from flaggerpy.metrics.outbound import Outbound
+from flaggerpy.notifiers.base import Sender
+from flaggerpy.settings import Settings
+from flaggerpy.telemetry.recorder import Recorder
+from flaggerpy.telemetry.server import make_app, serving
+
+log = structlog.get_logger()
+
+STUCK_SECONDS = 1800.0
+"""A tick that takes longer than all hooks' timeouts and retries could is stuck, and the Pod is better restarted."""
+FAREWELL_SECONDS = 5.0
+
+
+class App:
+    """One controller process. Everything it does happens within :meth:`run`."""
+
+    def __init__(self, settings: Settings, transport: Transport, outbound: Outbound, clock: Clock) -> None:
+        self._settings = settings
+        self._clock = clock
+        self._recorder = Recorder(version=__version__, mesh_provider=settings.mesh_provider)
+        counted = _Counted(transport, self._recorder)
+        throttle = Throttle(clock, qps=settings.qps, burst=settings.burst)
+        timing = LeaseTiming()
+        lease = Client(counted, session="lease", timeout=timing.request_timeout)
+        self._elector = Elector(lease, settings.leader_election_namespace, clock, timing=timing)
+        fence = self._elector.fence if settings.leader_election else None
+        self._reader = Client(counted, throttle=throttle)
+        writer = Client(counted, fence=fence, throttle=throttle)
+        self._caches = Caches(self._reader, scope=Scope(settings.namespaces), clock=clock)
+        self._queue = WorkQueue(clock)
+        self._events = EventRecorder(self._reader, clock=clock)
+        library = Library(self._reader, self._caches)
+        hooks = WebhookClient(outbound)
+        self._event_hooks = EventHooks(hooks, everywhere=settings.event_webhook)
+        self._alerts = AlertSender(outbound, library.secret)
+        channels = Channels(
+            events=self._events,
+            event_hooks=self._event_hooks,
+            hooks=hooks,
+            alerts=self._alerts,
+            receiver=receiver_for_everyone(settings),
+            cluster=settings.cluster_name,
+        )
+        self._announcer = Announcer(channels, library, clock, self._queue.add)
+        observer = Observer(self._caches, ConfigDigests(self._reader, self._caches), library, settings)
+        sources = Sources(library.metric_template, library.secret, settings.metrics_server, settings.mesh_provider)
+        rooms = Rooms(
+            observer=observer,
+            checker=Checker(hooks, outbound, sources, self._recorder),
+            executor=Executor(writer, self._caches, observer.rules),
+            announcer=self._announcer,
+        )
+        self._reconciler = Reconciler(rooms, self._caches, self._recorder, clock)
+        self._workers = Workers(self._queue, self._reconciler, concurrency=settings.workers, clock=clock)
+        self._caches.on_change(self._changed)
+        self._problem = "The CustomResourceDefinitions have not been looked at yet."
+        self._leading = False
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Work until asked to stop; then finish writes in flight, say what is left to say, and free the lease."""
+        app = make_app(live=self._live, ready=self._ready, registry=self._recorder.registry, refresh=self._refresh)
+        async with serving(app, self._settings.port), asyncio.TaskGroup() as group:
+            tasks = [group.create_task(work) for work in (self._caches.run(), self._events.run(), self._take_part())]
+            await stop.wait()
+            log.info("shutting down")
+            tasks[-1].cancel()
+            await asyncio.wait([tasks[-1]])
+            await self._announcer.aclose(FAREWELL_SECONDS)
+            await self._event_hooks.aclose(FAREWELL_SECONDS)
+            await self._alerts.aclose(FAREWELL_SECONDS)
+            for task in tasks:
+                task.cancel()
+
+    async def _take_part(self) -> None:
+        await wait_until_current(self._reader, self._clock, self._tell)
+        if self._settings.leader_election:
+            await self._elector.run(self._lead)
+        else:
+            await self._lead()
+
+    async def _lead(self) -> None:
+        self._reconciler.leadership_began()
+        for obj in self._caches.all(CANARIES):
+            self._queue.add((namespace_of(obj), name_of(obj)))
+        self._leading = True
+        try:
+            await self._workers.run()
+        finally:
+            self._leading = False
+
+    def _tell(self, problem: str) -> None:
+        if problem and problem != self._problem:
+            log.error(problem)
+        self._problem = problem
+
+    def _changed(self, ref: Ref) -> None:
+        if ref.resource == CANARIES:
+            self._queue.add((ref.namespace, ref.name))
+        for key in self._caches.owners(ref):
+            self._queue.add(key)
+
+    def _live(self) -> str | None:
+        if self._leading and not self._workers.progress().is_healthy(STUCK_SECONDS):
+            return "a worker is stuck"
+        return None
+
+    def _ready(self) -> str | None:
+        if self._problem:
+            return self._problem
+        return None if self._caches.synced() else "the caches are not synced yet"
+
+    def _refresh(self) -> None:
+        self._recorder.set_totals(Counter(namespace_of(obj) for obj in self._caches.all(CANARIES)))
+        self._recorder.set_watch_ages({str(subject): age for subject, age in self._caches.ages().items()})
+        self._recorder.set_queue_depth(self._queue.depth)
+        self._recorder.set_leader(self._leading)
+
+
+class _Counted:
+    """A transport that counts its requests by verb and code."""
+
+    def __init__(self, inner: Transport, recorder: Recorder) -> None:
+        self._inner = inner
+        self._recorder = recorder
+
+    async def send(self, request: Request) -> Response:
+        try:
+            response = await self._inner.send(request)
+        except KubeError:
+            self._recorder.count_request(request.method, "none")
+            raise
+        self._recorder.count_request(request.method, response.status)
+        return response
+
+    async def stream(self, request: Request) -> AsyncGenerator[bytes, None]:
+        try:
+            async for line in self._inner.stream(request):
+                if not line:
+                    self._recorder.count_request("WATCH", 200)
+                yield line
+        except ApiError as error:
+            self._recorder.count_request("WATCH", error.status)
+            raise
+
+
+def receiver_for_everyone(settings: Settings) -> Receiver | None:
+    """Return who gets the alerts of canaries that name nobody; Teams wins over Slack, as in Flagger."""
+    if settings.msteams_url:
+        return Receiver("msteams", settings.msteams_url, proxy=settings.msteams_proxy_url)
+    if settings.slack_url and settings.slack_channel:
+        sender = Sender(settings.slack_channel, settings.slack_user)
+        return Receiver("slack", settings.slack_url, sender, token=settings.slack_token, proxy=settings.slack_proxy_url)
+    return None
+
+
+async def run(settings: Settings) -> None:
+    """Run the controller until SIGTERM or SIGINT."""
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    async with AsyncExitStack() as stack:
+        transport = await stack.enter_async_context(await connect(settings.kubeconfig or None))
+        outbound = await stack.enter_async_context(Outbound())
+        log.info("starting", version=__version__, provider=settings.mesh_provider)
+        await App(settings, transport, outbound, SystemClock()).run(stop)
+    log.info("ended")

@@ -1,0 +1,61 @@
+"""``flaggerpy crds``: install and upgrade the CustomResourceDefinitions, which Helm installs but never upgrades."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+
+import click
+
+from flaggerpy.api.crds import definitions, write
+from flaggerpy.kube.client import Client
+from flaggerpy.kube.errors import KubeError
+from flaggerpy.kube.resources import CRDS, ref_of
+from flaggerpy.kube.transport import connect
+
+ESTABLISHED_WITHIN = 30.0
+
+
+@click.group("crds")
+def crds() -> None:
+    """Install, upgrade or print the CustomResourceDefinitions."""
+
+
+@crds.command("apply")
+@click.option("--kubeconfig", default=None, help="Kubeconfig file; default: $KUBECONFIG, the Pod's account, ~/.kube.")
+def apply(kubeconfig: str | None) -> None:
+    """Install the CustomResourceDefinitions, or upgrade older ones (Flagger's included)."""
+    try:
+        asyncio.run(_apply(kubeconfig))
+    except KubeError as error:
+        raise click.ClickException(str(error)) from error
+
+
+@crds.command("generate")
+@click.argument("directory", type=click.Path(file_okay=False, path_type=Path))
+def generate(directory: Path) -> None:
+    """Write the CustomResourceDefinitions as files."""
+    for path in write(directory):
+        click.echo(path)
+
+
+async def _apply(kubeconfig: str | None) -> None:
+    async with await connect(kubeconfig) as transport:
+        client = Client(transport)
+        for body in definitions():
+            ref = ref_of(CRDS, body)
+            await client.apply(ref, body)
+            click.echo(f"{ref.name} applied")
+        async with asyncio.timeout(ESTABLISHED_WITHIN):
+            for body in definitions():
+                await _established(client, body["metadata"]["name"])
+
+
+async def _established(client: Client, name: str) -> None:
+    """Return once the API server serves the kind as just applied."""
+    ref = ref_of(CRDS, {"metadata": {"name": name}})
+    while True:
+        conditions = ((await client.get(ref)).get("status") or {}).get("conditions") or ()
+        if any(row.get("type") == "Established" and row.get("status") == "True" for row in conditions):
+            return
+        await asyncio.sleep(0.2)
