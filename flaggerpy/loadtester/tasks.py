@@ -16,7 +16,7 @@ DEFAULT_TYPE = "cmd"
 _TRUE = frozenset({"1", "t", "T", "TRUE", "true", "True"})
 
 
-class Refused(Exception):  # noqa: N818 - an answer to the caller, not a fault of the program
+class Refused(Exception):
     """A payload that asks for nothing we can do; the text is for its author."""
 
 
