@@ -8,7 +8,7 @@ import signal
 import sys
 from pathlib import Path
 
-from tests.cluster import launch, parts
+from tests.cluster import addons, launch, parts
 from tests.cluster.build import obtain
 from tests.cluster.errors import ClusterError
 from tests.cluster.progress import Progress
@@ -45,11 +45,16 @@ def _parser() -> argparse.ArgumentParser:
         starting = commands.add_parser(verb, help=help_text)
         starting.add_argument("--control-plane", action="store_true", help="no node, no root: pods only look ready")
         starting.add_argument("--kwok-nodes", type=int, default=1, help="pretended nodes of the control plane")
+        starting.add_argument("--addons", nargs="*", default=[], metavar="NAME", help=f"of {', '.join(addons.ADDONS)}")
     commands.add_parser("down", help="end the cluster that stays")
     commands.add_parser("status", help="which clusters run")
     commands.add_parser("exec", help="run a command inside the running cluster's network")
     build = commands.add_parser("build", help="fill the cache with parts")
     build.add_argument("names", nargs="*", help=f"of {', '.join(parts.PARTS)}; all when none is named")
+    adding = commands.add_parser("addons", help="put add-ons on the running cluster")
+    adding.add_argument("names", nargs="+", metavar="NAME", help=f"of {', '.join(addons.ADDONS)}")
+    images = commands.add_parser("load-image", help="bring image archives into the running node")
+    images.add_argument("archives", nargs="+", type=Path, metavar="FILE.oci.tar")
     component = commands.add_parser("component", help="start, stop or restart one process of the cluster")
     component.add_argument("action", choices=("start", "stop", "restart"))
     component.add_argument("name")
@@ -61,6 +66,7 @@ def _dispatch(options: argparse.Namespace, command: list[str]) -> int:
     match options.verb:
         case "up":
             home = launch.up(_kind(options), options.kwok_nodes, progress)
+            addons.install(home, options.addons, progress)
             print(f"Running. 'python -m tests.cluster exec -- kubectl get pods -A' looks into it ({home.folder}).")
         case "down":
             _down()
@@ -73,6 +79,10 @@ def _dispatch(options: argparse.Namespace, command: list[str]) -> int:
             return launch.execute(_needed(command), launch.environment(home), launch.entrance(home))
         case "build":
             _build(options.names or list(parts.PARTS), progress)
+        case "addons":
+            addons.install(running(), options.names, progress)
+        case "load-image":
+            addons.load_images(running(), options.archives)
         case "component":
             launch.control(running(), options.action, options.name)
         case _:
@@ -96,6 +106,7 @@ def _run(options: argparse.Namespace, command: list[str], progress: Progress) ->
         kind = os.environ.get("FLAGGERPY_CLUSTER_KIND", "external")
         return launch.execute(command, {"FLAGGERPY_CLUSTER_KIND": kind}, [])
     with launch.temporary(_kind(options), options.kwok_nodes, progress) as home:
+        addons.install(home, options.addons, progress)
         return launch.execute(command, launch.environment(home), launch.entrance(home))
 
 

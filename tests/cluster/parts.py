@@ -127,6 +127,7 @@ _TABLE: tuple[Part, ...] = (
     ),
     DebianPart("load-tools", ("hey", "wrk", "libluajit-5.1-2")),
     DebianPart("prometheus", ("prometheus",)),
+    DebianPart("c-library", ("libc6",)),
     GoPart("pause", "pause", (".",), rename="pause"),
     GoPart("coredns", "coredns", ("github.com/coredns/coredns",)),
     *(_podinfo(version) for version in PODINFO_VERSIONS),

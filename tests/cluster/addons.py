@@ -1,0 +1,145 @@
+"""What is put on a running cluster: Gateway API CRDs, Contour with Envoy, Prometheus, and podinfo's images.
+
+The manifests of others come from the cache; what must differ here (images, one replica, addresses) is changed in
+memory before they are applied.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from tests.cluster import launch
+from tests.cluster.build import obtain
+from tests.cluster.components import NODE_IP
+from tests.cluster.errors import ClusterError
+from tests.cluster.images import load
+from tests.cluster.node import MANIFESTS, containerd_socket
+from tests.cluster.parts import PODINFO_VERSIONS
+from tests.cluster.progress import Progress
+from tests.cluster.state import Home, Kind
+from tests.cluster.stock import STOCK, stock_images
+
+Manifest = dict[str, Any]
+
+CONTOUR_NAMESPACE = "projectcontour"
+GATEWAY = {"namespace": CONTOUR_NAMESPACE, "name": "contour"}
+_CONTOUR_IMAGES = {"contour": "localhost/contour:local", "envoy": "localhost/envoy:local"}
+
+
+def install(home: Home, names: Iterable[str], progress: Progress) -> None:
+    """Put the named add-ons on a cluster and wait until they work."""
+    wanted = list(dict.fromkeys(names))
+    unknown = [name for name in wanted if name not in ADDONS]
+    if unknown:
+        raise ClusterError(f"No such add-on: {', '.join(unknown)}. There are: {', '.join(ADDONS)}.")
+    for name in wanted:
+        with progress.part(f"add-on {name}"):
+            ADDONS[name](home, progress)
+
+
+def load_images(home: Home, archives: Iterable[Path]) -> None:
+    """Bring image archives into the node."""
+    spec = home.spec()
+    if spec is None or spec.kind is not Kind.FULL:
+        raise ClusterError("Only the full node has a place for images; pods of the control plane just look ready.")
+    ctr = Path(spec.parts["node-tools"]) / "usr/bin/ctr"
+    load(str(ctr), containerd_socket(home), archives)
+
+
+def _gateway_api(home: Home, progress: Progress) -> None:
+    folder = obtain(["gateway-api"], progress)["gateway-api"] / "config/crd/standard"
+    _apply(home, [document for path in sorted(folder.glob("gateway.networking*.yaml")) for document in _read(path)])
+    _kubectl(home, "wait", "--for=condition=Established", "crd", "--all", "--timeout=60s")
+
+
+def _contour(home: Home, progress: Progress) -> None:
+    _gateway_api(home, progress)
+    _load_stock(home, ("contour", "envoy"), progress)
+    folder = obtain(["contour-manifests"], progress)["contour-manifests"] / "examples/contour"
+    documents = [_adapt(document) for path in sorted(folder.glob("*.yaml")) for document in _read(path)]
+    _apply(home, [document for document in documents if document["kind"] == "CustomResourceDefinition"])
+    late = ("Deployment", "DaemonSet")
+    early = [document for document in documents if document["kind"] not in {"CustomResourceDefinition", *late}]
+    _apply(home, early)
+    # Pods that look for a missing Secret wait longer and longer: let the certificates come first.
+    _kubectl(home, "wait", "--for=condition=Complete", "job", "--all", "-n", CONTOUR_NAMESPACE, "--timeout=120s")
+    _apply(home, [document for document in documents if document["kind"] in late])
+    _apply(home, _read(MANIFESTS / "gateway.yaml"))
+    for workload in ("deployment/contour", "daemonset/envoy"):
+        _kubectl(home, "rollout", "status", workload, "-n", CONTOUR_NAMESPACE, "--timeout=120s")
+    ready = ("wait", "--for=condition=Programmed", "gateway/contour", "-n", CONTOUR_NAMESPACE, "--timeout=60s")
+    _kubectl(home, *ready)
+
+
+def _adapt(document: Manifest) -> Manifest:
+    """A manifest of Contour's example, changed for one node without a route out."""
+    kind, name = document["kind"], document["metadata"]["name"]
+    if kind in {"Deployment", "DaemonSet", "Job"}:
+        pod = document["spec"]["template"]
+        for container in pod["spec"].get("initContainers", []) + pod["spec"]["containers"]:
+            program = "envoy" if container["name"] == "envoy" else "contour"
+            container |= {"image": _CONTOUR_IMAGES[program], "imagePullPolicy": "Never"}
+        if kind == "DaemonSet":
+            scraped = {"scrape": "true", "port": "8002", "path": "/stats/prometheus"}
+            pod["metadata"]["annotations"] = {f"prometheus.io/{key}": value for key, value in scraped.items()}
+        if kind == "Deployment":
+            document["spec"]["replicas"] = 1
+            pod["spec"]["containers"][0]["readinessProbe"]["periodSeconds"] = 1
+    elif kind == "ConfigMap" and name == "contour":
+        settings = {"gateway": {"gatewayRef": GATEWAY}, "ingress-status-address": NODE_IP}
+        document["data"] = {"contour.yaml": json.dumps(settings)}
+    elif kind == "Service" and name == "envoy":
+        document["spec"] |= {"type": "ClusterIP"}
+        del document["spec"]["externalTrafficPolicy"]
+    return document
+
+
+def _prometheus(home: Home, progress: Progress) -> None:
+    _load_stock(home, ("prometheus",), progress)
+    _apply(home, _read(MANIFESTS / "prometheus.yaml"))
+    _kubectl(home, "rollout", "status", "deployment/prometheus", "-n", "monitoring", "--timeout=120s")
+
+
+def _podinfo(home: Home, progress: Progress) -> None:
+    _load_stock(home, [f"podinfo-{version}" for version in PODINFO_VERSIONS], progress)
+
+
+ADDONS: dict[str, Callable[[Home, Progress], None]] = {
+    "gateway-api": _gateway_api,
+    "contour": _contour,
+    "prometheus": _prometheus,
+    "podinfo": _podinfo,
+}
+
+
+def _load_stock(home: Home, names: Iterable[str], progress: Progress) -> None:
+    chosen = list(names)
+    needed = [part for name in chosen for part in (name, *STOCK[name].also)]
+    load_images(home, stock_images(chosen, obtain(dict.fromkeys(needed), progress)))
+
+
+def _read(path: Path) -> list[Manifest]:
+    return [document for document in yaml.safe_load_all(path.read_text()) if document]
+
+
+def _apply(home: Home, documents: list[Manifest]) -> None:
+    listing = json.dumps({"apiVersion": "v1", "kind": "List", "items": documents})
+    _kubectl(home, "apply", "--server-side", "--force-conflicts", "-f", "-", given=listing)
+
+
+def _kubectl(home: Home, *words: str, given: str = "") -> str:
+    command = [*launch.entrance(home), "kubectl", *words]
+    environment = os.environ | launch.environment(home)
+    done = subprocess.run(
+        command, input=given, env=environment, capture_output=True, text=True, check=False, timeout=300
+    )
+    if done.returncode != 0:
+        raise ClusterError(f"'kubectl {' '.join(words)}' failed: {done.stderr.strip()}")
+    return done.stdout
