@@ -6,7 +6,6 @@ are exchanged rather than only suffixed, and why a template that reads both a co
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -39,7 +38,7 @@ class Translation:
 
     def to_primary(self, template: Mapping[str, Any], promotion_id: str) -> JsonObject:
         """Return the primary's template; a new ``promotion_id`` makes its pods start anew."""
-        result = copy.deepcopy(dict(template))
+        result: JsonObject = _unshared(template)
         metadata = dict(result.get("metadata") or {})
         labels = without_toolkit(metadata.get("labels") or {})
         annotations = without_toolkit(metadata.get("annotations") or {})
@@ -57,7 +56,7 @@ class Translation:
 
     def to_target(self, template: Mapping[str, Any]) -> JsonObject:
         """Return the target's template that this template of a primary was made from."""
-        result = copy.deepcopy(dict(template))
+        result: JsonObject = _unshared(template)
         metadata = dict(result.get("metadata") or {})
         labels = dict(metadata.get("labels") or {})
         annotations = dict(metadata.get("annotations") or {})
@@ -89,6 +88,15 @@ class Translation:
             for expression in selector.get("matchExpressions") or ():
                 if expression.get("key") in self.affinity_labels and expression.get("values"):
                     expression["values"] = [names.get(value, value) for value in expression["values"]]
+
+
+def _unshared(value: Any) -> Any:
+    """Copy JSON so that no two places share an object: what is changed in one place must not change in another."""
+    if isinstance(value, Mapping):
+        return {key: _unshared(part) for key, part in value.items()}
+    if isinstance(value, list):
+        return [_unshared(part) for part in value]
+    return value
 
 
 def _selectors(spec: Mapping[str, Any]) -> Iterator[JsonObject]:

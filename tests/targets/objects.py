@@ -1,0 +1,112 @@
+"""Deployments, configs and Services for the tests of targets; the recordings that parity is measured against."""
+
+from __future__ import annotations
+
+import copy
+import json
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from flaggerpy.targets.base import Recipe
+from flaggerpy.targets.labels import LabelRules
+
+JsonObject = dict[str, Any]
+
+DATA = Path(__file__).parent / "data"
+RULES = LabelRules.from_flags("app,name,app.kubernetes.io/name", "app.kubernetes.io")
+RECIPE = Recipe(rules=RULES, tracked=("configmap/settings", "secret/key"), promotion_id="promotion-7")
+
+
+def template(**spec: Any) -> JsonObject:
+    """Build a pod template of ``web`` that reads a ConfigMap and a Secret; ``spec`` adds to the pod spec."""
+    container = {
+        "name": "web",
+        "image": "example/web:1",
+        "ports": [{"name": "http", "containerPort": 8080, "protocol": "TCP"}],
+        "envFrom": [{"configMapRef": {"name": "settings"}}],
+        "env": [{"name": "KEY", "valueFrom": {"secretKeyRef": {"name": "key", "key": "k"}}}],
+    }
+    return {"metadata": {"labels": {"app": "web", "tier": "front"}}, "spec": {"containers": [container], **spec}}
+
+
+def deployment(name: str = "web", *, pod: JsonObject | None = None, **spec: Any) -> JsonObject:
+    """Build a Deployment that selects by ``app``, with two replicas; ``spec`` replaces fields of the spec."""
+    return {
+        "apiVersion": "apps/v1",
+        "kind": "Deployment",
+        "metadata": {
+            "name": name,
+            "namespace": "shop",
+            "uid": f"uid-of-{name}",
+            "generation": 1618,
+            "resourceVersion": "2718",
+        },
+        "spec": {
+            "replicas": 2,
+            "selector": {"matchLabels": {"app": name}},
+            "template": copy.deepcopy(pod or template()),
+            "strategy": {"type": "RollingUpdate", "rollingUpdate": {"maxSurge": 1, "maxUnavailable": 0}},
+            "minReadySeconds": 3,
+            "revisionHistoryLimit": 5,
+            "progressDeadlineSeconds": 61,
+            **spec,
+        },
+    }
+
+
+def stored(obj: JsonObject, **metadata: Any) -> JsonObject:
+    """Build what the API server serves after an object was created."""
+    return {**obj, "metadata": {**obj["metadata"], "uid": "uid", "resourceVersion": "3141", **metadata}}
+
+
+def config_map(name: str = "settings", **fields: Any) -> JsonObject:
+    """Build a ConfigMap with one entry; ``fields`` replaces top-level fields."""
+    return {
+        "apiVersion": "v1",
+        "kind": "ConfigMap",
+        "metadata": {"name": name, "namespace": "shop", "labels": {"app.kubernetes.io/part-of": "shop", "own": "x"}},
+        "data": {"color": "red"},
+        **fields,
+    }
+
+
+def user_service(name: str = "web", **metadata: Any) -> JsonObject:
+    """Build a Service that its user made before there was a canary."""
+    return {
+        "apiVersion": "v1",
+        "kind": "Service",
+        "metadata": {
+            "name": name,
+            "namespace": "shop",
+            "resourceVersion": "1414",
+            "labels": {"mine": "1"},
+            "annotations": {"team": "a"},
+            **metadata,
+        },
+        "spec": {
+            "type": "NodePort",
+            "clusterIP": "10.0.0.7",
+            "sessionAffinity": "ClientIP",
+            "selector": {"app": "web"},
+            "ports": [
+                {"name": "http", "protocol": "TCP", "port": 80, "targetPort": 8080, "nodePort": 30080},
+                {"name": "metrics", "protocol": "TCP", "port": 9797, "targetPort": 9797, "nodePort": 30097},
+            ],
+        },
+    }
+
+
+@cache
+def _file(name: str) -> Any:
+    return json.loads((DATA / name).read_text())
+
+
+def recorded(scenario: str) -> Any:
+    """Read what Flagger made in one scenario; a copy, so that a test may change it."""
+    return copy.deepcopy(_file("recorded.json")[scenario])
+
+
+def vectors() -> Any:
+    """Read Flagger's checksums, and pod templates as an API server stored them."""
+    return copy.deepcopy(_file("vectors.json"))
