@@ -40,14 +40,19 @@ def with_other_ports(wanted: list[JsonObject], live: Iterable[Mapping[str, Any]]
 
 
 def with_node_ports(wanted: list[JsonObject], live: Iterable[Mapping[str, Any]]) -> list[JsonObject]:
-    """Keep the node ports that the API server gave out, by name or else by number."""
+    """Keep the node ports that the API server gave out: by the port's number, or else by its name."""
     given = [port for port in live if port.get("nodePort")]
-    by_name = {port.get("name", ""): port["nodePort"] for port in given}
     by_number = {_number(port): port["nodePort"] for port in given}
-    result = []
-    for port in wanted:
-        node_port = by_name.get(port.get("name", ""), by_number.get(_number(port)))
-        result.append({**port, "nodePort": node_port} if node_port else port)
+    by_name = {port.get("name", ""): port["nodePort"] for port in given}
+    result = [
+        {**port, "nodePort": node_port} if (node_port := port.get("nodePort") or by_number.get(_number(port))) else port
+        for port in wanted
+    ]
+    used = {port.get("nodePort") for port in result}
+    for index, port in enumerate(result):
+        node_port = by_name.get(port.get("name", ""))
+        if "nodePort" not in port and node_port and node_port not in used:
+            result[index] = {**port, "nodePort": node_port}
     return result
 
 
