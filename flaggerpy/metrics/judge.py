@@ -183,6 +183,8 @@ def _decimals(value: float) -> str:
 
 def _number(value: float) -> str:
     """Write a number as short as it reads back, without a pointless ".0"."""
+    if math.isnan(value):
+        return "NaN"
     if math.isinf(value):
         return "+Inf" if value > 0 else "-Inf"
     return str(int(value)) if value.is_integer() and abs(value) < 1e15 else repr(value)

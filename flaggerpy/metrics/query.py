@@ -16,9 +16,8 @@ from dataclasses import dataclass, field
 from flaggerpy.rollout.errors import UserError
 
 DEFAULT_INTERVAL = "1m"
-MAX_RENDERED = 64 * 1024
+MAX_LENGTH = 64 * 1024
 
-_ACTION = re.compile(r"\{\{(?P<left>-(?=\s))?(?P<body>.*?)(?P<right>(?<=\s)-)?\}\}", re.DOTALL)
 _COMMENT = re.compile(r"\s*/\*.*\*/\s*", re.DOTALL)
 _TOKEN = re.compile(
     r"""\s*(?:
@@ -74,32 +73,45 @@ def render(template: str, context: QueryContext) -> str:
         UserError: the template uses something that does not exist or is not understood.
 
     """
+    if len(template) > MAX_LENGTH:
+        raise UserError(f"The query template is longer than {MAX_LENGTH} characters.")
     parts: list[str] = []
-    position = 0
-    trim = False
-    for action in _ACTION.finditer(template):
-        parts.append(_text(template[position : action.start()], trim, action["left"] is not None))
-        if not _COMMENT.fullmatch(action["body"]):
-            parts.append(_Action(action["body"], context).value())
-        trim = action["right"] is not None
-        position = action.end()
-    rest = _text(template[position:], trim, False)
-    if "{{" in rest:
-        raise UserError(f"The query template has an action that is never closed with }}}}: {_short(rest)}.")
-    rendered = "".join([*parts, rest])
-    if len(rendered) > MAX_RENDERED:
-        raise UserError(f"The rendered query is longer than {MAX_RENDERED} characters.")
+    for text, action in _pieces(template):
+        parts.append(text)
+        if action is not None and not _COMMENT.fullmatch(action):
+            parts.append(_Action(action, context).value())
+    rendered = "".join(parts)
+    if len(rendered) > MAX_LENGTH:
+        raise UserError(f"The rendered query is longer than {MAX_LENGTH} characters.")
     return rendered
 
 
-def _text(text: str, trim_left: bool, trim_right: bool) -> str:
-    if trim_left:
-        text = text.lstrip()
-    return text.rstrip() if trim_right else text
+def _pieces(template: str) -> Iterator[tuple[str, str | None]]:
+    """Split a template into pairs of text and the action that follows it, None at the end.
+
+    A search for fixed marks takes time in proportion to the template, which a pattern would not.
+    """
+    position, trim = 0, False
+    while True:
+        opening = template.find("{{", position)
+        text = template[position:] if opening < 0 else template[position:opening]
+        text = text.lstrip() if trim else text
+        if opening < 0:
+            yield text, None
+            return
+        closing = template.find("}}", opening + 2)
+        if closing < 0:
+            raise UserError(f"The query template has a {{{{ without its }}}}: {_short(template[opening:])}.")
+        action = template[opening + 2 : closing]
+        if re.match(r"-\s", action):
+            text, action = text.rstrip(), action[1:]
+        trim = re.search(r"\s-\Z", action[-2:]) is not None
+        yield text, action[:-1] if trim else action
+        position = closing + 2
 
 
 def _short(text: str) -> str:
-    text = " ".join(text.split())
+    text = " ".join(text[:200].split())
     return text if len(text) <= 60 else f"{text[:57]}..."
 
 
@@ -129,8 +141,9 @@ class _Action:
         return _as_text(value, self._body)
 
     def _scan(self, body: str) -> Iterator[tuple[str, str]]:
+        body = body.rstrip()
         position = 0
-        while body[position:].strip():
+        while position < len(body):
             token = _TOKEN.match(body, position)
             if token is None or token.lastgroup is None:
                 raise self._unclear()
