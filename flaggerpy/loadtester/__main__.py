@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import re
-from typing import Any
+from typing import Any, get_args
 
 import click
 
 from flaggerpy.durations import InvalidDuration, parse_duration
-from flaggerpy.loadtester.logs import LEVELS, Encoding, configure
 from flaggerpy.loadtester.program import Settings, run
+from flaggerpy.telemetry.logging import LEVELS, Encoding, configure
 
 
 class _Duration(click.ParamType[float]):
@@ -41,7 +41,13 @@ class _Pattern(click.ParamType[re.Pattern[str]]):
 
 
 @click.command(context_settings={"help_option_names": ["-h", "-help", "--help"]})
-@click.option("-log-level", "--log-level", type=click.Choice(sorted(LEVELS)), default="debug", show_default=True)
+@click.option(
+    "-log-level",
+    "--log-level",
+    type=click.Choice(list(LEVELS), case_sensitive=False),
+    default="debug",
+    show_default=True,
+)
 @click.option("-port", "--port", type=click.IntRange(0, 65535), default=9090, show_default=True)
 @click.option(
     "-timeout",
@@ -64,8 +70,8 @@ class _Pattern(click.ParamType[re.Pattern[str]]):
     "-zap-encoding",
     "--zap-encoding",
     "encoding",
-    type=click.Choice([encoding.value for encoding in Encoding]),
-    default=Encoding.JSON.value,
+    type=click.Choice(get_args(Encoding)),
+    default="json",
     show_default=True,
     help="How log lines look.",
 )
@@ -103,13 +109,13 @@ class _Pattern(click.ParamType[re.Pattern[str]]):
     show_default=True,
     help="How long tasks whose callers wait may go on after SIGTERM.",
 )
-def main(log_level: str, encoding: str, zap_replace_globals: bool, **settings: Any) -> None:
+def main(log_level: str, encoding: Encoding, zap_replace_globals: bool, **settings: Any) -> None:
     """Answer rollout hooks: manual gates, and commands that load or test what is being rolled out.
 
     Whoever can reach this server can run commands in its container. Keep it inside the cluster.
     """
     del zap_replace_globals
-    configure(log_level, Encoding(encoding))
+    configure(log_level, encoding)
     asyncio.run(run(Settings(**settings)))
 
 
