@@ -11,6 +11,7 @@ import asyncio
 import ssl
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from functools import cache
 from http.cookiejar import CookieJar, DefaultCookiePolicy
 from types import TracebackType
 
@@ -74,7 +75,6 @@ class Outbound:
     def __init__(self, *, trust_env: bool = True) -> None:
         self._trust_env = trust_env
         self._clients: dict[bool, httpx.AsyncClient] = {}
-        self._contexts: dict[bool, ssl.SSLContext] = {}
 
     async def __aenter__(self) -> Outbound:
         return self
@@ -132,10 +132,8 @@ class Outbound:
         return self._clients[verify]
 
     def _client(self, verify: bool, proxy: str | None) -> httpx.AsyncClient:
-        if verify not in self._contexts:
-            self._contexts[verify] = httpx.create_ssl_context(verify=verify, trust_env=self._trust_env)
         return httpx.AsyncClient(
-            verify=self._contexts[verify],
+            verify=_context(verify, self._trust_env),
             proxy=proxy,
             trust_env=self._trust_env,
             timeout=None,  # noqa: S113 - asyncio.timeout in send bounds the exchange as a whole
@@ -143,6 +141,12 @@ class Outbound:
             cookies=CookieJar(policy=DefaultCookiePolicy(allowed_domains=[])),
             limits=httpx.Limits(max_connections=200, max_keepalive_connections=50, keepalive_expiry=30),
         )
+
+
+@cache
+def _context(verify: bool, trust_env: bool) -> ssl.SSLContext:
+    """Make a context once for all connections, because reading the root certificates takes a while."""
+    return httpx.create_ssl_context(verify=verify, trust_env=trust_env)
 
 
 def checked_url(text: str) -> httpx.URL:
