@@ -45,6 +45,8 @@ log = structlog.get_logger()
 STUCK_SECONDS = 1800.0
 """A tick that takes longer than all hooks' timeouts and retries could is stuck, and the Pod is better restarted."""
 FAREWELL_SECONDS = 5.0
+FIRST_RETRY_SECONDS = 0.05
+"""A conflict with the workload's own controller is an everyday thing and over at once; further retries wait longer."""
 
 
 class App:
@@ -63,7 +65,7 @@ class App:
         self._reader = Client(counted, throttle=throttle)
         writer = Client(counted, fence=fence, throttle=throttle)
         self._caches = Caches(self._reader, scope=Scope(settings.namespaces), clock=clock)
-        self._queue = WorkQueue(clock)
+        self._queue = WorkQueue(clock, first_delay=FIRST_RETRY_SECONDS)
         self._events = EventRecorder(self._reader, clock=clock)
         library = Library(self._reader, self._caches)
         hooks = WebhookClient(outbound)

@@ -19,7 +19,7 @@ from flaggerpy.controller.errors import Outdated, SchemaTooOld
 from flaggerpy.controller.world import World
 from flaggerpy.kube.cache import Caches
 from flaggerpy.kube.client import Client
-from flaggerpy.kube.errors import AlreadyExists, Conflict, NotFound
+from flaggerpy.kube.errors import AlreadyExists, Conflict, Invalid, NotFound
 from flaggerpy.kube.objects import (
     JsonObject,
     finalizers_of,
@@ -178,8 +178,7 @@ class _Tick:
         live = self._live.get(ref)
         if live is None:
             raise Outdated(f"{ref} is gone")
-        async with self._honest(ref):
-            scale = await self._client.scale(ref, replicas, resource_version=resource_version_of(live))
+        scale = await self._conditional_scale(ref, live, replicas)
         scaled = {
             **live,
             "metadata": {
@@ -191,6 +190,23 @@ class _Tick:
         }
         self._live[ref] = scaled
         self._caches.record_scale(ref, scale)
+
+    async def _conditional_scale(self, ref: Ref, live: JsonObject, replicas: int) -> JsonObject:
+        """Scale if it still is the observed object with the observed replicas.
+
+        A resourceVersion would be too strict: the workload's own controller writes its status all the time.
+        """
+        observed = (live.get("spec") or {}).get("replicas", 1)
+        patch = [
+            {"op": "test", "path": "/metadata/uid", "value": uid_of(live)},
+            {"op": "test", "path": "/spec/replicas", "value": observed},
+            {"op": "replace", "path": "/spec/replicas", "value": replicas},
+        ]
+        async with self._honest(ref):
+            try:
+                return await self._client.json_patch(ref, patch, subresource="scale")
+            except Invalid as error:
+                raise Conflict(error.status, error.reason, f"{ref} was scaled by somebody else", error.body) from error
 
     async def _set_routes(self, routes: Routes) -> None:
         if self._world.router is None:

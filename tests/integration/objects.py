@@ -1,0 +1,68 @@
+"""What a user of the integration tests writes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from flaggerpy.kube.objects import JsonObject
+from tests.integration.site import IMAGE
+
+
+def deployment(name: str = "podinfo", tag: str = "6.0.0", *, replicas: int = 2, **pod: Any) -> JsonObject:
+    """Write a Deployment; ``pod`` adds to its pod spec."""
+    container = {
+        "name": "podinfod",
+        "image": f"{IMAGE}:{tag}",
+        "ports": [{"name": "http", "containerPort": 9898}],
+        **pod.pop("container", {}),
+    }
+    return {
+        "apiVersion": "apps/v1",
+        "kind": "Deployment",
+        "metadata": {"name": name},
+        "spec": {
+            "replicas": replicas,
+            "selector": {"matchLabels": {"app": name}},
+            "template": {
+                "metadata": {"labels": {"app": name}},
+                "spec": {"containers": [container], "terminationGracePeriodSeconds": 1, **pod},
+            },
+        },
+    }
+
+
+def config_map(name: str, data: Mapping[str, str], binary: Mapping[str, str] | None = None) -> JsonObject:
+    """Write a ConfigMap; binary values are base64."""
+    body: JsonObject = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": name}, "data": dict(data)}
+    return body | ({"binaryData": dict(binary)} if binary else {})
+
+
+def blue_green(name: str = "podinfo", *, iterations: int = 2, **analysis: Any) -> JsonObject:
+    """Write a Canary of provider kubernetes."""
+    return canary(name, {"iterations": iterations, **analysis}, provider="kubernetes")
+
+
+def progressive(name: str = "podinfo", *, step: int = 25, most: int = 50, **analysis: Any) -> JsonObject:
+    """Write a Canary of provider gatewayapi:v1."""
+    gateway = {"name": "contour", "namespace": "projectcontour"}
+    plan = {"stepWeight": step, "maxWeight": most, **analysis}
+    return canary(name, plan, provider="gatewayapi:v1", service={"gatewayRefs": [gateway], "hosts": ["podinfo.local"]})
+
+
+def canary(
+    name: str, analysis: Mapping[str, Any], *, service: Mapping[str, Any] | None = None, **spec: Any
+) -> JsonObject:
+    """Write a Canary; ``spec`` adds to or replaces fields of its spec."""
+    return {
+        "apiVersion": "flagger.app/v1beta1",
+        "kind": "Canary",
+        "metadata": {"name": name},
+        "spec": {
+            "targetRef": {"apiVersion": "apps/v1", "kind": "Deployment", "name": name},
+            "service": {"port": 80, "targetPort": 9898, **(service or {})},
+            "analysis": {"interval": "1s", "threshold": 2, **analysis},
+            "progressDeadlineSeconds": 60,
+            **spec,
+        },
+    }

@@ -1,0 +1,211 @@
+"""A namespace of its own with a controller that serves only this namespace, and the hands of its user.
+
+The controller runs in the test's own event loop, on the real API server, through a transport that a test may wrap.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import os
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from datetime import timedelta
+from typing import Any
+
+from flaggerpy.app import App
+from flaggerpy.clock import SystemClock
+from flaggerpy.kube.client import Client
+from flaggerpy.kube.errors import NotFound
+from flaggerpy.kube.objects import JsonObject, labels_of
+from flaggerpy.kube.resources import (
+    CANARIES,
+    CONFIG_MAPS,
+    DEPLOYMENTS,
+    EVENTS,
+    HTTP_ROUTES,
+    NAMESPACES,
+    SECRETS,
+    SERVICES,
+    Ref,
+    Resource,
+)
+from flaggerpy.kube.transport import connect
+from flaggerpy.kube.wire import Transport
+from flaggerpy.metrics.outbound import Outbound
+from flaggerpy.settings import Settings
+
+PATIENCE = 30.0
+IMAGE = "ghcr.io/stefanprodan/podinfo"
+_KINDS = {r.kind: r for r in (CANARIES, CONFIG_MAPS, DEPLOYMENTS, HTTP_ROUTES, SECRETS, SERVICES)}
+_numbers = itertools.count(1)
+
+
+@dataclass(slots=True)
+class Site:
+    """One namespace, seen by its user."""
+
+    client: Client
+    namespace: str
+    settings: Settings
+    _controllers: list[Controller] = field(default_factory=list)
+
+    def ref(self, resource: Resource, name: str) -> Ref:
+        """Return a reference to an object of this namespace."""
+        return Ref(resource, self.namespace, name)
+
+    async def apply(self, *objects: JsonObject) -> None:
+        """Apply objects as kubectl does on the server's side."""
+        for obj in objects:
+            metadata = {**obj["metadata"], "namespace": self.namespace}
+            ref = self.ref(_KINDS[obj["kind"]], metadata["name"])
+            await self.client.apply(ref, {**obj, "metadata": metadata})
+
+    async def get(self, resource: Resource, name: str) -> JsonObject:
+        """Return an object."""
+        return await self.client.get(self.ref(resource, name))
+
+    async def find(self, resource: Resource, name: str) -> JsonObject | None:
+        """Return an object, None when there is none."""
+        try:
+            return await self.get(resource, name)
+        except NotFound:
+            return None
+
+    async def canary(self, name: str = "podinfo") -> JsonObject:
+        """Return the Canary."""
+        return await self.get(CANARIES, name)
+
+    async def phase(self, name: str = "podinfo") -> str:
+        """Return the phase of the Canary, empty when it has none or is gone."""
+        found = await self.find(CANARIES, name)
+        return str(((found or {}).get("status") or {}).get("phase") or "")
+
+    async def phase_is(self, phase: str, name: str = "podinfo", *, patience: float = PATIENCE) -> JsonObject:
+        """Wait for a phase and return the Canary."""
+
+        async def there() -> JsonObject | None:
+            found = await self.canary(name)
+            return found if (found.get("status") or {}).get("phase") == phase else None
+
+        found: JsonObject = await self.until(there, f"phase {phase}", patience=patience)
+        return found
+
+    async def set_image(self, tag: str, name: str = "podinfo") -> None:
+        """Push a new revision."""
+        path = "/spec/template/spec/containers/0/image"
+        await self.client.json_patch(
+            self.ref(DEPLOYMENTS, name), [{"op": "replace", "path": path, "value": f"{IMAGE}:{tag}"}]
+        )
+
+    async def image(self, name: str) -> str:
+        """Return the image that a Deployment runs."""
+        found = await self.get(DEPLOYMENTS, name)
+        return str(found["spec"]["template"]["spec"]["containers"][0]["image"]).rpartition(":")[2]
+
+    async def replicas(self, name: str) -> int:
+        """Return the replicas that a Deployment asks for."""
+        return int((await self.get(DEPLOYMENTS, name))["spec"]["replicas"])
+
+    async def weights(self, name: str = "podinfo") -> dict[str, int]:
+        """Return the weights of the HTTPRoute's backends by Service."""
+        rule = (await self.get(HTTP_ROUTES, name))["spec"]["rules"][-1]
+        return {backend["name"]: int(backend.get("weight", 1)) for backend in rule["backendRefs"]}
+
+    async def selector(self, name: str) -> dict[str, str]:
+        """Return what a Service selects."""
+        return dict((await self.get(SERVICES, name))["spec"]["selector"])
+
+    async def events(self) -> list[str]:
+        """Return the messages of the Canary's events, oldest first."""
+        items, _ = await self.client.list(EVENTS, self.namespace)
+        mine = [item for item in items if item["involvedObject"]["kind"] == "Canary"]
+        return [
+            str(item["message"]) for item in sorted(mine, key=lambda item: int(item["metadata"]["resourceVersion"]))
+        ]
+
+    async def ours(self) -> list[str]:
+        """Return kind and name of every object that carries our mark."""
+        found = []
+        for resource in (DEPLOYMENTS, SERVICES, CONFIG_MAPS, SECRETS):
+            items, _ = await self.client.list(resource, self.namespace)
+            found += [
+                f"{resource.kind} {item['metadata']['name']}"
+                for item in items
+                if labels_of(item).get("app.kubernetes.io/managed-by") == "flaggerpy"
+            ]
+        return sorted(found)
+
+    async def until(
+        self, look: Callable[[], Awaitable[Any]], what: str, *, patience: float = PATIENCE, pause: float = 0.05
+    ) -> Any:
+        """Look until something is found; fail with what was last seen when patience ends."""
+        try:
+            async with asyncio.timeout(patience):
+                while not (found := await look()):  # noqa: ASYNC110 -- what is waited for happens elsewhere
+                    await asyncio.sleep(pause)
+                return found
+        except TimeoutError:
+            canary = await self.find(CANARIES, "podinfo")
+            state = (canary or {}).get("status")
+            raise AssertionError(f"no {what} within {patience:g}s in {self.namespace}; status: {state}") from None
+
+    @asynccontextmanager
+    async def controller(
+        self, wrap: Callable[[Transport], Transport] = lambda inner: inner, **changes: Any
+    ) -> AsyncIterator[Controller]:
+        """Run a controller for this namespace while the block lasts."""
+        settings = self.settings.model_copy(update=changes)
+        async with await connect() as transport, Outbound() as outbound:
+            controller = Controller(App(settings, wrap(transport), outbound, SystemClock()))
+            async with controller:
+                yield controller
+
+
+class Controller:
+    """A running controller that can be stopped kindly or killed."""
+
+    def __init__(self, app: App) -> None:
+        self._app = app
+        self._stop = asyncio.Event()
+        self._task: asyncio.Task[None] | None = None
+
+    async def __aenter__(self) -> Controller:
+        self._task = asyncio.create_task(self._app.run(self._stop))
+        return self
+
+    async def __aexit__(self, *exc: object) -> None:
+        await self.stop()
+
+    async def stop(self) -> None:
+        """Stop as SIGTERM does."""
+        self._stop.set()
+        if self._task is not None:
+            await asyncio.wait([self._task])
+            if not self._task.cancelled() and (error := self._task.exception()) is not None:
+                raise error
+
+
+@asynccontextmanager
+async def new_site(**changes: Any) -> AsyncIterator[Site]:
+    """Make a namespace and remove it afterwards."""
+    async with await connect() as transport:
+        client = Client(transport, field_manager="kubectl")
+        name = f"site-{os.getpid()}-{next(_numbers)}"
+        await client.create(NAMESPACES, {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}})
+        settings = Settings(
+            namespaces=(name,),
+            mesh_provider="kubernetes",
+            min_interval=timedelta(seconds=0.5),
+            accept_within=timedelta(seconds=0.5),
+            leader_election_namespace=name,
+            port=0,
+            qps=1000,
+            burst=1000,
+        ).model_copy(update=changes)
+        site = Site(client, name, settings)
+        try:
+            yield site
+        finally:
+            await client.delete(Ref(NAMESPACES, "", name))
