@@ -1,0 +1,181 @@
+"""What we make for recorded inputs is what Flagger made, but for the differences listed here on purpose."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from flaggerpy.api.canary import Canary, parse_canary
+from flaggerpy.rollout.decision import ServiceRole
+from flaggerpy.targets.base import Recipe, TargetFacts
+from flaggerpy.targets.configs import config_refs, make_copy
+from flaggerpy.targets.deployment import DeploymentTarget
+from flaggerpy.targets.services import desired_service, released_service, service_ref
+from tests.targets.objects import RULES, JsonObject, recorded
+
+pytestmark = pytest.mark.parity
+
+DIFFERENCES = {
+    "ownerReferences": "none on what carries traffic; a label and an annotation say whose an object is",
+    "app.kubernetes.io/managed-by": "flaggerpy, on everything that we made; Flagger copies the target's by prefix",
+    "flaggerpy.dev/canary": "the owner, in the place of the ownerReference",
+    "flaggerpy.dev/metadata": "which keys came from spec.service, so that strangers' keys can stay",
+    "flaggerpy.dev/original-service": "the way back for a Service that was taken over",
+    "flagger-id": "random; only its presence is compared",
+    "deployment.kubernetes.io/revision": "written by the Deployment controller, never by us (W-31)",
+    "other/annotation": "a new primary gets the annotations that it will have after a promotion (W-31)",
+    "other ports of a Service": "stay when it is taken over (W-34)",
+    "protocol of a discovered port": "is the container's (W-42)",
+    "binaryData": "is copied (W-30)",
+    "generation": "counted by the API server",
+}
+
+SCENARIOS = [
+    "kubernetes-bluegreen",
+    "selector-value-differs",
+    "toolkit-labels",
+    "headless",
+    "port-discovery-default",
+    "port-discovery-sidecars",
+    "service-metadata",
+    "config-change",
+    "config-tracking-opt-out",
+]
+TARGET = DeploymentTarget()
+ADDED_BY_THE_SERVER = {
+    "clusterIP",
+    "clusterIPs",
+    "sessionAffinity",
+    "ipFamilies",
+    "ipFamilyPolicy",
+    "internalTrafficPolicy",
+}
+
+
+def without_differences(obj: JsonObject) -> JsonObject:
+    """Drop what differs on purpose, and what only the API server writes."""
+    metadata = {key: value for key, value in obj["metadata"].items() if key not in DIFFERENCES}
+    for field in ("labels", "annotations"):
+        kept = {key: value for key, value in (metadata.pop(field, None) or {}).items() if key not in DIFFERENCES}
+        if kept:
+            metadata[field] = kept
+    return {**{key: value for key, value in obj.items() if key not in DIFFERENCES}, "metadata": metadata}
+
+
+def read(scenario: str) -> tuple[Any, Canary, Recipe]:
+    data = recorded(scenario)
+    canary = parse_canary(data["canary"])
+    return data, canary, Recipe(RULES, tuple(data["canary"]["status"]["trackedConfigs"]), "promotion-7")
+
+
+def comparable(primary: JsonObject) -> JsonObject:
+    annotations = primary["spec"]["template"]["metadata"]["annotations"]
+    assert annotations.pop("flagger-id")
+    return without_differences(primary)
+
+
+@pytest.mark.parametrize("scenario", [*SCENARIOS, "existing-service-taken-over"])
+def test_a_new_primary(scenario: str) -> None:
+    data, canary, recipe = read(scenario)
+
+    ours = TARGET.make_primary(canary, data["target"]["first"], None, recipe)
+
+    assert comparable(ours) == comparable(data["primary"]["first"])
+
+
+@pytest.mark.parametrize("scenario", SCENARIOS)
+def test_a_promoted_primary(scenario: str) -> None:
+    data, canary, recipe = read(scenario)
+    before = TARGET.make_primary(canary, data["target"]["first"], None, recipe)
+
+    ours = TARGET.make_primary(canary, data["target"]["last"], before, recipe)
+
+    assert comparable(ours) == comparable(data["primary"]["last"])
+
+
+@pytest.mark.parametrize("scenario", SCENARIOS)
+def test_a_primary_that_flagger_promoted_runs_the_targets_template(scenario: str) -> None:
+    data, canary, recipe = read(scenario)
+    for obj in data["target"], data["primary"]:
+        obj["last"].pop("status", None)
+
+    primary = TARGET.primary_state(canary, data["primary"]["last"], recipe)
+
+    assert primary.template == TARGET.state(data["target"]["last"]).template
+
+
+def served(service: JsonObject) -> JsonObject:
+    """Drop what the API server adds, and order ports by number: Flagger's order is random."""
+    plain = without_differences(service)
+    spec = {key: value for key, value in plain["spec"].items() if key not in ADDED_BY_THE_SERVER}
+    spec["headless"] = plain["spec"].get("clusterIP") == "None"
+    return {**plain, "spec": {**spec, "ports": sorted(spec["ports"], key=lambda port: str(port["port"]))}}
+
+
+def facts_of(data: Any, canary: Canary) -> TargetFacts:
+    return TARGET.facts(canary, data["target"]["last"], RULES, data["primary"]["last"])
+
+
+@pytest.mark.parametrize("role", list(ServiceRole), ids=lambda role: role.value)
+@pytest.mark.parametrize("scenario", SCENARIOS)
+def test_a_service(scenario: str, role: ServiceRole) -> None:
+    data, canary, _ = read(scenario)
+    name = service_ref(canary, role).name
+    theirs = next(service for service in data["services"] if service["metadata"]["name"] == name)
+    for field in ("labels", "annotations"):
+        # Someone else wrote these; unmanagedMetadata kept them.
+        theirs["metadata"][field] = {k: v for k, v in theirs["metadata"][field].items() if not k.startswith("unm-")}
+
+    for port in theirs["spec"]["ports"]:
+        if port["name"] == "tcp-side-2":
+            port |= {"name": "udp-side-2", "protocol": "UDP"}
+
+    ours = desired_service(canary, role, facts_of(data, canary), None)
+
+    assert ours is not None
+    assert served(ours) == served(theirs)
+
+
+@pytest.mark.parametrize("role", list(ServiceRole), ids=lambda role: role.value)
+@pytest.mark.parametrize("scenario", [name for name in SCENARIOS if name != "port-discovery-sidecars"])
+def test_taking_over_from_flagger_changes_only_marks(scenario: str, role: ServiceRole) -> None:
+    data, canary, _ = read(scenario)
+    name = service_ref(canary, role).name
+    theirs = next(service for service in data["services"] if service["metadata"]["name"] == name)
+
+    ours = desired_service(canary, role, facts_of(data, canary), theirs)
+
+    assert ours is not None
+    assert ours["spec"] == theirs["spec"]
+    assert without_differences(ours) == without_differences(theirs)
+
+
+def test_a_service_that_was_there_before_is_taken_over_and_given_back() -> None:
+    data, canary, _ = read("existing-service-taken-over")
+    theirs = next(service for service in data["services"] if service["metadata"]["name"] == "podinfo-svc")
+
+    ours = desired_service(canary, ServiceRole.APEX, facts_of(data, canary), data["found"])
+
+    assert ours is not None
+    assert without_differences(ours)["metadata"] == without_differences(theirs)["metadata"]
+    assert ours["spec"]["selector"] == theirs["spec"]["selector"]
+    assert ours["spec"]["ports"][:1] == theirs["spec"]["ports"]
+    assert [port["port"] for port in ours["spec"]["ports"][1:]] == [9898, 9999]
+    released = released_service(canary, ours)
+    assert released is not None
+    assert without_differences(released) == without_differences(data["found"])
+
+
+@pytest.mark.parametrize("scenario", ["config-change", "config-tracking-opt-out", "existing-service-taken-over"])
+def test_copies_of_configs(scenario: str) -> None:
+    data, canary, recipe = read(scenario)
+    configs = {(config["kind"], config["metadata"]["name"]): config for config in data["configs"]}
+    tracked = [ref for ref in config_refs(data["target"]["last"]["spec"]["template"]) if ref.key in recipe.tracked]
+    assert tracked
+
+    for ref in tracked:
+        theirs = configs[ref.resource.kind, f"{ref.name}-primary"]
+        source = configs[ref.resource.kind, ref.name]
+        assert without_differences(make_copy(canary, source, None, RULES)) == without_differences(theirs)
+        assert make_copy(canary, source, theirs, RULES).get("binaryData") == source.get("binaryData")
