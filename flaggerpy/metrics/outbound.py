@@ -162,6 +162,8 @@ def checked_url(text: str) -> httpx.URL:
         raise OutboundError("its address is not a URL", retryable=False) from None
     if url.scheme not in {"http", "https"} or not url.host:
         raise OutboundError("its address must begin with http:// or https://", retryable=False)
+    if url.port is not None and not 0 < url.port < 65536:
+        raise OutboundError("its address has a port that does not exist", retryable=False)
     return url
 
 
