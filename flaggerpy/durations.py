@@ -23,7 +23,7 @@ _LARGEST = 2**63 - 1  # Go counts nanoseconds in an int64
 _TERM = re.compile(r"([0-9]*)(?:\.([0-9]*))?([^0-9.]+)")
 
 
-class InvalidDuration(ValueError):  # noqa: N818 -- reads as what it is about, like kube's NotFound
+class InvalidDuration(ValueError):
     """A text is no Go duration; the message says why and what to write."""
 
 
@@ -64,13 +64,9 @@ def _nanoseconds(text: str, rest: str) -> int:
     while position < len(rest) or not rest:
         term = _TERM.match(rest, position)
         if term is None or not (term[1] or term[2]):
-            raise InvalidDuration(
-                f'"{text}" is not a duration: write a number and a unit, like "30s" or "1m30s"'
-            )
+            raise InvalidDuration(f'"{text}" is not a duration: write a number and a unit, like "30s" or "1m30s"')
         if term[3] not in _NANOSECONDS:
-            raise InvalidDuration(
-                f'"{text}" is not a duration: "{term[3]}" is no unit (h, m, s, ms, us, ns are)'
-            )
+            raise InvalidDuration(f'"{text}" is not a duration: "{term[3]}" is no unit (h, m, s, ms, us, ns are)')
         fraction = term[2] or ""
         unit = _NANOSECONDS[term[3]]
         total += int(term[1] or "0") * unit + int(fraction or "0") * unit // 10 ** len(fraction)

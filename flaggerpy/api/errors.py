@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 
-class InvalidObject(Exception):  # noqa: N818 -- reads as what it is about
+class InvalidObject(Exception):
     """An object cannot be read at all: something without which it means nothing is missing.
 
     ``sentences`` are for people: what is wrong, where, and what to write instead.

@@ -12,13 +12,18 @@ from pydantic_core import ErrorDetails
 from flaggerpy.api.errors import InvalidObject
 
 Model = TypeVar("Model", bound=BaseModel)
+Place = tuple[int | str, ...]
 
 _ROUNDS: Final = 8
 """Leaving a value out can uncover the next mistake; more than a few layers of them are hopeless."""
+_VITAL: Final[frozenset[Place]] = frozenset({("metadata",), ("spec",), ("spec", "targetRef"), ("spec", "analysis")})
+"""What cannot be left out of an object, whatever is wrong inside."""
 
 
 def read(kind: type[Model], obj: Mapping[str, Any]) -> Model:
     """Read an object; values that cannot be read are left out and named in the model's ``faults``.
+
+    Where a value cannot be left out, what it belongs to is: a service without its port is no service.
 
     Raises:
         InvalidObject: something without which the object means nothing is missing or cannot be read.
@@ -26,16 +31,19 @@ def read(kind: type[Model], obj: Mapping[str, Any]) -> Model:
     """
     raw = without_nulls(obj)
     faults: list[str] = []
+    gone: set[Place] = set()
     for _ in range(_ROUNDS):
         try:
             return kind.model_validate(raw | {"faults": tuple(faults)})
         except ValidationError as error:
             details = error.errors(include_url=False, include_context=False)
-        faults += [_sentence(detail) for detail in details]
+        faults += [_sentence(detail) for detail in details if detail["loc"] not in gone]
+        places = {detail["loc"][:-1] if detail["type"] == "missing" else detail["loc"] for detail in details}
         raw = copy.deepcopy(raw)
-        if not _leave_out(raw, [detail["loc"] for detail in details]):
+        if places & (_VITAL | {()}) or not _leave_out(raw, places):
             break
-    raise InvalidObject(*dict.fromkeys(faults))
+        gone |= places
+    raise InvalidObject(*faults)
 
 
 def without_nulls(value: Any) -> Any:
@@ -47,14 +55,10 @@ def without_nulls(value: Any) -> Any:
     return value
 
 
-def _leave_out(raw: Any, places: list[tuple[int | str, ...]]) -> bool:
-    """Remove the values at some places; False when one of them is not there, for then it is missing."""
+def _leave_out(raw: Any, places: set[Place]) -> bool:
+    """Remove the values at some places; False when one of them cannot be found."""
     # From the back, so that the positions in a list stay what they were.
-    for place in sorted(
-        set(places),
-        key=lambda place: [(str(part), 0) if isinstance(part, str) else ("", part) for part in place],
-        reverse=True,
-    ):
+    for place in sorted(places, key=_position, reverse=True):
         parent = raw
         try:
             for part in place[:-1]:
@@ -63,6 +67,10 @@ def _leave_out(raw: Any, places: list[tuple[int | str, ...]]) -> bool:
         except (KeyError, IndexError, TypeError):
             return False
     return True
+
+
+def _position(place: Place) -> list[tuple[str, int]]:
+    return [(part, 0) if isinstance(part, str) else ("", part) for part in place]
 
 
 def _sentence(detail: ErrorDetails) -> str:

@@ -104,7 +104,7 @@ def _target(canary: Canary) -> Iterator[str]:
         )
     if knative and spec.autoscaler_ref is not None:
         yield "spec.autoscalerRef: Knative scales its services itself: remove autoscalerRef."
-    if not knative and spec.service is None:
+    if not knative and spec.service is None and not any(".service" in fault for fault in canary.faults):
         yield "spec.service is missing, so there is no port to serve on: add spec.service.port."
     if spec.progress_deadline_seconds < 1:
         yield (
@@ -129,7 +129,8 @@ def _service(canary: Canary, service: CanaryService) -> Iterator[str]:
             f'spec.service.portName: "{service.port_name}" is no name of a Service port: write at most 63'
             " lower-case letters, digits and dashes, or remove the field for http."
         )
-    yield from _target_port(service.pod_port)
+    if service.pod_port != service.port:
+        yield from _target_port(service.pod_port)
     longest = _LONGEST_SERVICE_NAME - len(PRIMARY_SUFFIX)
     if len(canary.apex_name) > longest:
         field = "spec.service.name" if service.name else "spec.targetRef.name"
