@@ -1,0 +1,32 @@
+import pytest
+
+from flaggerpy.rollout.errors import UserError
+from flaggerpy.routers.gatewayapi import GatewayApiRouter
+from flaggerpy.routers.kubernetes import KubernetesRouter
+from flaggerpy.routers.registry import NOT_YET, ROUTERS, router_for
+
+
+def test_providers_are_found_by_their_names() -> None:
+    assert isinstance(router_for("kubernetes"), KubernetesRouter)
+    assert isinstance(router_for("gatewayapi:v1"), GatewayApiRouter)
+
+
+@pytest.mark.parametrize("provider", [*NOT_YET, "smi:v1alpha1:istio"])
+def test_what_flagger_has_and_we_do_not_is_said_to_be_so(provider: str) -> None:
+    with pytest.raises(UserError, match=f"Provider {provider} is known to Flagger, but not built"):
+        router_for(provider)
+
+
+@pytest.mark.parametrize("provider", ["gatewayapi", "nignx", "istio2", "Kubernetes"])
+def test_an_unknown_provider_is_never_a_guess(provider: str) -> None:
+    with pytest.raises(UserError, match=f"Provider {provider} is unknown: choose one of kubernetes, gatewayapi:v1"):
+        router_for(provider)
+
+
+def test_no_provider_at_all_is_said_to_be_so() -> None:
+    with pytest.raises(UserError, match="No provider is named"):
+        router_for("")
+
+
+def test_nothing_is_both_built_and_not_yet_built() -> None:
+    assert not set(NOT_YET) & set(ROUTERS)

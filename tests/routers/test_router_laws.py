@@ -1,0 +1,204 @@
+"""Laws that every router keeps; they run over the registry, so that no provider can be added without them."""
+
+from __future__ import annotations
+
+import copy
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from flaggerpy.api.canary import Canary
+from flaggerpy.api.marks import made_by_us
+from flaggerpy.rollout.traffic import ALL_TO_CANARY, ALL_TO_PRIMARY, Acceptance, Routes
+from flaggerpy.routers.base import Router
+from flaggerpy.routers.registry import ROUTERS, router_for
+from tests.builders import canary
+from tests.routers.server import Server
+
+pytestmark = pytest.mark.router_laws
+
+EVERYTHING: dict[str, Any] = {
+    "name": "shop-front",
+    "port": 8080,
+    "gatewayRefs": [{"name": "public", "namespace": "gateways"}],
+    "hosts": ["shop.example.com"],
+    "timeout": "15s",
+    "match": [
+        {"uri": {"prefix": "/a"}},
+        {"uri": {"exact": "/b"}, "headers": {"h": {"exact": "1"}, "g": {"regex": "x.*"}}},
+    ],
+    "rewrite": {"uri": "/", "authority": "inner.example.com"},
+    "headers": {"request": {"set": {"b": "2", "a": "1"}}, "response": {"add": {"c": "3"}, "remove": ["d"]}},
+    "corsPolicy": {"allowOrigin": ["https://a.example"], "maxAge": "24h", "allowCredentials": True},
+    "mirror": [{"backendRef": {"name": "shadow", "port": 80}}],
+    "apex": {"labels": {"team": "a"}, "annotations": {"note": "1"}},
+}
+AUDIENCE = {
+    "match": [{"headers": {"x-canary": {"exact": "insider"}}}, {"queryParams": {"v": {"exact": "2"}}}],
+    "iterations": 3,
+    "stepWeight": None,
+}
+
+
+def canaries(provider: str) -> dict[str, Canary]:
+    spec = {"provider": provider}
+    gateways = {"gatewayRefs": EVERYTHING["gatewayRefs"]}
+    return {
+        "plain": canary(spec=spec, service=gateways),
+        "with every setting": canary(spec=spec, service=EVERYTHING),
+        "for an audience": canary(spec=spec, service=gateways, analysis=AUDIENCE),
+        "for an audience, with every setting": canary(spec=spec, service=EVERYTHING, analysis=AUDIENCE),
+    }
+
+
+CASES = [
+    pytest.param(router_for(provider), one, id=f"{provider}, {title}")
+    for provider in ROUTERS
+    for title, one in canaries(provider).items()
+]
+every_router = pytest.mark.parametrize(("router", "owner"), CASES)
+drawn = settings(max_examples=20, deadline=None)
+
+
+def shares(router: Router) -> st.SearchStrategy[Routes]:
+    """Draw what a router's capabilities admit; one without weights knows all or nothing."""
+    can = router.capabilities
+    weights = st.integers(0, 100) if can.weights else st.sampled_from([0, 100])
+    mirrored = st.booleans() if can.mirror else st.just(False)
+    return st.builds(lambda weight, copies: Routes(100 - weight, weight, copies), weights, mirrored)
+
+
+def foreign_route(router: Router, owner: Canary) -> list[dict[str, Any]]:
+    """Build routing objects that a user made by hand, under the names that the canary needs."""
+    return [
+        {
+            "apiVersion": ref.resource.api_version,
+            "kind": ref.resource.kind,
+            "metadata": {
+                "name": ref.name,
+                "namespace": ref.namespace,
+                "labels": {"mine": "1", "team": "before"},
+                "annotations": {"theirs": "2", "kustomize.toolkit.fluxcd.io/reconcile": "enabled"},
+            },
+            "spec": {
+                "rules": [{"backendRefs": [{"name": owner.apex_name, "port": 80}], "name": "own"}],
+                "unheardOf": {"a": 1},
+            },
+        }
+        for ref in router.refs(owner)
+    ]
+
+
+@every_router
+def test_the_case_is_one_that_the_provider_serves(router: Router, owner: Canary) -> None:
+    assert router.problems(owner) == ()
+
+
+@every_router
+@drawn
+@given(data=st.data())
+def test_what_is_written_is_what_is_read(router: Router, owner: Canary, data: st.DataObject) -> None:
+    routes = data.draw(shares(router))
+    server = Server(router, owner)
+
+    server.write(router.render(owner, server.live, routes))
+
+    state = router.state(owner, server.live)
+    assert state.routes == (routes if router.capabilities.weights else None)
+    assert not state.drifted
+
+
+@every_router
+@drawn
+@given(data=st.data())
+def test_writing_again_changes_nothing(router: Router, owner: Canary, data: st.DataObject) -> None:
+    routes = data.draw(shares(router))
+    server = Server(router, owner)
+    first = router.render(owner, server.live, routes)
+    server.write(first)
+
+    assert router.render(owner, server.live, routes) == first
+
+
+@every_router
+@drawn
+@given(data=st.data())
+def test_only_shares_change_when_shares_change(router: Router, owner: Canary, data: st.DataObject) -> None:
+    before, after = data.draw(shares(router)), data.draw(shares(router))
+    server = Server(router, owner)
+    server.write(router.render(owner, server.live, before))
+
+    server.write(router.render(owner, server.live, after))
+
+    fresh = Server(router, owner)
+    fresh.write(router.render(owner, {}, after))
+    assert server.live == fresh.live
+
+
+@every_router
+def test_fields_of_others_survive(router: Router, owner: Canary) -> None:
+    server = Server(router, owner)
+    for obj in foreign_route(router, owner):
+        server.put(obj)
+
+    server.write(router.render(owner, server.live, ALL_TO_PRIMARY))
+
+    for route in server.live.values():
+        assert route["metadata"]["labels"]["mine"] == "1"
+        assert route["metadata"]["annotations"]["theirs"] == "2"
+        assert route["spec"]["unheardOf"] == {"a": 1}
+
+
+@every_router
+@drawn
+@given(data=st.data())
+def test_a_users_own_route_is_given_back_as_it_was(router: Router, owner: Canary, data: st.DataObject) -> None:
+    server = Server(router, owner)
+    for obj in foreign_route(router, owner):
+        server.put(obj)
+    before = copy.deepcopy(server.live)
+    for routes in data.draw(st.lists(shares(router), min_size=1, max_size=4)):
+        server.write(router.render(owner, server.live, routes))
+
+    server.write(router.restore(owner, server.live))
+
+    assert server.live == before
+    assert router.restore(owner, server.live) == (), "what was given back is not touched again"
+
+
+@every_router
+@pytest.mark.parametrize("routes", [ALL_TO_PRIMARY, ALL_TO_CANARY, Routes(70, 30)], ids=str)
+def test_our_own_route_leads_everyone_to_the_apex_once_released(router: Router, owner: Canary, routes: Routes) -> None:
+    server = Server(router, owner)
+    server.write(router.render(owner, server.live, routes))
+
+    server.write(router.restore(owner, server.live))
+
+    for route in server.live.values():
+        assert owner.primary_service_name not in str(route)
+        assert owner.canary_service_name not in str(route)
+        assert owner.apex_name in str(route["spec"])
+        assert not made_by_us(route, owner), "nobody deletes what users come through"
+    assert router.restore(owner, server.live) == ()
+
+
+@every_router
+def test_reading_and_giving_back_never_fail(router: Router, owner: Canary) -> None:
+    (empty,) = ({ref: {"kind": ref.resource.kind, "metadata": {"name": ref.name}} for ref in router.refs(owner)},)
+    broken = canary(
+        spec={"provider": owner.spec.provider, "service": None}, analysis={"sessionAffinity": {"cookieName": "c"}}
+    )
+    for live in ({}, empty):
+        for one in (owner, broken):
+            assert router.state(one, live).routes is None
+            assert router.restore(one, live) == ()
+
+
+@every_router
+def test_what_needs_no_routing_object_is_accepted_at_once_and_what_has_none_yet_is_not(
+    router: Router, owner: Canary
+) -> None:
+    accepted = router.state(owner, {}).accepted
+    assert accepted is (Acceptance.UNKNOWN if router.refs(owner) else Acceptance.YES)
