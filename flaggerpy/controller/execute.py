@@ -194,13 +194,14 @@ class _Tick:
     async def _conditional_scale(self, ref: Ref, live: JsonObject, replicas: int) -> JsonObject:
         """Scale if it still is the observed object with the observed replicas.
 
-        A resourceVersion would be too strict: the workload's own controller writes its status all the time.
+        A resourceVersion would be too strict: the workload's own controller writes its status all the time. A Scale
+        leaves zero replicas out.
         """
         observed = (live.get("spec") or {}).get("replicas", 1)
         patch = [
             {"op": "test", "path": "/metadata/uid", "value": uid_of(live)},
-            {"op": "test", "path": "/spec/replicas", "value": observed},
-            {"op": "replace", "path": "/spec/replicas", "value": replicas},
+            {"op": "test", "path": "/spec", "value": {"replicas": observed} if observed else {}},
+            {"op": "add", "path": "/spec/replicas", "value": replicas},
         ]
         async with self._honest(ref):
             try:
