@@ -64,7 +64,7 @@ class CanarySpec(ApiModel):
     service: CanaryService | None = None
     """The Services and the route; only a Knative target can do without."""
     analysis: CanaryAnalysis
-    """How a new revision is judged and how traffic moves meanwhile."""
+    """How a new revision is judged; needs interval, threshold and one of stepWeight, stepWeights, iterations."""
     skip_analysis: bool = False
     """Whether new revisions are promoted without any check."""
     revert_on_deletion: bool = False

@@ -70,7 +70,7 @@ class AlertProviderSpec(ApiModel):
     model_config = ConfigDict(json_schema_extra=_ONE_ADDRESS | {"required": None})
 
     type: AlertService
-    """Kind of the receiver."""
+    """Kind of the receiver; needed, together with either address or secretRef."""
     channel: str | None = None
     """Channel; general if absent."""
     username: str | None = None
