@@ -1,0 +1,293 @@
+import copy
+import json
+from typing import Any
+
+import pytest
+
+from flaggerpy.api.canary import Canary
+from flaggerpy.kube.resources import HTTP_ROUTES, Ref
+from flaggerpy.rollout.traffic import Acceptance, Routes, RouteState
+from flaggerpy.routers.gatewayapi import GatewayApiRouter
+from tests.builders import canary
+from tests.routers.server import Server
+
+ROUTER = GatewayApiRouter()
+SHARES = Routes(80, 20)
+REF = Ref(HTTP_ROUTES, "shop", "web")
+GATEWAY = {"name": "public", "namespace": "gateways"}
+OWNER = canary(
+    service={
+        "gatewayRefs": [GATEWAY],
+        "match": [{"headers": {"a": {"exact": "1"}, "b": {"exact": "2"}}}],
+        "hosts": ["a.example", "b.example"],
+    }
+)
+FLAGGER_OWNER = {"apiVersion": "flagger.app/v1beta1", "kind": "Canary", "name": "web", "uid": "1", "controller": True}
+HANDS_OFF = {"kustomize.toolkit.fluxcd.io/reconcile": "disabled", "helm.toolkit.fluxcd.io/driftDetection": "disabled"}
+
+
+def written(routes: Routes = SHARES, owner: Canary = OWNER) -> dict[str, Any]:
+    """Build the route as it is right after we wrote it."""
+    server = Server(ROUTER, owner)
+    server.write(ROUTER.render(owner, {}, routes))
+    return copy.deepcopy(server.live[REF])
+
+
+def state(route: dict[str, Any], owner: Canary = OWNER) -> RouteState:
+    return ROUTER.state(owner, {REF: route})
+
+
+def weights(route: dict[str, Any], primary: int, canary_weight: int) -> dict[str, Any]:
+    route["spec"]["rules"][0]["backendRefs"][0]["weight"] = primary
+    route["spec"]["rules"][0]["backendRefs"][1]["weight"] = canary_weight
+    return route
+
+
+def test_without_a_route_nothing_is_known() -> None:
+    assert ROUTER.state(OWNER, {}) == RouteState(routes=None)
+
+
+def test_weights_that_others_wrote_are_read_as_shares() -> None:
+    assert state(weights(written(), 60, 40)) == RouteState(Routes(60, 40))
+    assert state(weights(written(), 1, 1)) == RouteState(Routes(50, 50), drifted=True)
+    assert state(weights(written(), 0, 0)).routes is None, "a route that serves nobody is no route"
+
+
+def test_a_missing_weight_is_one() -> None:
+    route = written()
+    for reference in route["spec"]["rules"][0]["backendRefs"]:
+        del reference["weight"]
+    assert state(route).routes == Routes(50, 50)
+
+
+@pytest.mark.parametrize(("position", "routes"), [(0, Routes(100, 0)), (1, Routes(0, 100))])
+def test_one_backend_alone_gets_everything_and_that_is_drift(position: int, routes: Routes) -> None:
+    route = written()
+    route["spec"]["rules"][0]["backendRefs"] = [route["spec"]["rules"][0]["backendRefs"][position]]
+    assert state(route) == RouteState(routes, drifted=True)
+
+
+def test_a_route_that_leads_elsewhere_is_not_usable() -> None:
+    route = written()
+    route["spec"]["rules"][0]["backendRefs"] = [{"name": "other", "port": 80}]
+    assert state(route).routes is None
+
+
+def without_defaults(route: dict[str, Any]) -> None:
+    for reference in (*route["spec"]["rules"][0]["backendRefs"], *route["spec"]["parentRefs"]):
+        del reference["group"], reference["kind"]
+    for match in route["spec"]["rules"][0]["matches"]:
+        del match["path"]
+        for header in match["headers"]:
+            del header["type"]
+
+
+def other_orders(route: dict[str, Any]) -> None:
+    route["spec"]["rules"][0]["matches"][0]["headers"].reverse()
+    route["spec"]["hostnames"].reverse()
+    route["spec"]["rules"][0]["backendRefs"].reverse()
+
+
+@pytest.mark.parametrize(
+    ("title", "change", "drifted"),
+    [
+        ("as written", lambda route: None, False),
+        ("defaults left out", without_defaults, False),
+        ("other orders of sets (W-130)", other_orders, False),
+        ("metadata of strangers", lambda route: route["metadata"]["labels"].update(x="y"), False),
+        ("a label of ours gone", lambda route: route["metadata"]["labels"].clear(), True),
+        (
+            "an annotation of ours changed",
+            lambda route: route["metadata"]["annotations"].update({"flaggerpy.dev/canary": "x/y"}),
+            True,
+        ),
+        ("another host", lambda route: route["spec"]["hostnames"].append("c.example"), True),
+        ("another port", lambda route: route["spec"]["rules"][0]["backendRefs"][0].update(port=81), True),
+        (
+            "a backend added",
+            lambda route: route["spec"]["rules"][0]["backendRefs"].append({"name": "x", "port": 1}),
+            True,
+        ),
+        ("a condition gone", lambda route: route["spec"]["rules"][0]["matches"][0]["headers"].pop(), True),
+        (
+            "a rule added",
+            lambda route: route["spec"]["rules"].append({"backendRefs": [{"name": "x", "port": 1}]}),
+            True,
+        ),
+        ("a timeout added", lambda route: route["spec"]["rules"][0].update(timeouts={"request": "1s"}), True),
+        ("another Gateway", lambda route: route["spec"]["parentRefs"][0].update(name="x"), True),
+    ],
+)
+def test_drift_is_anything_but_weights_and_never_changes_them(title: str, change: Any, drifted: bool) -> None:
+    route = written()
+    change(route)
+
+    assert state(route) == RouteState(Routes(80, 20), drifted=drifted), title
+    [mended] = ROUTER.render(OWNER, {REF: route}, Routes(80, 20))
+    assert mended["spec"] == written()["spec"]
+
+
+def test_defaults_of_filters_are_no_drift() -> None:
+    owner = canary(
+        service={
+            "gatewayRefs": [GATEWAY],
+            "corsPolicy": {"allowOrigin": ["https://a.example"]},
+            "mirror": [{"backendRef": {"name": "s", "port": 1}}],
+        }
+    )
+    route = written(owner=owner)
+    mirror, cors = route["spec"]["rules"][0]["filters"]
+    cors["cors"]["maxAge"] = 5
+    del mirror["requestMirror"]["backendRef"]["group"], mirror["requestMirror"]["backendRef"]["kind"]
+    assert not state(route, owner).drifted
+    cors["cors"]["maxAge"] = 6
+    assert state(route, owner).drifted
+
+
+def test_a_setting_that_cannot_be_written_is_no_drift() -> None:
+    broken = canary(service={"gatewayRefs": [GATEWAY], "timeout": "1.5s"})
+    assert state(written(), broken) == RouteState(Routes(80, 20))
+
+
+def test_a_permanent_mirror_to_the_canary_is_not_the_mirror_of_an_analysis() -> None:
+    owner = canary(service={"gatewayRefs": [GATEWAY], "mirror": [{"backendRef": {"name": "web-canary", "port": 80}}]})
+    assert state(written(owner=owner), owner) == RouteState(Routes(80, 20))
+
+
+def condition(kind: str = "Accepted", status: str = "True", seen: int | None = 7, **words: str) -> dict[str, Any]:
+    return {"type": kind, "status": status, **({"observedGeneration": seen} if seen is not None else {}), **words}
+
+
+def answer(*conditions: dict[str, Any], parent: dict[str, Any] | None = None) -> dict[str, Any]:
+    return {"controllerName": "example.com/gateway", "parentRef": parent or GATEWAY, "conditions": list(conditions)}
+
+
+BOTH = (condition(), condition("ResolvedRefs"))
+DEFAULTED = {"group": "gateway.networking.k8s.io", "kind": "Gateway", **GATEWAY}
+
+
+@pytest.mark.parametrize(
+    ("title", "parents", "accepted", "note"),
+    [
+        ("nobody has spoken", [], Acceptance.UNKNOWN, ""),
+        ("accepted with all backends found", [answer(*BOTH)], Acceptance.YES, ""),
+        ("defaults in the answer make no difference (W-102)", [answer(*BOTH, parent=DEFAULTED)], Acceptance.YES, ""),
+        ("a Gateway that says nothing of backends is taken at its word", [answer(condition())], Acceptance.YES, ""),
+        ("an answer to an older generation is none", [answer(condition(seen=6))], Acceptance.UNKNOWN, ""),
+        ("an old refusal is none either", [answer(condition(status="False", seen=6))], Acceptance.UNKNOWN, ""),
+        ("an answer without a generation is none", [answer(condition(seen=None))], Acceptance.UNKNOWN, ""),
+        ("a Gateway that is not sure", [answer(condition(status="Unknown"))], Acceptance.UNKNOWN, ""),
+        (
+            "a refusal",
+            [answer(condition(status="False", reason="NoMatchingParent", message="no listener"))],
+            Acceptance.NO,
+            "Gateway public does not serve the route: NoMatchingParent: no listener",
+        ),
+        (
+            "a backend that is not found",
+            [answer(condition(), condition("ResolvedRefs", "False", reason="BackendNotFound"))],
+            Acceptance.NO,
+            "Gateway public does not serve the route: BackendNotFound",
+        ),
+        (
+            "a rule that was dropped",
+            [answer(condition(), condition("PartiallyInvalid", "True", reason="UnsupportedValue"))],
+            Acceptance.NO,
+            "Gateway public does not serve the route: UnsupportedValue",
+        ),
+        ("another Gateway's answer does not count", [answer(*BOTH, parent={"name": "public"})], Acceptance.UNKNOWN, ""),
+        (
+            "one controller of two refuses",
+            [answer(*BOTH), answer(condition(status="False", reason="NotAllowed"))],
+            Acceptance.NO,
+            "Gateway public does not serve the route: NotAllowed",
+        ),
+    ],
+)
+def test_acceptance(title: str, parents: list[dict[str, Any]], accepted: Acceptance, note: str) -> None:
+    route = {**written(), "status": {"parents": parents}}
+    route["metadata"]["generation"] = 7
+    found = state(route)
+    assert (found.accepted, found.note) == (accepted, note), title
+
+
+def test_every_gateway_must_accept() -> None:
+    owner = canary(service={"gatewayRefs": [GATEWAY, {"name": "inner", "sectionName": "http"}]})
+    route = written(owner=owner)
+    inner = {"name": "inner", "namespace": "shop", "sectionName": "http"}
+    route["metadata"]["generation"] = 7
+    route["status"] = {"parents": [answer(*BOTH)]}
+    assert state(route, owner).accepted is Acceptance.UNKNOWN
+    route["status"]["parents"].append(answer(*BOTH, parent=inner))
+    assert state(route, owner).accepted is Acceptance.YES
+
+
+def test_a_route_of_flaggers_is_ours_with_its_weights_and_without_a_backup() -> None:
+    route = written()
+    route["metadata"] |= {"labels": {}, "annotations": dict(HANDS_OFF), "ownerReferences": [FLAGGER_OWNER]}
+
+    assert state(route) == RouteState(Routes(80, 20), drifted=True), "it lacks our marks"
+    [body] = ROUTER.render(OWNER, {REF: route}, Routes(80, 20))
+    assert "flaggerpy.dev/original-route" not in body["metadata"]["annotations"]
+
+    [released] = ROUTER.restore(OWNER, {REF: route})
+    assert "ownerReferences" not in released["metadata"]
+    assert not released["metadata"]["annotations"]
+
+
+def test_a_route_that_flagger_took_over_is_given_back_from_kubectls_copy() -> None:
+    before = {"parentRefs": [GATEWAY], "rules": [{"backendRefs": [{"name": "web", "port": 80}]}]}
+    route = written()
+    applied = {"kubectl.kubernetes.io/last-applied-configuration": json.dumps({"spec": before})}
+    route["metadata"] |= {"labels": {"mine": "1"}, "annotations": {**HANDS_OFF, **applied}}
+
+    [released] = ROUTER.restore(OWNER, {REF: route})
+
+    assert released["spec"] == before
+    assert released["metadata"]["labels"] == {"mine": "1"}
+    assert released["metadata"]["annotations"] == applied
+
+
+def test_giving_back_keeps_conditions_timeouts_and_filters_but_no_audience_and_no_copies() -> None:
+    owner = canary(
+        service={
+            "gatewayRefs": [GATEWAY],
+            "timeout": "15s",
+            "match": [{"uri": {"prefix": "/a"}}],
+            "mirror": [{"backendRef": {"name": "shadow", "port": 1}}],
+        },
+        analysis={"match": [{"headers": {"x": {"exact": "1"}}}], "iterations": 2, "stepWeight": None},
+    )
+    route = written(Routes(100, 0, mirrored=True), owner)
+    assert len(route["spec"]["rules"]) == 2
+
+    [released] = ROUTER.restore(owner, {REF: route})
+
+    [rule] = released["spec"]["rules"]
+    assert rule["matches"] == [{"path": {"type": "PathPrefix", "value": "/a"}}]
+    assert rule["timeouts"] == {"request": "15s"}
+    assert [part["requestMirror"]["backendRef"]["name"] for part in rule["filters"]] == ["shadow"]
+    assert [(ref["name"], ref["port"], ref["weight"]) for ref in rule["backendRefs"]] == [("web", 80, 100)]
+
+
+def test_giving_back_works_on_what_others_made_of_the_route() -> None:
+    route = written()
+    route["spec"]["rules"].append({"backendRefs": [{"name": "other", "port": 1}]})
+    route["spec"]["rules"][0]["backendRefs"].append({"name": "third", "port": 2, "weight": 5})
+
+    [released] = ROUTER.restore(OWNER, {REF: route})
+
+    names = [[ref["name"] for ref in rule["backendRefs"]] for rule in released["spec"]["rules"]]
+    assert names == [["web", "third"], ["other"]]
+
+
+def test_an_original_that_names_our_services_cannot_stay() -> None:
+    server = Server(ROUTER, OWNER)
+    byo = written()
+    byo["metadata"] |= {"labels": {}, "annotations": {}}
+    server.put(byo)
+    server.write(ROUTER.render(OWNER, server.live, Routes(50, 50)))
+
+    [released] = ROUTER.restore(OWNER, server.live)
+
+    assert "web-primary" not in json.dumps(released["spec"])
