@@ -114,7 +114,12 @@ TARGETS_AND_SERVICES = [
     ("a port beyond the last", canary_json(service={"port": 65536}), "spec.service.port", "write 1 to 65535"),
     ("a port with decimals", canary_json(service={"port": 80.5}), "spec.service.port", "80 or 81"),
     ("a target port beyond", canary_json(service={"targetPort": 70000}), "spec.service.targetPort", "1 to 65535"),
-    ("a quoted target port", canary_json(service={"targetPort": "8080"}), "spec.service.targetPort", "write 8080 without"),
+    (
+        "a quoted target port",
+        canary_json(service={"targetPort": "8080"}),
+        "spec.service.targetPort",
+        "write 8080 without",
+    ),
     ("a nameless target port", canary_json(service={"targetPort": "Web!"}), "spec.service.targetPort", "lower-case"),
     ("a long target port", canary_json(service={"targetPort": "a" * 16}), "spec.service.targetPort", "at most 15"),
     ("a bad port name", canary_json(service={"portName": "Web"}), "spec.service.portName", "lower-case letters"),
