@@ -63,7 +63,7 @@ def _contour(home: Home, progress: Progress) -> None:
     _gateway_api(home, progress)
     _load_stock(home, ("contour", "envoy"), progress)
     folder = obtain(["contour-manifests"], progress)["contour-manifests"] / "examples/contour"
-    documents = [_adapt(document) for path in sorted(folder.glob("*.yaml")) for document in _read(path)]
+    documents = [adapt(document) for path in sorted(folder.glob("*.yaml")) for document in _read(path)]
     _apply(home, [document for document in documents if document["kind"] == "CustomResourceDefinition"])
     late = ("Deployment", "DaemonSet")
     early = [document for document in documents if document["kind"] not in {"CustomResourceDefinition", *late}]
@@ -78,7 +78,7 @@ def _contour(home: Home, progress: Progress) -> None:
     _kubectl(home, *ready)
 
 
-def _adapt(document: Manifest) -> Manifest:
+def adapt(document: Manifest) -> Manifest:
     """A manifest of Contour's example, changed for one node without a route out."""
     kind, name = document["kind"], document["metadata"]["name"]
     if kind in {"Deployment", "DaemonSet", "Job"}:
