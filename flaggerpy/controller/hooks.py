@@ -12,6 +12,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
+from hashlib import sha256
 
 import structlog
 
@@ -190,4 +191,7 @@ class EventHooks:
 
 
 def _printable(key: str) -> str:
+    """Make a key fit for a header: receivers see no blanks, and nothing longer than they may accept."""
+    if len(key) > 255:
+        return sha256(key.encode("utf-8", "replace")).hexdigest()
     return "".join(character if "!" <= character <= "~" else "_" for character in key)

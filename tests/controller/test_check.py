@@ -1,0 +1,307 @@
+from __future__ import annotations
+
+import json
+from collections.abc import AsyncIterator, Mapping
+from typing import Any
+
+import pytest
+from prometheus_client import generate_latest
+
+from flaggerpy.api.analysis import HookType
+from flaggerpy.api.canary import Canary
+from flaggerpy.api.status import Phase
+from flaggerpy.api.templates import MetricTemplate, parse_metric_template
+from flaggerpy.controller.check import Checker, Sources, provider_of
+from flaggerpy.controller.hooks import WebhookClient
+from flaggerpy.kube.errors import Unreachable
+from flaggerpy.metrics.outbound import Outbound
+from flaggerpy.rollout.checks import Answer, Check, HookCheck, MetricCheck, MetricSource, Verdict
+from flaggerpy.telemetry.recorder import Recorder
+from tests.builders import canary
+from tests.metrics.loopback import Asked, Loopback, Say, closed_port, loopback
+
+BUILTIN, QUERY, TEMPLATE = MetricSource.BUILTIN, MetricSource.QUERY, MetricSource.TEMPLATE
+
+
+class Desk:
+    """A checker, the server it asks, and what it can look up."""
+
+    def __init__(self, outbound: Outbound, server: Loopback) -> None:
+        self.server = server
+        self.templates: dict[tuple[str, str], MetricTemplate] = {}
+        self.secrets: dict[tuple[str, str], Mapping[str, str]] = {}
+        self.secrets_unreachable = False
+        self.recorder = Recorder(version="1", mesh_provider="kubernetes")
+        sources = Sources(
+            find_template=lambda namespace, name: self.templates.get((namespace, name)),
+            read_secret=self._secret,
+            metrics_server=server.url,
+            mesh_provider="kubernetes",
+        )
+        self.checker = Checker(WebhookClient(outbound), outbound, sources, self.recorder)
+
+    async def metric(self, source: MetricSource, written: dict[str, Any], spec: dict[str, Any] | None = None) -> Answer:
+        """Ask for the only metric of a canary."""
+        check = MetricCheck(0, source, "a")
+        return (await self.run(canary(spec=spec, analysis={"metrics": [written]}), check))[check]
+
+    async def run(self, of: Canary, *checks: Check) -> dict[Check, Answer]:
+        return await self.checker.run(of, checks, "664667f95d")
+
+    def exported(self) -> list[str]:
+        text = generate_latest(self.recorder.registry).decode()
+        return [line for line in text.splitlines() if line.startswith("flagger_canary_metric_analysis{")]
+
+    async def _secret(self, namespace: str, name: str) -> Mapping[str, str] | None:
+        if self.secrets_unreachable:
+            raise Unreachable("no answer within 10 s")
+        return self.secrets.get((namespace, name))
+
+
+@pytest.fixture
+async def desk() -> AsyncIterator[Desk]:
+    async with Outbound(trust_env=False) as outbound, loopback() as server:
+        yield Desk(outbound, server)
+
+
+def value(text: str) -> Say:
+    series = {"metric": {}, "value": [1, text]}
+    return Say(body=json.dumps({"status": "success", "data": {"resultType": "vector", "result": [series]}}).encode())
+
+
+NOTHING = Say(body=b'{"status":"success","data":{"resultType":"vector","result":[]}}')
+SUCCESS = {"name": "request-success-rate", "interval": "1m", "thresholdRange": {"min": 99}}
+DURATION = {"name": "request-duration", "interval": "30s", "thresholdRange": {"max": 500}}
+BY_TEMPLATE = {"name": "errors", "templateRef": {"name": "t"}, "thresholdRange": {"max": 1}}
+
+
+def template(namespace: str = "shop", query: str = "errors", **provider: Any) -> MetricTemplate:
+    return parse_metric_template(
+        {
+            "metadata": {"name": "t", "namespace": namespace},
+            "spec": {"provider": {"type": "prometheus", **provider}, "query": query},
+        }
+    )
+
+
+@pytest.mark.parametrize(
+    ("written", "measured", "answer"),
+    [
+        (SUCCESS, "99.5", Answer(Verdict.PASSED, "", "99.50%", ">= 99%")),
+        (
+            SUCCESS,
+            "50",
+            Answer(Verdict.FAILED, "Halt web.shop advancement success rate 50.00% < 99%", "50.00%", ">= 99%"),
+        ),
+        (DURATION, "0.4", Answer(Verdict.PASSED, "", "400ms", "<= 500ms")),
+        (
+            DURATION,
+            "0.7",
+            Answer(Verdict.FAILED, "Halt web.shop advancement request duration 700ms > 500ms", "700ms", "<= 500ms"),
+        ),
+    ],
+)
+async def test_builtin_metrics_are_measured_and_judged(
+    desk: Desk, written: dict[str, Any], measured: str, answer: Answer
+) -> None:
+    desk.server.says(value(measured))
+
+    assert await desk.metric(BUILTIN, written) == answer
+    assert 'kubernetes_namespace="shop"' in desk.server.asked[0].query["query"]
+
+
+async def test_values_are_exported_before_they_are_judged_and_durations_in_seconds(desk: Desk) -> None:
+    desk.server.says(value("0.7"))
+    await desk.metric(BUILTIN, DURATION)
+    desk.server.says(value("50"))
+    await desk.metric(BUILTIN, SUCCESS)
+
+    assert sorted(desk.exported()) == [
+        'flagger_canary_metric_analysis{metric="request-duration",name="web",namespace="shop"} 0.7',
+        'flagger_canary_metric_analysis{metric="request-success-rate",name="web",namespace="shop"} 50.0',
+    ]
+
+
+async def test_no_data_is_a_failed_check(desk: Desk) -> None:
+    desk.server.says(NOTHING)
+
+    builtin = await desk.metric(BUILTIN, SUCCESS)
+    inline = await desk.metric(QUERY, {"name": "errors", "query": "x", "threshold": 1})
+
+    assert builtin.verdict is Verdict.FAILED
+    assert builtin.message.startswith("Halt advancement no values found for kubernetes metric request-success-rate")
+    assert inline == Answer(
+        Verdict.FAILED, "Halt advancement no values found for custom metric: errors: no values found"
+    )
+    assert desk.exported() == []
+
+
+@pytest.mark.parametrize("say", [Say(500, b"oh"), Say(503), Say(200, b"<html>"), Say(200, b""), Say(302)])
+async def test_a_server_that_does_not_answer_properly_is_an_error_that_is_not_counted(desk: Desk, say: Say) -> None:
+    desk.server.says(say)
+
+    answer = await desk.metric(BUILTIN, SUCCESS)
+
+    assert answer.verdict is Verdict.ERROR
+    assert "request-success-rate could not be measured, the rollout holds: Prometheus at 127.0.0.1" in answer.message
+
+
+async def test_an_unreachable_server_is_an_error_that_is_not_counted(desk: Desk) -> None:
+    answer = await desk.metric(BUILTIN, SUCCESS, spec={"metricsServer": closed_port()})
+
+    assert answer.verdict is Verdict.ERROR
+    assert "cannot connect" in answer.message
+    assert desk.server.asked == []
+
+
+async def test_an_inline_query_is_rendered_and_asked_of_the_metrics_server(desk: Desk) -> None:
+    desk.server.says(value("0.5"))
+
+    answer = await desk.metric(
+        QUERY,
+        {"name": "errors", "interval": "2m", "query": 'rate(e{t="{{ target }}"}[{{ interval }}])', "threshold": 1},
+    )
+
+    assert answer == Answer(Verdict.PASSED, "", "0.50", "<= 1")
+    assert desk.server.asked[0].query == {"query": 'rate(e{t="web"}[2m])'}
+
+
+async def test_a_template_is_asked_of_its_own_server_with_its_own_secret(desk: Desk) -> None:
+    desk.templates["ops", "t"] = template(
+        "ops",
+        'x{ns="{{ namespace }}", d="{{ variables.d }}"}[{{ interval }}]',
+        address=f"{desk.server.url}/prom",
+        headers={"X-Org": ["7"]},
+        secretRef={"name": "s"},
+    )
+    desk.secrets["ops", "s"] = {"username": "u", "password": "p"}
+    desk.server.says(value("0.05"))
+    written = {**BY_TEMPLATE, "templateRef": {"name": "t", "namespace": "ops"}, "templateVariables": {"d": "in"}}
+
+    answer = await desk.metric(TEMPLATE, written, spec={"metricsServer": "http://unused"})
+
+    assert answer.passed
+    (asked,) = desk.server.asked
+    assert asked.path == "/prom/api/v1/query"
+    assert asked.query == {"query": 'x{ns="shop", d="in"}[1m]'}
+    assert (asked.headers["Authorization"], asked.headers["X-Org"]) == ("Basic dTpw", "7")
+
+
+@pytest.mark.parametrize(
+    ("found", "says"),
+    [
+        (None, "Metric template t.shop error: there is no such MetricTemplate"),
+        (template(query="{{ variables.nope }}", address="http://x"), "uses variables.nope"),
+        (template(query="{{ if x }}{{ end }}", address="http://x"), "loops and conditions"),
+        (template(address="prometheus"), "cannot be used"),
+        (template(type="datadog"), '"datadog" is not built yet'),
+        (template(address="http://x", secretRef={"name": "s"}), "Metric template t.shop error: there is no Secret s"),
+    ],
+)
+async def test_a_users_mistake_in_a_template_is_a_failed_check_as_in_flagger(
+    desk: Desk, found: MetricTemplate | None, says: str
+) -> None:
+    if found is not None:
+        desk.templates["shop", "t"] = found
+
+    answer = await desk.metric(TEMPLATE, BY_TEMPLATE)
+
+    assert answer.verdict is Verdict.FAILED
+    assert says in answer.message
+
+
+async def test_a_query_that_prometheus_refuses_is_a_failed_check_as_in_flagger(desk: Desk) -> None:
+    desk.server.says(Say(400, b'{"status":"error","errorType":"bad_data","error":"parse error"}'))
+
+    answer = await desk.metric(QUERY, {"name": "errors", "query": "x[", "threshold": 1})
+
+    assert answer == Answer(
+        Verdict.FAILED, "Halt advancement the query of metric errors was refused: bad_data: parse error"
+    )
+
+
+async def test_a_metric_without_a_bound_cannot_pass(desk: Desk) -> None:
+    desk.server.says(value("0"))
+
+    answer = await desk.metric(QUERY, {"name": "errors", "query": "x"})
+
+    assert answer.verdict is Verdict.FAILED
+    assert "errors has no bound to be judged by" in answer.message
+
+
+async def test_a_secret_that_cannot_be_read_now_says_nothing_about_the_canary(desk: Desk) -> None:
+    desk.templates["shop", "t"] = template(address=desk.server.url, secretRef={"name": "s"})
+    desk.secrets_unreachable = True
+
+    answer = await desk.metric(TEMPLATE, BY_TEMPLATE)
+
+    assert answer.verdict is Verdict.ERROR
+    assert "its Secret could not be read" in answer.message
+
+
+async def test_a_builtin_name_with_a_template_is_a_plain_number(desk: Desk) -> None:
+    desk.templates["shop", "t"] = template(address=desk.server.url)
+    desk.server.says(value("0.7"))
+
+    answer = await desk.metric(TEMPLATE, {**DURATION, "templateRef": {"name": "t"}})
+
+    assert answer == Answer(Verdict.PASSED, "", "0.70", "<= 500")
+
+
+def hooked(url: str) -> Canary:
+    return canary(
+        analysis={
+            "webhooks": [
+                {"name": "gate", "type": "confirm-rollout", "url": f"{url}/gate"},
+                {"name": "load", "url": f"{url}/load", "metadata": {"cmd": "hey"}},
+            ],
+            "metrics": [SUCCESS],
+        }
+    )
+
+
+async def test_checks_run_in_order_until_one_does_not_pass(desk: Desk) -> None:
+    async def answer(asked: Asked) -> Say:
+        return Say(403, b"halted") if asked.path == "/load" else Say()
+
+    desk.server.says(answer)
+    gate = HookCheck(0, HookType.CONFIRM_ROLLOUT, Phase.WAITING, "k1")
+    load = HookCheck(1, HookType.ROLLOUT, Phase.PROGRESSING, "k2")
+    never_asked = MetricCheck(0, BUILTIN, "a")
+
+    answers = await desk.run(hooked(desk.server.url), gate, load, never_asked)
+
+    assert answers == {gate: Answer(Verdict.PASSED), load: Answer(Verdict.FAILED, "halted")}
+    assert [json.loads(asked.body) for asked in desk.server.asked] == [
+        {"name": "web", "namespace": "shop", "phase": "Waiting", "checksum": "664667f95d"},
+        {
+            "name": "web",
+            "namespace": "shop",
+            "phase": "Progressing",
+            "checksum": "664667f95d",
+            "metadata": {"cmd": "hey"},
+        },
+    ]
+    assert [asked.headers["Idempotency-Key"] for asked in desk.server.asked] == ["k1", "k2"]
+
+
+async def test_a_hook_that_cannot_be_reached_has_failed(desk: Desk) -> None:
+    check = HookCheck(1, HookType.ROLLOUT, Phase.PROGRESSING, "k")
+
+    answers = await desk.run(hooked(closed_port()), check)
+
+    assert answers[check].verdict is Verdict.FAILED
+    assert "cannot connect" in answers[check].message
+
+
+@pytest.mark.parametrize(
+    ("own", "controllers", "provider"),
+    [
+        (None, "istio", "istio"),
+        ("gatewayapi:v1", "istio", "gatewayapi:v1"),
+        ("kubernetes", "smi:v1alpha1:linkerd", "linkerd"),
+        (None, "", ""),
+    ],
+)
+def test_the_canarys_provider_wins_but_for_linkerd(own: str | None, controllers: str, provider: str) -> None:
+    assert provider_of(canary(spec={"provider": own}), controllers) == provider
