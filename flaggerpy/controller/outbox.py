@@ -58,7 +58,7 @@ class Outbox(Generic[Item]):
             log.warning("a receiver is too slow, the oldest waiting item is dropped", what=self._what)
         queue.append(item)
         if key not in self._senders:
-            self._senders[key] = asyncio.get_running_loop().create_task(self._send(key), name=f"{self._what} of {key}")
+            self._senders[key] = asyncio.get_running_loop().create_task(self._send(key), name=self._what)
 
     def __len__(self) -> int:
         return sum(len(queue) for queue in self._queues.values())

@@ -105,8 +105,9 @@ class Outbound:
                     return await self._exchange(client, call)
         except TimeoutError:
             raise OutboundError(f"no answer within {call.seconds:g} s", retryable=True) from None
-        except (httpx.UnsupportedProtocol, httpx.InvalidURL, ValueError) as error:
-            raise OutboundError(f"it cannot be called: {_clause(error)}", retryable=False) from None
+        except (httpx.UnsupportedProtocol, httpx.LocalProtocolError, httpx.InvalidURL, ValueError):
+            # The text of these quotes the header, the address or the proxy, which can be secret.
+            raise OutboundError("the request cannot be sent as it is written", retryable=False) from None
         except httpx.HTTPError as error:
             raise OutboundError(_clause(error), retryable=not _bad_certificate(error)) from None
         except OSError as error:

@@ -159,6 +159,24 @@ async def test_addresses_and_tokens_are_never_logged(
     assert TOKEN not in told
 
 
+@pytest.mark.parametrize(
+    "receiver",
+    [
+        Receiver("slack", "http://127.0.0.1:1/", token="hush\nX-Evil: 1"),
+        Receiver("slack", "http://127.0.0.1:1/", token="hüsh"),
+        Receiver("slack", "http://127.0.0.1:1/", proxy="socks9://hush@127.0.0.1"),
+        Receiver("slack", "http://127.0.0.1:1/\nhush"),
+    ],
+    ids=["two lines", "not ASCII", "proxy", "address"],
+)
+async def test_what_cannot_be_sent_is_reported_without_quoting_it(office: Office, receiver: Receiver) -> None:
+    (log,) = await office.send(receiver)
+
+    assert "hush" not in str(log)
+    assert "hüsh" not in str(log)
+    assert office.waits == []
+
+
 async def test_a_receiver_that_hangs_gives_up_after_the_time_limit(server: Loopback, outbound: Outbound) -> None:
     server.says(never)
     office = Office(outbound, timeout=0.03)
