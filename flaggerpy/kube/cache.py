@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
 
 from flaggerpy.clock import Clock, SystemClock
 from flaggerpy.kube.client import Client
@@ -50,6 +51,14 @@ PARALLEL_GETS = 16
 OnChange = Callable[[Ref], None]
 
 
+@dataclass(slots=True)
+class _Writing:
+    """News held back during writes of ours: the versions that were heard of, and those that we made."""
+
+    held: set[int] = field(default_factory=set)
+    own: set[int] = field(default_factory=set)
+
+
 @dataclass(frozen=True, slots=True)
 class Scope:
     """Where objects are looked for: everywhere, or in the listed namespaces and those that are referred to."""
@@ -88,6 +97,7 @@ class Caches:
         self._owners: dict[Ref, set[Key]] = {}
         self._refs: dict[Key, frozenset[Ref]] = {}
         self._callbacks: list[OnChange] = []
+        self._writing: dict[Ref, _Writing] = {}
         self._feeds: dict[tuple[Resource, str | None], Feed] = {}
         self._reflectors: dict[tuple[Resource, str | None], Reflector] = {}
         self._group: asyncio.TaskGroup | None = None
@@ -186,8 +196,25 @@ class Caches:
         """Ask the server for the objects, known or not: what a new leader does before it acts."""
         await self._fetch_all(list(dict.fromkeys(refs)))
 
+    @contextmanager
+    def writing(self, ref: Ref) -> Iterator[None]:
+        """Hold back the news of an object while a write of ours is on its way and until it is recorded.
+
+        The watch often shows our write before its answer is here; only afterwards is it known whose news it was.
+        """
+        outer = self._writing.get(ref)
+        mine = self._writing[ref] = outer or _Writing()
+        try:
+            yield
+        finally:
+            if outer is None:
+                del self._writing[ref]
+                if mine.held - mine.own:
+                    self.tell(ref)
+
     def record(self, ref: Ref, obj: JsonObject | None) -> None:
         """Take the answer to a write of ours at once (None: deleted), so that the next look sees it."""
+        self._claim(ref, obj)
         kept = None if obj is None else self.kept(ref.resource, obj)
         if self._store(ref.resource).record(ref, kept):
             self._tell_others(ref)
@@ -199,6 +226,7 @@ class Caches:
         on the strength of a status from before.
         """
         known = self.get(ref)
+        self._claim(ref, scale)
         if not isinstance(known, Present):
             return
         obj, version = known.obj, resource_version_of(scale)
@@ -282,11 +310,23 @@ class Caches:
             ref for ref in self._owners if ref.resource == subject.resource and self._scope.of(ref) == subject.namespace
         )
 
-    def tell(self, ref: Ref) -> None:
+    def tell(self, ref: Ref, version: int = 0) -> None:
         """Call back about news of an object that anybody wants to know of."""
-        if self.keeps(ref):
+        if ref in self._writing:
+            self._writing[ref].held.add(version)
+        elif self.keeps(ref):
             for callback in self._callbacks:
                 callback(ref)
+
+    def _claim(self, ref: Ref, obj: JsonObject | None) -> None:
+        """Note that a version is our own doing."""
+        writing = self._writing.get(ref)
+        if writing is None:
+            return
+        if obj is None:
+            writing.own |= writing.held  # whatever was heard, it ended with our deletion
+        else:
+            writing.own.add(version_number(resource_version_of(obj)))
 
     def _tell_others(self, ref: Ref) -> None:
         """Tell about what a key learnt by itself: it needs no wake-up, others who share the object do."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 from typing import Protocol
 
-from flaggerpy.kube.objects import JsonObject
+from flaggerpy.kube.objects import JsonObject, resource_version_of, version_number
 from flaggerpy.kube.reflector import Subject
 from flaggerpy.kube.resources import Ref, Resource, ref_of
 from flaggerpy.kube.store import KindStore
@@ -29,8 +29,8 @@ class Interest(Protocol):
         """Return the references that a feed is responsible for."""
         ...
 
-    def tell(self, ref: Ref) -> None:
-        """Call back about news of an object."""
+    def tell(self, ref: Ref, version: int = 0) -> None:
+        """Call back about news of an object; the version is given when one state of it is the news."""
         ...
 
 
@@ -80,7 +80,7 @@ class Feed:
     def deleted(self, obj: JsonObject) -> None:
         """Take the last state of an object that is gone."""
         if self._store.see_gone(obj):
-            self._interest.tell(ref_of(self.subject.resource, obj))
+            self._interest.tell(ref_of(self.subject.resource, obj), version_number(resource_version_of(obj)))
 
     def troubled(self, sentence: str) -> None:
         """Forget what was known, for nothing keeps it true; who depends on it hears of the trouble once."""
@@ -97,4 +97,4 @@ class Feed:
         if not self._interest.keeps(ref):
             return
         if self._store.see(self._interest.kept(self.subject.resource, obj), relisted=relisted):
-            self._interest.tell(ref)
+            self._interest.tell(ref, version_number(resource_version_of(obj)))

@@ -178,10 +178,9 @@ class KindStore:
     def _see_known(self, ref: Ref, entry: Entry, obj: JsonObject, version: int, *, relisted: bool) -> bool:
         """Compare with an entry that is at least as new: is it an echo, or did somebody write below our write?"""
         if version == entry.version and entry.data is not None:
-            hidden = relisted and entry.unconfirmed
             data = entry.data if entry.exact else _dump(obj)
             self._entries[ref] = Entry(version, data, version)
-            return hidden
+            return data != entry.data or (relisted and entry.unconfirmed)
         return entry.floor < version < entry.version and version not in entry.own
 
     def _bury(self, ref: Ref, version: int) -> None:

@@ -29,7 +29,7 @@ __all__ = ["HttpTransport", "Server", "Transport", "connect", "find_server"]
 log = structlog.get_logger(__name__)
 
 REFRESH_SECONDS = 60.0
-IN_CLUSTER_TOKEN = Path("/var/run/secrets/kubernetes.io/serviceaccount/token")
+SERVICE_ACCOUNT = Path("/var/run/secrets/kubernetes.io/serviceaccount")
 DEFAULT_KUBECONFIG = Path("~/.kube/config")
 
 
@@ -39,30 +39,38 @@ async def connect(kubeconfig: str | None = None, context: str | None = None) -> 
 
 
 async def find_server(
-    kubeconfig: str | None = None, context: str | None = None, *, clock: Clock | None = None
+    kubeconfig: str | None = None,
+    context: str | None = None,
+    *,
+    clock: Clock | None = None,
+    service_account: Path = SERVICE_ACCOUNT,
 ) -> Server:
     """Find the API server: the kubeconfig named, $KUBECONFIG, the Pod's service account, ~/.kube/config, in this order.
 
     Raises `NoCredentials` with a sentence that says what was tried.
     """
     path = kubeconfig or os.environ.get("KUBECONFIG")
-    if path is None and not _is_in_cluster():
+    if path is None and not _is_in_cluster(service_account):
         path = str(DEFAULT_KUBECONFIG)
     try:
         if path is None:
-            return _in_cluster()
+            return _in_cluster(service_account)
         return await _from_file(path, context, clock or SystemClock())
-    except (ConfigException, OSError, ValueError, ssl.SSLError) as error:
+    except Exception as error:  # the library raises whatever it stumbles over in a broken file
         raise NoCredentials(f"no usable credentials in {path or 'the Pod'}: {error}") from error
 
 
-def _is_in_cluster() -> bool:
-    return "KUBERNETES_SERVICE_HOST" in os.environ and IN_CLUSTER_TOKEN.exists()
+def _is_in_cluster(service_account: Path) -> bool:
+    return "KUBERNETES_SERVICE_HOST" in os.environ and (service_account / "token").exists()
 
 
-def _in_cluster() -> Server:
+def _in_cluster(service_account: Path) -> Server:
     configuration: Any = Configuration()
-    load_incluster_config(client_configuration=configuration)  # type: ignore[no-untyped-call] # theirs has no types
+    load_incluster_config(  # type: ignore[no-untyped-call] # theirs has no types
+        client_configuration=configuration,
+        token_filename=str(service_account / "token"),
+        cert_filename=str(service_account / "ca.crt"),
+    )
 
     async def authorization() -> str | None:
         # The library re-reads the token's file when a minute has passed.

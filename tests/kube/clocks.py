@@ -31,6 +31,11 @@ class ManualClock:
         """How many wait for this clock now."""
         return sum(not future.done() for _, _, future in self._sleepers)
 
+    @property
+    def next_wake(self) -> float:
+        """Seconds until the next of them wakes."""
+        return min(due for due, _, future in self._sleepers if not future.done()) - self._elapsed
+
     async def sleep(self, seconds: float) -> None:
         future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         heapq.heappush(self._sleepers, (self._elapsed + max(0.0, seconds), next(self._order), future))

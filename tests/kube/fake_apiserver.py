@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import ssl
 from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Literal, Self
@@ -81,8 +82,9 @@ class Watcher:
 class FakeApiServer(FakeStore):
     """Use it as an async context manager; `url` is where it listens."""
 
-    def __init__(self, served: tuple[Resource, ...] = KNOWN) -> None:
+    def __init__(self, served: tuple[Resource, ...] = KNOWN, *, tls: ssl.SSLContext | None = None) -> None:
         super().__init__()
+        self._tls = tls
         self.url = ""
         self.requests: list[Seen] = []
         self.faults: list[Fault] = []
@@ -114,10 +116,10 @@ class FakeApiServer(FakeStore):
         app.router.add_route("*", "/{path:.*}", self._handle)
         self._runner = web.AppRunner(app, shutdown_timeout=0.5)
         await self._runner.setup()
-        site = web.TCPSite(self._runner, "127.0.0.1", self._port)
+        site = web.TCPSite(self._runner, "127.0.0.1", self._port, ssl_context=self._tls)
         await site.start()
         self._port = self._runner.addresses[0][1]
-        self.url = f"http://127.0.0.1:{self._port}"
+        self.url = f"{'https' if self._tls else 'http'}://127.0.0.1:{self._port}"
 
     async def stop(self) -> None:
         """Go down as a killed server does; what is stored stays."""
