@@ -1,0 +1,112 @@
+{{- define "flaggerpy.name" -}}
+{{- default .Chart.Name .Values.nameOverride | trunc 63 | trimSuffix "-" -}}
+{{- end -}}
+
+{{- define "flaggerpy.fullname" -}}
+{{- if .Values.fullnameOverride -}}
+{{- .Values.fullnameOverride | trunc 63 | trimSuffix "-" -}}
+{{- else if contains (include "flaggerpy.name" .) .Release.Name -}}
+{{- .Release.Name | trunc 63 | trimSuffix "-" -}}
+{{- else -}}
+{{- printf "%s-%s" .Release.Name (include "flaggerpy.name" .) | trunc 63 | trimSuffix "-" -}}
+{{- end -}}
+{{- end -}}
+
+{{- define "flaggerpy.selectorLabels" -}}
+app.kubernetes.io/name: {{ include "flaggerpy.name" . }}
+app.kubernetes.io/instance: {{ .Release.Name }}
+{{- end -}}
+
+{{- define "flaggerpy.commonLabels" -}}
+app.kubernetes.io/managed-by: {{ .Release.Service }}
+app.kubernetes.io/version: {{ .Chart.AppVersion | quote }}
+helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" | trunc 63 | trimSuffix "-" }}
+{{- end -}}
+
+{{- define "flaggerpy.labels" -}}
+{{ include "flaggerpy.selectorLabels" . }}
+{{ include "flaggerpy.commonLabels" . }}
+{{- end -}}
+
+{{- define "flaggerpy.serviceAccountName" -}}
+{{- if .Values.serviceAccount.create -}}
+{{- default (include "flaggerpy.fullname" .) .Values.serviceAccount.name -}}
+{{- else -}}
+{{- default "default" .Values.serviceAccount.name -}}
+{{- end -}}
+{{- end -}}
+
+{{- define "flaggerpy.image" -}}
+{{- printf "%s:%s" .Values.image.repository (default .Chart.AppVersion .Values.image.tag) -}}
+{{- end -}}
+
+{{/* Namespaces to watch, separated by commas; empty means all. */}}
+{{- define "flaggerpy.namespaces" -}}
+{{- concat .Values.watchNamespaces (compact (list .Values.namespace)) | uniq | sortAlpha | join "," -}}
+{{- end -}}
+
+{{/* Every provider that canaries may use here, each checked against what this version serves. */}}
+{{- define "flaggerpy.providers" -}}
+{{- $served := list "kubernetes" "gatewayapi:v1" -}}
+{{- $provider := required "meshProvider is required: say which provider shifts traffic, kubernetes or gatewayapi:v1" .Values.meshProvider -}}
+{{- $all := prepend .Values.rbac.providers $provider | uniq -}}
+{{- range $all -}}
+{{- if not (has . $served) -}}
+{{- fail (printf "provider %q is not served by this version; it serves %s" . (join ", " $served)) -}}
+{{- end -}}
+{{- end -}}
+{{- join "," $all -}}
+{{- end -}}
+
+{{/* What the controller does to the objects of canaries, and nothing more. */}}
+{{- define "flaggerpy.rules" -}}
+- apiGroups: [flagger.app]
+  resources: [canaries]
+  verbs: [get, list, watch, patch]
+- apiGroups: [flagger.app]
+  resources: [canaries/status]
+  verbs: [update]
+- apiGroups: [flagger.app]
+  resources: [metrictemplates, alertproviders]
+  verbs: [get, list, watch]
+- apiGroups: [apps]
+  resources: [deployments]
+  verbs: [get, list, watch, create, update, delete]
+- apiGroups: [apps]
+  resources: [deployments/scale]
+  verbs: [patch]
+- apiGroups: [""]
+  resources: [services]
+  verbs: [get, list, watch, create, update, delete]
+{{- if .Values.configTracking.enabled }}
+- apiGroups: [""]
+  resources: [configmaps, secrets]
+  verbs: [get, list, watch, create, update, delete]
+{{- end }}
+- apiGroups: [""]
+  resources: [events]
+  verbs: [create, patch]
+{{- if contains "gatewayapi" (include "flaggerpy.providers" .) }}
+- apiGroups: [gateway.networking.k8s.io]
+  resources: [httproutes]
+  verbs: [get, list, watch, create, update, patch, delete]
+{{- end }}
+{{- end -}}
+
+{{/* What `flaggerpy release` does. */}}
+{{- define "flaggerpy.releaseRules" -}}
+- apiGroups: [flagger.app]
+  resources: [canaries]
+  verbs: [get, list, patch]
+{{- end -}}
+
+{{/* Metadata of what exists only while the release is being uninstalled. */}}
+{{- define "flaggerpy.releaseMeta" -}}
+labels:
+  app.kubernetes.io/name: {{ include "flaggerpy.name" . }}-release
+  app.kubernetes.io/instance: {{ .Release.Name }}
+  {{- include "flaggerpy.commonLabels" . | nindent 2 }}
+annotations:
+  helm.sh/hook: pre-delete
+  helm.sh/hook-delete-policy: before-hook-creation,hook-succeeded
+{{- end -}}
