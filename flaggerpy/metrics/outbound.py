@@ -199,7 +199,10 @@ def place(url: str) -> str:
 
 
 def _headers(headers: Mapping[str, str] | tuple[tuple[str, str], ...]) -> list[tuple[str, str]]:
-    return list(headers.items()) if isinstance(headers, Mapping) else list(headers)
+    found = list(headers.items()) if isinstance(headers, Mapping) else list(headers)
+    if any(character in text for pair in found for text in pair for character in "\r\n\0"):
+        raise ValueError("a header has more than one line")
+    return found
 
 
 def _after_redirect(call: Call, status: int) -> Call:

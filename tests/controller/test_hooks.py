@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -11,8 +11,8 @@ import httpx
 import pytest
 
 from flaggerpy.api.analysis import CanaryWebhook
-from flaggerpy.api.payloads import EventType, WebhookPayload, event_payload
-from flaggerpy.controller.hooks import EventHooks, HookAnswer, WebhookClient, backoff, retry_after
+from flaggerpy.api.payloads import WebhookPayload
+from flaggerpy.controller.hooks import HookAnswer, WebhookClient, backoff, retry_after
 from flaggerpy.metrics.outbound import Outbound, Reply
 from tests.metrics.loopback import Asked, Loopback, Say, closed_port, loopback, never, raw_server, self_signed
 
@@ -301,86 +301,3 @@ async def test_a_call_can_be_cancelled(server: Loopback, client: WebhookClient) 
 
     with pytest.raises(asyncio.CancelledError):
         await task
-
-
-def event(message: str) -> WebhookPayload:
-    return event_payload(PAYLOAD, message, EventType.NORMAL, NOON)
-
-
-def telling(message: str) -> Callable[[CanaryWebhook], WebhookPayload]:
-    return lambda _: event(message)
-
-
-async def test_events_arrive_in_order_and_nobody_waits_for_them(server: Loopback, client: WebhookClient) -> None:
-    events = EventHooks(client)
-    for number in range(20):
-        events.publish(("prod", "podinfo"), [hook(server.url)], telling(f"e{number}"), key=f"uid/{number}")
-    assert server.asked == []
-
-    assert await events.flush(5)
-    assert [json.loads(asked.body)["metadata"]["eventMessage"] for asked in server.asked] == [
-        f"e{number}" for number in range(20)
-    ]
-    assert json.loads(server.asked[0].body)["metadata"]["timestamp"] == "1795608000000"
-    await events.aclose()
-
-
-async def test_the_controllers_event_webhook_hears_of_canaries_without_their_own(
-    server: Loopback, client: WebhookClient
-) -> None:
-    events = EventHooks(client, everywhere=f"{server.url}/all")
-
-    events.publish(("prod", "a"), [], telling("x"), key="k")
-    events.publish(("prod", "b"), [hook(f"{server.url}/own")], telling("y"), key="k")
-    await events.aclose()
-
-    assert sorted(asked.path for asked in server.asked) == ["/all", "/own"]
-
-
-async def test_without_any_event_webhook_nothing_is_sent(client: WebhookClient) -> None:
-    events = EventHooks(client)
-
-    events.publish(("prod", "a"), [], telling("x"), key="k")
-
-    assert await events.flush(0.01)
-
-
-async def test_a_slow_receiver_holds_back_only_its_own_canary_and_loses_the_oldest(
-    server: Loopback, client: WebhookClient
-) -> None:
-    release, quick = asyncio.Event(), asyncio.Event()
-
-    async def slow(asked: Asked) -> Say:
-        if asked.path == "/slow":
-            await release.wait()
-        else:
-            quick.set()
-        return Say()
-
-    server.says(slow)
-    events = EventHooks(client)
-    for number in range(103):
-        events.publish(("prod", "slow"), [hook(f"{server.url}/slow")], telling(str(number)), key="k")
-    events.publish(("prod", "quick"), [hook(f"{server.url}/quick")], telling("q"), key="k")
-    async with asyncio.timeout(5):
-        await quick.wait()
-    release.set()
-    assert await events.flush(5)
-
-    delivered = [json.loads(a.body)["metadata"]["eventMessage"] for a in server.asked if a.path == "/slow"]
-    assert delivered == [str(number) for number in range(3, 103)]
-    assert events.dropped == 3
-    await events.aclose()
-
-
-async def test_closing_takes_a_limited_time(server: Loopback, client: WebhookClient) -> None:
-    server.says(never)
-    events = EventHooks(client)
-    events.publish(("prod", "a"), [hook(server.url)], telling("x"), key="k")
-    events.publish(("prod", "a"), [hook(server.url)], telling("y"), key="k")
-
-    async with asyncio.timeout(5):
-        await events.aclose(0.05)
-    events.publish(("prod", "a"), [hook(server.url)], telling("z"), key="k")
-
-    assert events.dropped >= 1
