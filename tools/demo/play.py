@@ -1,0 +1,219 @@
+"""The play itself, inside the cluster's network: install with Helm, then three releases under a steady client."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import time
+from collections import Counter
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from tests.e2e.stage import ENVOY, NETWORKS, ROOT, StageError, install_controller, install_loadtester, load_images, run
+from tests.traffic.client import SteadyClient
+from tests.traffic.plan import Plan
+from tests.traffic.summary import Record
+
+NAMESPACE = "test"
+NAME = "payment-service"
+HOST = f"{NAME}.local"
+RATE = 50.0
+LONGEST = 900.0
+INTERVAL = "10s"
+HERE = Path(__file__).parent
+SEED = ROOT / "docs" / "examples" / "canary.yaml"
+
+
+@dataclass(frozen=True, slots=True)
+class Release:
+    """One revision that is pushed, and how its rollout must end."""
+
+    title: str
+    version: str
+    flags: tuple[str, ...]
+    outcome: str
+    bad: bool = False
+
+
+RELEASES = (
+    Release("a good release", "6.0.1", (), "Succeeded"),
+    Release("a bad release: it answers with errors", "6.0.2", ("--random-error=true",), "Failed", bad=True),
+    Release(
+        "a slow release: it takes its time",
+        "6.0.3",
+        ("--random-delay=true", "--random-delay-unit=s", "--random-delay-min=1", "--random-delay-max=2"),
+        "Failed",
+    ),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Weight:
+    """The canary's share that was asked for, since when."""
+
+    at: float
+    percent: int
+
+
+@dataclass(frozen=True, slots=True)
+class Act:
+    """One release as it went."""
+
+    release: Release
+    outcome: str
+    began: float
+    ended: float
+    weights: tuple[Weight, ...]
+
+
+def kubectl(*words: str, given: str = "") -> str:
+    done = subprocess.run(
+        ["kubectl", "-n", NAMESPACE, *words], input=given, capture_output=True, text=True, check=False, timeout=60
+    )
+    if done.returncode:
+        raise StageError(f"'kubectl {' '.join(words)}' failed: {done.stderr.strip()}")
+    return done.stdout
+
+
+def seed_canary() -> dict[str, Any]:
+    """The seed's Canary with the provider named, the port of its load test corrected, and a demo's pace."""
+    canary: dict[str, Any] = yaml.safe_load(SEED.read_text(encoding="utf-8"))
+    spec = canary["spec"]
+    spec["provider"] = "gatewayapi:v1"
+    spec["service"] |= {"gatewayRefs": [{"name": "contour", "namespace": "projectcontour"}], "hosts": [HOST]}
+    analysis = spec["analysis"]
+    analysis["interval"] = INTERVAL
+    analysis["threshold"] = 2
+    for metric in analysis["metrics"]:
+        metric["interval"] = "20s"
+    hook = analysis["webhooks"][0]
+    hook["metadata"]["cmd"] = hook["metadata"]["cmd"].replace(
+        "http://payment-service-canary/", "http://payment-service-canary:8080/"
+    )
+    return canary
+
+
+def status() -> dict[str, object]:
+    found = json.loads(kubectl("get", "canary", NAME, "-o", "json"))
+    answer: dict[str, object] = found.get("status") or {}
+    return answer
+
+
+def events(seen: set[str]) -> None:
+    """Print the Canary's events that were not printed yet."""
+    items = json.loads(kubectl("get", "events", "-o", "json"))["items"]
+    mine = [item for item in items if item["involvedObject"]["kind"] == "Canary"]
+    for item in sorted(mine, key=lambda item: int(item["metadata"]["resourceVersion"])):
+        mark = f"{item['metadata']['uid']}/{item.get('count', 1)}"
+        if mark not in seen:
+            seen.add(mark)
+            print(f"   {item['type']:<8} {item['message']}", flush=True)
+
+
+def bar(weight: int) -> str:
+    return f"[{'█' * (weight // 5):<20}] {weight:3d} %"
+
+
+def play(release: Release, seen: set[str]) -> Act:
+    """Push a release and watch it until its rollout has ended."""
+    print(f"\n── {release.title} ({release.version})", flush=True)
+    command = ["./podinfo", "--port=8080", "--level=error", *release.flags]
+    container = {"name": NAME, "image": f"ghcr.io/stefanprodan/podinfo:{release.version}", "command": command}
+    kubectl(
+        "patch", "deployment", NAME, "-p", json.dumps({"spec": {"template": {"spec": {"containers": [container]}}}})
+    )
+    began = time.time()
+    weights = [Weight(began, 0)]
+    rolling = False
+    while time.time() < began + 300:
+        now = status()
+        weight, phase = int(str(now.get("canaryWeight") or 0)), str(now.get("phase"))
+        rolling = rolling or phase not in ("Initialized", "Succeeded", "Failed")
+        if weight != weights[-1].percent:
+            weights.append(Weight(time.time(), weight))
+            print(f"   {bar(weight)}  {phase}", flush=True)
+        events(seen)
+        if rolling and phase in ("Succeeded", "Failed"):
+            return Act(release, phase, began, time.time(), tuple(weights))
+        time.sleep(0.25)
+    raise StageError(f"{release.title}: no end within 300 s; the status is {status()}")
+
+
+def shares(act: Act, records: tuple[Record, ...]) -> list[tuple[int, int, int]]:
+    """Return for each weight how many answers came while it stood, and how many of them from the canary.
+
+    The second after a change is left out: the proxy takes a moment.
+    """
+    rows = []
+    for weight, following in zip(act.weights, (*act.weights[1:], Weight(act.ended, 0)), strict=True):
+        during = [r for r in records if weight.at + 1.0 <= r.at < following.at - 0.2]
+        versions = Counter(r.version for r in during if r.version)
+        if weight.percent and sum(versions.values()) >= 50:
+            rows.append((weight.percent, sum(versions.values()), versions[act.release.version]))
+    return rows
+
+
+def faults(acts: list[Act], records: tuple[Record, ...]) -> list[Record]:
+    """Return failed requests that no pod of a deliberately bad revision answered."""
+    bad = [(act.began, act.ended + 5) for act in acts if act.release.bad]
+    return [
+        r for r in records if not r.succeeded and not (r.from_pod and any(begin <= r.at <= end for begin, end in bad))
+    ]
+
+
+def report(acts: list[Act], records: tuple[Record, ...]) -> int:
+    """Print the table; 0 when everything went as described."""
+    print("\n── What the client saw at the proxy\n")
+    print(f"   {'release':<40} {'ended':<10} {'seconds':>7}  asked → share of the canary (answers)")
+    for act in acts:
+        row = ", ".join(
+            f"{percent}% → {100 * canary / total:.1f}% ({total})" for percent, total, canary in shares(act, records)
+        )
+        print(f"   {act.release.title:<40} {act.outcome:<10} {act.ended - act.began:7.0f}  {row}")
+    lost = faults(acts, records)
+    wrong = [act for act in acts if act.outcome != act.release.outcome]
+    codes = Counter((r.version or "none", r.result) for r in records)
+    print(
+        f"\n   requests: {len(records)}; by version and answer: "
+        + ", ".join(f"{v} {c}: {n}" for (v, c), n in sorted(codes.items()))
+    )
+    print(f"   failed requests that were not the bad release's own: {len(lost)}")
+    for record in lost[:10]:
+        print(f"     {record}")
+    for act in wrong:
+        print(f"   {act.release.title} ended as {act.outcome} instead of {act.release.outcome}")
+    return 1 if lost or wrong else 0
+
+
+def main() -> int:
+    try:
+        print("── flaggerpy and its load tester, with Helm", flush=True)
+        load_images()
+        install_controller()
+        install_loadtester(NAMESPACE)
+        kubectl("apply", "-f", str(HERE / "payment-service.yaml"))
+        kubectl("apply", "-f", "-", given=yaml.safe_dump(seed_canary()))
+        kubectl("wait", f"canary/{NAME}", "--for=condition=promoted", "--timeout=50s")
+        seen: set[str] = set()
+        events(seen)
+        plan = Plan(ENVOY, HOST, rate=RATE, duration=LONGEST, allow=NETWORKS)
+        with SteadyClient(plan) as client:
+            acts = [play(release, seen) for release in RELEASES]
+            settle = time.time() + 12
+            while time.time() < settle:
+                events(seen)
+                time.sleep(0.5)
+            records = client.stop().records
+        return report(acts, records)
+    except StageError as error:
+        print(f"demo: {error}", file=sys.stderr)
+        print(run("kubectl", "get", "pods,canaries", "-A"), file=sys.stderr)
+        return 1
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
