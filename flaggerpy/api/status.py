@@ -131,10 +131,12 @@ class RolloutStatus(ApiModel):
     """When traffic last moved away from a workload."""
     scaled_at: MicroTime | None = None
     """When a workload was last scaled."""
+    mended_at: MicroTime | None = None
+    """When Services or the route were last put back after somebody else had changed them."""
     serving_canary: bool = False
     """Whether the target serves all users because the primary cannot."""
     failing: str = ""
-    """Why the rollout is being rolled back."""
+    """Why the rollout is being rolled back, or was."""
     reason: str = ""
     """Why the canary waits, in one sentence that a person can act on."""
     checks: list[CheckResult] = Field(default_factory=list)

@@ -18,65 +18,70 @@ from flaggerpy.rollout.turn import Turn
 
 def run(turn: Turn) -> NeedChecks | None:
     """Take the next step of the analysis."""
-    if turn.status.rollout.failing:
-        rollback.run(turn)
+    applied = turn.status.rollout.applied
+    if not revision.same(applied, turn.seen, turn.target):
+        if revision.unclear(applied, turn.seen, turn.target):
+            turn.wait_for_controller()
+        else:
+            _change_of_mind(turn)
         return None
-    if not revision.same(turn.status.rollout.applied, turn.seen, turn.target):
-        _change_of_mind(turn)
-        return None
+    _complete_record(turn)
     if not _workloads_ready(turn) or not _traffic_as_intended(turn):
         return None
     if turn.canary.spec.skip_analysis:
         promote.begin(turn)
         return None
-    due = _due(turn)
-    if turn.now < due:
+    if not turn.passed(_due(turn)):
         _keep_waiting(turn)
-        turn.wake(due)
         return None
     return _judge(turn)
 
 
+def _complete_record(turn: Turn) -> None:
+    """Add what the workload's controller had not said yet when the rollout began."""
+    applied = turn.status.rollout.applied
+    if applied is not None and applied.controller_revision is None and applied.template == turn.target.template:
+        turn.note(applied=turn.current_revision())
+
+
 def _change_of_mind(turn: Turn) -> None:
     """The target asks for something else: cancel when it is the promoted revision, else begin again."""
-    if not turn.status.rollout.serving_canary:
-        if turn.seen.routed and turn.seen.route.routes != ALL_TO_PRIMARY:
-            turn.do(SetRoutes(ALL_TO_PRIMARY))
-        turn.begin_step(0)
-        turn.note(moved_at=turn.now)
-    else:
-        turn.begin_step(100)
-    turn.set(failed_checks=0, iterations=0)
     now = turn.current_revision()
+    serving = turn.status.rollout.serving_canary
+    _back_to_the_start(turn)
     turn.note(applied=now, gates=[], checks=[])
     turn.set(last_applied_spec=now.template, tracked_configs=dict(turn.seen.configs.flagger))
+    turn.wake_now()
     if revision.promoted(turn.seen, turn.target):
-        turn.set(phase=Phase.SUCCEEDED)
+        turn.set(phase=Phase.FAILED if serving else Phase.SUCCEEDED)
         turn.say(f"Rollout of {turn.target_name} cancelled: the promoted revision was put back")
-        turn.wake(turn.now + turn.settle)
         return
     turn.set(phase=Phase.PROGRESSING)
     turn.say(f"New revision detected! Restarting analysis for {turn.target_name}")
 
 
+def _back_to_the_start(turn: Turn) -> None:
+    """Take users off the canary (unless only the canary can serve them) and forget what was counted."""
+    turn.set(failed_checks=0, iterations=0)
+    if turn.status.rollout.serving_canary:
+        turn.begin_step(100)
+        return
+    if turn.seen.routed and turn.seen.route.routes != ALL_TO_PRIMARY:
+        turn.do(SetRoutes(ALL_TO_PRIMARY))
+    turn.begin_step(0)
+    turn.note(moved_at=turn.now)
+
+
 def _workloads_ready(turn: Turn) -> bool:
     """Whether the canary is ready, and the primary is ready or beyond waiting for."""
-    primary = turn.primary_readiness()
     if turn.seen.primary is None:
-        turn.problem = (
-            f"{turn.primary_name} was deleted during the analysis of {turn.target_name}: "
-            f"put the promoted template back into {turn.target_name} and it is created again"
-        )
+        rollback.decide(turn, f"{turn.primary_name} was deleted during the analysis")
         return False
-    if not primary.ready and not primary.stuck:
-        turn.wait(
-            f"waiting for {turn.primary_name} to become ready",
-            event=f"{turn.primary_name} not ready: {primary.message}",
-        )
-        if primary.stuck_at:
-            turn.wake(primary.stuck_at)
-        return False
-    return _canary_ready(turn)
+    primary = turn.primary_readiness()
+    if primary.ready or primary.stuck:
+        return _canary_ready(turn)
+    turn.wait_until_ready(turn.primary_name, primary)
+    return False
 
 
 def _canary_ready(turn: Turn) -> bool:
@@ -89,21 +94,19 @@ def _canary_ready(turn: Turn) -> bool:
     if canary.stuck:
         rollback.decide(turn, f"{turn.target_name} did not become ready: {canary.message}")
         return False
-    turn.wait(
-        f"waiting for canary {turn.target_name} to become ready",
-        event=f"canary {turn.canary.spec.target_ref.kind.lower()} {turn.target_name} not ready: {canary.message}",
-    )
-    if canary.stuck_at:
-        turn.wake(canary.stuck_at)
+    kind = turn.canary.spec.target_ref.kind.lower()
+    turn.wait_until_ready(f"canary {kind} {turn.target_name}", canary)
     return False
 
 
 def _scale_up_again(turn: Turn) -> None:
-    """Somebody scaled the canary to zero: answer at most once an interval."""
-    scaled = turn.status.rollout.scaled_at
+    """Somebody scaled the canary to zero: users leave it at once, it is scaled up at most once an interval."""
+    rollout = turn.status.rollout
+    if rollout.step.weight > 0 and not rollout.serving_canary:
+        _back_to_the_start(turn)
+        turn.warn(f"{turn.target_name} was scaled to zero by somebody else: its analysis starts again")
     turn.wait(f"{turn.target_name} was scaled to zero by somebody else during its analysis")
-    if scaled and turn.now < scaled + turn.interval:
-        turn.wake(scaled + turn.interval)
+    if rollout.scaled_at and not turn.passed(rollout.scaled_at + turn.interval):
         return
     primary = turn.seen.primary
     turn.do(ScaleTarget(max(primary.replicas if primary else 1, 1)))
@@ -112,26 +115,27 @@ def _scale_up_again(turn: Turn) -> None:
 
 def _traffic_as_intended(turn: Turn) -> bool:
     """Whether the live weights are the intended ones; a step that a crash left unrecorded is recorded now."""
-    live = turn.seen.route.routes
+    live = turn.seen.route.routes if turn.seen.routed else None
     if live is not None and live.canary != turn.intended.canary and live.canary == _own_next_weight(turn):
+        if not _started(turn):
+            # Were it not a step of ours, it would bypass the pre-rollout hooks: they are asked (again) for it.
+            return turn.now >= _due(turn) or children.mend_route(turn)
         turn.begin_step(live.canary)
         turn.say(f"Advance {turn.name} canary weight {live.canary}")
         turn.wake(turn.now + turn.interval)
         return False
-    if children.mend_route(turn):
-        return True
-    turn.begin_step(turn.intended.canary)
-    turn.wake(turn.now + turn.interval)
-    return False
+    return children.mend_route(turn)
 
 
 def _own_next_weight(turn: Turn) -> int | None:
+    """The weight that we would have written last, had a crash kept us from recording it."""
     analysis = turn.canary.analysis
     if turn.status.rollout.serving_canary:
         return None
     if strategy.is_progressive(analysis, routed=turn.seen.routed):
         return strategy.next_weight(analysis, turn.intended.canary)
-    return 100
+    over = turn.status.iterations >= strategy.iterations(analysis, routed=turn.seen.routed)
+    return 100 if over or analysis.strategy is Strategy.AB_TESTING else None
 
 
 def _started(turn: Turn) -> bool:
@@ -160,7 +164,7 @@ def _judge(turn: Turn) -> NeedChecks | None:
         return signal
     if signal:
         turn.warn(f"Rollback check {signal} passed")
-        rollback.decide(turn, f"rollback was asked for by hook {signal}", severity="warn")
+        rollback.decide(turn, f"manual webhook invoked: {signal}", severity="warn")
         return None
     judged = thresholds.under_traffic(turn) if _started(turn) else thresholds.before_traffic(turn)
     if isinstance(judged, NeedChecks):
@@ -175,13 +179,21 @@ def _count(turn: Turn, judged: Judged) -> None:
     """Hold the weight; a bad judgement counts, one that could not be made does not."""
     turn.judged()
     turn.wait(judged.reason)
+    turn.wake(turn.now + turn.interval)
     if judged.judgement is Judgement.BAD:
         failed = turn.status.failed_checks + 1
         turn.set(failed_checks=failed)
         if failed >= turn.canary.analysis.threshold:
-            rollback.decide(turn, f"failed checks threshold reached {failed}: {judged.reason}")
+            why = f"failed checks threshold reached {failed}: {judged.reason}"
+            rollback.decide(turn, why, f"Failed checks threshold reached {failed}")
             return
-    turn.wake(turn.now + turn.interval)
+    _leave_unstarted(turn)
+
+
+def _leave_unstarted(turn: Turn) -> None:
+    """What was taken for a first step of ours may be somebody else's."""
+    if not _started(turn):
+        children.mend_route(turn)
 
 
 def _advance(turn: Turn) -> NeedChecks | None:
@@ -263,7 +275,8 @@ def _halt(turn: Turn, gate: gates.Gate, why: str, *, alert: bool = True) -> None
     """Hold at a closed gate: not a failed check, asked again in one interval."""
     reason = f"{why} {gate.hook}"
     if alert and not gate.muted and turn.status.rollout.reason != reason:
-        turn.alert("warn", f"Canary traffic increase is {why}.")
+        turn.alert("warn", "Canary traffic increase is waiting for approval.")
     turn.judged()
     turn.wait(reason, event=f"Halt {turn.name} advancement {reason}")
     turn.wake(turn.now + turn.interval)
+    _leave_unstarted(turn)

@@ -1,4 +1,9 @@
-"""The objects around a canary that must be right in every phase: Services and the route."""
+"""The objects around a canary that must be right in every phase: Services and the route.
+
+Somebody else may change them again and again (a GitOps tool that heals its own copy): what they changed is put back at
+most once an interval, and the status names the fight. A route that is missing is written at once, since users come
+through it.
+"""
 
 from __future__ import annotations
 
@@ -10,37 +15,59 @@ from flaggerpy.rollout.turn import Turn
 def mend_services(turn: Turn) -> None:
     """Mend the canary's and the primary's Service, and the apex once the primary has taken over."""
     services = turn.seen.services
-    if not services.canary:
-        turn.do(WriteService(ServiceRole.CANARY))
-    if not services.primary:
-        turn.do(WriteService(ServiceRole.PRIMARY))
-    if not services.apex and turn.status.phase not in (Phase.NEW, Phase.INITIALIZING):
-        turn.do(WriteService(ServiceRole.APEX))
+    bootstrap = turn.status.phase is Phase.INITIALIZING
+    wrong = [
+        role
+        for role, right in (
+            (ServiceRole.CANARY, services.canary),
+            (ServiceRole.PRIMARY, services.primary),
+            (ServiceRole.APEX, services.apex or bootstrap),
+        )
+        if not right
+    ]
+    if wrong and (bootstrap or may_mend(turn, "the Services")):
+        turn.do(*(WriteService(role) for role in wrong))
 
 
 def mend_route(turn: Turn) -> bool:
     """Put the intended weights back when the live ones differ; True when the route is as intended.
 
-    A route that drifted otherwise is rewritten with the weights it has, so drift never moves traffic.
+    The step clock starts anew then: users had something else in between. A route that drifted otherwise is rewritten
+    with the weights it has, so drift never moves traffic.
     """
     if not turn.seen.routed:
         return True
-    live = turn.seen.route.routes
-    if live is not None and (live.primary, live.canary) == (turn.intended.primary, turn.intended.canary):
-        if turn.seen.route.drifted:
+    live, wanted = turn.seen.route.routes, turn.intended
+    if live is not None and live.canary == wanted.canary:
+        if turn.seen.route.drifted and may_mend(turn, "the route"):
             turn.do(SetRoutes(live))
         return True
-    turn.do(SetRoutes(turn.intended))
     if live is None:
-        turn.warn(f"The route of {turn.name} is missing or unreadable: written again at {turn.intended.canary}%")
-    else:
+        turn.warn(f"The route of {turn.name} is missing or unreadable: written again at {wanted.canary}%")
+    elif may_mend(turn, "the route"):
         turn.warn(
-            f"The weights of {turn.name} were changed from outside to {live.canary}%: "
-            f"put back to {turn.intended.canary}%"
+            f"The weights of {turn.name} were changed from outside to {live.canary}%: put back to {wanted.canary}%"
         )
+    else:
+        return False
+    turn.do(SetRoutes(wanted))
+    step = turn.status.rollout.step
+    turn.note(moved_at=turn.now, step=step.model_copy(update={"started_at": turn.now}))
+    turn.wake_now()
+    return False
+
+
+def may_mend(turn: Turn, what: str) -> bool:
+    """Whether it is time to put something back that somebody else changed."""
+    last = turn.before.rollout.mended_at
+    if last is None or turn.passed(last + turn.interval):
+        turn.note(mended_at=turn.now)
+        return True
+    turn.wait(f"something else keeps changing {what} of {turn.name}: put back at most once an interval")
     return False
 
 
 def clone_target(turn: Turn) -> None:
     """Create the primary from the target, with its configs first."""
     turn.do(CopyConfigs(dict(turn.seen.configs.ours)), CreatePrimary())
+    turn.wait(f"waiting for {turn.primary_name} to become ready")

@@ -2,10 +2,13 @@
 
 Read this first. A decision is a short chain of guards, then the room that belongs to the phase:
 
-    deletion or release → release.py          Progressing, WaitingPromotion → analyse.py
-    a user's mistake, suspension → hold       Promoting                     → promote.py
-    no status yet, Initializing → initialize  Finalising                    → finalize.py
-    Initialized, Succeeded, Failed, Waiting → start.py
+    deletion or release           → release.py      Initializing                → initialize.py
+    suspension                    → nothing         Initialized, Waiting,
+    a status that Flagger left    → adopt.py          Succeeded, Failed         → start.py
+    the target is gone            → rollback.py     Progressing,
+    found bad, not yet acted on   → rollback.py       WaitingPromotion          → analyse.py
+    a user's mistake              → nothing         Promoting                   → promote.py
+                                                    Finalising                  → finalize.py
 
 Everything is pure: the same observation and time give the same decision.
 """
@@ -16,10 +19,10 @@ from datetime import datetime
 from typing import assert_never
 
 from flaggerpy.api.status import Phase
-from flaggerpy.rollout import analyse, children, finalize, initialize, promote, release, rollback, start
+from flaggerpy.rollout import adopt, analyse, children, finalize, initialize, promote, release, rollback, start
 from flaggerpy.rollout.decision import AddFinalizer, Decision, NeedChecks
 from flaggerpy.rollout.observation import Observation
-from flaggerpy.rollout.transition import ROLLING
+from flaggerpy.rollout.transition import ANALYSIS
 from flaggerpy.rollout.turn import Turn
 
 
@@ -43,30 +46,31 @@ def _decide(turn: Turn) -> NeedChecks | None:
     if release.wanted(turn):
         release.run(turn)
         return None
-    if turn.status.phase is Phase.TERMINATED:
-        turn.set(phase=Phase.INITIALIZING)
-    if turn.seen.target is None and turn.status.phase in ROLLING:
-        rollback.target_is_gone(turn)
-    if turn.seen.problems:
-        turn.problem = " ".join(turn.seen.problems)
-        if turn.status.phase is Phase.NEW:
-            turn.set(phase=Phase.INITIALIZING)
-        if turn.status.rollout.reason != turn.problem:
-            turn.warn(turn.problem)
-        return None
+    _explain_settings(turn)
+    if turn.status.phase in (Phase.NEW, Phase.TERMINATING, Phase.TERMINATED):
+        initialize.enter(turn)
     if turn.canary.spec.suspend:
-        turn.wait("suspended by spec.suspend", event="")
+        turn.wait("suspended by spec.suspend")
+        return None
+    if turn.seen.target is None or turn.seen.target.deleting:
+        _without_target(turn)
+        return None
+    adopt.run(turn)
+    if turn.status.rollout.failing and turn.status.phase in ANALYSIS:
+        rollback.run(turn)
+        return None
+    if turn.seen.problems:
+        turn.stall(" ".join(turn.seen.problems))
         return None
     if not turn.canary.has_finalizer:
         turn.do(AddFinalizer())
-    _explain_settings(turn)
     children.mend_services(turn)
     return _dispatch(turn)
 
 
 def _dispatch(turn: Turn) -> NeedChecks | None:
     match turn.status.phase:
-        case Phase.NEW | Phase.INITIALIZING:
+        case Phase.NEW | Phase.INITIALIZING | Phase.TERMINATING | Phase.TERMINATED:
             initialize.run(turn)
         case Phase.INITIALIZED | Phase.SUCCEEDED | Phase.FAILED | Phase.WAITING:
             return start.run(turn)
@@ -76,11 +80,18 @@ def _dispatch(turn: Turn) -> NeedChecks | None:
             promote.run(turn)
         case Phase.FINALISING:
             finalize.run(turn)
-        case Phase.TERMINATING | Phase.TERMINATED:
-            release.run(turn)
         case _ as unreachable:
             assert_never(unreachable)
     return None
+
+
+def _without_target(turn: Turn) -> None:
+    if turn.status.phase is Phase.FINALISING:
+        # All users are on the promoted primary already, and nothing is left to be scaled down.
+        finalize.succeed(turn)
+    elif turn.status.phase in ANALYSIS or turn.status.phase is Phase.PROMOTING:
+        rollback.target_is_gone(turn)
+    turn.stall(" ".join(turn.seen.problems) or f"{turn.canary.spec.target_ref.kind} {turn.target_name} does not exist")
 
 
 def _explain_settings(turn: Turn) -> None:

@@ -3,26 +3,37 @@
 from __future__ import annotations
 
 from flaggerpy.api.status import Phase
-from flaggerpy.rollout import children, revision
+from flaggerpy.rollout import children, promote, revision
 from flaggerpy.rollout.decision import ScaleTarget
 from flaggerpy.rollout.turn import Turn
 
 
 def run(turn: Turn) -> None:
-    """End a rollout that succeeded."""
+    """End a rollout that succeeded; the canary keeps running until it is certain that it is not needed any more."""
+    if turn.seen.primary is None:
+        turn.set(phase=Phase.PROMOTING)
+        turn.wake_now()
+        return
     if not children.mend_route(turn):
-        turn.note(moved_at=turn.now)
-        turn.wake(turn.now + turn.settle)
         return
-    if not turn.traffic_left():
+    state = turn.primary_readiness()
+    if state.stuck:
+        promote.fail(turn, state.message)
+    elif not state.ready:
+        turn.wait_until_ready(turn.primary_name, state)
+    elif not turn.traffic_left():
         turn.wait("letting users move to the primary")
-        return
-    if turn.target.replicas > 0 and revision.same(turn.status.rollout.applied, turn.seen, turn.target):
-        turn.do(ScaleTarget(0))
-        turn.note(scaled_at=turn.now)
+    else:
+        if turn.target.replicas > 0 and revision.same(turn.status.rollout.applied, turn.seen, turn.target):
+            turn.do(ScaleTarget(0))
+            turn.note(scaled_at=turn.now)
+        succeed(turn)
+
+
+def succeed(turn: Turn) -> None:
+    """Say that the rollout is over."""
     skipped = turn.canary.spec.skip_analysis
     turn.set(phase=Phase.SUCCEEDED, failed_checks=0, iterations=0, last_promoted_spec=turn.status.last_applied_spec)
-    turn.note(promoted=turn.status.rollout.applied)
     turn.outcome = "skipped" if skipped else "succeeded"
     if skipped:
         turn.say(f"Promotion completed! Canary analysis was skipped for {turn.target_name}")

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from flaggerpy.api.analysis import CanaryWebhook, HookType
 from flaggerpy.api.status import Phase
-from flaggerpy.rollout.checks import Answer, HookCheck
+from flaggerpy.rollout.checks import HookCheck
 from flaggerpy.rollout.decision import NeedChecks
 from flaggerpy.rollout.turn import Turn
 
@@ -25,11 +25,10 @@ _PASSED = {
 
 @dataclass(frozen=True, slots=True)
 class Gate:
-    """Whether a gate is open; ``asked`` is False when it was too early to ask again."""
+    """Whether the hooks of one type all passed, and which one did not."""
 
     open: bool
     hook: str = ""
-    asked: bool = True
     muted: bool = False
     error: str = ""
 
@@ -55,22 +54,11 @@ def ask(turn: Turn, kind: HookType, phase: Phase) -> NeedChecks | Gate:
     return Gate(open=True)
 
 
-def confirm(turn: Turn, kind: HookType) -> NeedChecks | Gate:
-    """Ask a gate that holds the rollout back; in Waiting it is asked again once an interval."""
-    checked = turn.status.rollout.step.checked_at
-    if turn.status.phase is Phase.WAITING and checked is not None:
-        due = checked + turn.interval
-        if turn.now < due:
-            turn.wake(due)
-            return Gate(open=False, asked=False)
-    return ask(turn, kind, turn.status.phase)
-
-
 def rollback_signal(turn: Turn) -> NeedChecks | str:
     """Ask the rollback hooks one by one; the name of the first that wants a rollback, or an empty string."""
     for index, hook in hooks_of(turn, HookType.ROLLBACK):
         check = HookCheck(index, HookType.ROLLBACK, turn.status.phase, _key(turn, index, hook))
-        answer: Answer | None = turn.seen.answers.get(check)
+        answer = turn.seen.answers.get(check)
         if answer is None:
             return NeedChecks((check,))
         if answer.passed:
@@ -79,6 +67,7 @@ def rollback_signal(turn: Turn) -> NeedChecks | str:
 
 
 def _key(turn: Turn, index: int, hook: CanaryWebhook) -> str:
+    """Name the question: it stays the same over a crash, and is new for every step and every attempt."""
     step = turn.status.rollout.step
     revision = turn.current_revision()
     parts = [
@@ -86,6 +75,7 @@ def _key(turn: Turn, index: int, hook: CanaryWebhook) -> str:
         revision.template,
         sorted(revision.configs.items()),
         step.weight,
+        str(step.started_at),
         turn.status.iterations,
         step.attempt,
         index,

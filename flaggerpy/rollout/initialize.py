@@ -6,9 +6,10 @@ the primary → users have left the target → target to zero.
 
 from __future__ import annotations
 
-from flaggerpy.api.status import Phase, Revision
-from flaggerpy.rollout import children
+from flaggerpy.api.status import Phase, RolloutStatus
+from flaggerpy.rollout import children, revision
 from flaggerpy.rollout.decision import (
+    Action,
     CopyConfigs,
     ScalePrimary,
     ScaleTarget,
@@ -21,88 +22,103 @@ from flaggerpy.rollout.traffic import ALL_TO_PRIMARY
 from flaggerpy.rollout.turn import Turn
 
 
+def enter(turn: Turn) -> None:
+    """Begin to take a workload over; what is recorded of an earlier life no longer holds."""
+    turn.set(
+        phase=Phase.INITIALIZING,
+        failed_checks=0,
+        iterations=0,
+        rollout=RolloutStatus(pending=turn.status.rollout.pending, reason=turn.status.rollout.reason),
+    )
+
+
 def run(turn: Turn) -> None:
     """Take the next step of the bootstrap."""
-    if turn.status.phase is Phase.NEW:
-        turn.set(phase=Phase.INITIALIZING)
+    if _primary_is_as_wanted(turn) and _primary_serves(turn) and _users_moved(turn):
+        _finish(turn)
+
+
+def _primary_is_as_wanted(turn: Turn) -> bool:
+    """Whether the primary is what the target asks for; once users are on it, it stays what it is."""
     primary, target = turn.seen.primary, turn.target
     if primary is None:
         children.clone_target(turn)
-        turn.wait(f"waiting for {turn.primary_name} to become ready")
-        return
-    taken_over = turn.seen.services.apex
-    if not taken_over and primary.template != target.template:
+    elif _users_on_primary(turn):
+        return True
+    elif not revision.same(turn.status.rollout.applied, turn.seen, target):
         turn.do(CopyConfigs(dict(turn.seen.configs.ours)), UpdatePrimary())
-        return
-    if not taken_over and primary.replicas < target.replicas:
+        turn.wait(f"waiting for {turn.primary_name} to become ready")
+        turn.wake_now()
+    elif primary.replicas < target.replicas:
         turn.do(ScalePrimary(target.replicas))
-        return
-    if not _primary_serves(turn):
-        return
-    if not taken_over:
-        turn.do(WriteService(ServiceRole.APEX))
-        turn.note(moved_at=turn.now)
-        turn.wait("letting users move to the primary")
-    if not _route_stands(turn) or not taken_over:
-        turn.wake(turn.now + turn.settle)
-        return
-    if target.replicas > 0 and not turn.traffic_left():
-        turn.wait("letting users move to the primary")
-        return
-    _finish(turn)
+        turn.wait(f"waiting for {turn.primary_name} to become ready")
+        return False
+    else:
+        return True
+    turn.note(applied=turn.current_revision())
+    return False
+
+
+def _users_on_primary(turn: Turn) -> bool:
+    live = turn.seen.route.routes if turn.seen.routed else None
+    return live.primary > 0 if live is not None else turn.seen.services.apex
 
 
 def _primary_serves(turn: Turn) -> bool:
     state = turn.primary_readiness()
     if state.ready:
         return True
-    reason = f"waiting for {turn.primary_name} to become ready"
+    reason = ""
     if state.stuck:
         within = f"{turn.deadline.total_seconds():g}s"
         reason = f"{turn.primary_name} did not become ready within {within}: mend the template of {turn.target_name}"
-        if turn.status.rollout.reason != reason:
+        if turn.before.rollout.reason != reason:
             turn.alert("error", f"{turn.primary_name} did not become ready: {state.message}")
-    turn.wait(reason, event=f"{turn.primary_name} not ready: {state.message}")
-    if state.stuck_at and not state.stuck:
-        turn.wake(state.stuck_at)
+    turn.wait_until_ready(turn.primary_name, state, reason)
     return False
 
 
-def _route_stands(turn: Turn) -> bool:
-    """Whether the routing object exists as wanted; writing it starts the wait for users to move."""
-    if not turn.seen.routed:
+def _users_moved(turn: Turn) -> bool:
+    """Whether users have moved to the primary and had time to leave the target."""
+    moved = turn.status.rollout.moved_at
+    writes: list[Action] = []
+    if not turn.seen.services.apex:
+        writes.append(WriteService(ServiceRole.APEX))
+    if turn.seen.routed and (turn.seen.route.routes != ALL_TO_PRIMARY or turn.seen.route.drifted):
+        writes.append(SetRoutes(ALL_TO_PRIMARY))
+    if not writes and turn.target.replicas == 0:
         return True
-    route = turn.seen.route
-    if route.routes == ALL_TO_PRIMARY and not route.drifted:
-        return True
-    turn.do(SetRoutes(ALL_TO_PRIMARY))
-    turn.note(moved_at=turn.now)
     turn.wait("letting users move to the primary")
+    if moved is None:
+        # Not moved yet, or moved by a tick that died before it could say so: the wait starts now.
+        turn.do(*writes)
+        turn.note(moved_at=turn.now)
+        turn.wake(turn.now + turn.settle)
+        return False
+    if not writes:
+        return turn.traffic_left()
+    if turn.passed(moved + turn.settle):  # somebody undoes it, and gets an answer at this pace
+        turn.do(*writes)
+        turn.note(moved_at=turn.now)
+        turn.wake(turn.now + turn.settle)
     return False
 
 
 def _finish(turn: Turn) -> None:
-    target = turn.target
+    target, applied = turn.target, turn.status.rollout.applied
+    running = applied or revision.of_primary(turn.seen, target) or turn.current_revision()
     if target.replicas > 0:
         turn.do(ScaleTarget(0))
         turn.note(scaled_at=turn.now)
-    revision = _running(turn)
     turn.set(
         phase=Phase.INITIALIZED,
-        last_applied_spec=revision.template,
-        last_promoted_spec=revision.template,
+        last_applied_spec=running.template,
+        last_promoted_spec=running.template,
         tracked_configs=dict(turn.seen.configs.flagger),
-        canary_weight=0,
     )
-    turn.note(applied=revision, promoted=revision)
+    turn.begin_step(0)
+    turn.wait("")
+    turn.note(applied=running, promoted=running)
     turn.say(f"Initialization done! {turn.name}")
     turn.alert("info", f"New {turn.canary.spec.target_ref.kind} detected, initialization completed.", fields=True)
-
-
-def _running(turn: Turn) -> Revision:
-    """The revision of the primary: an older one than the target's when the primary served before us."""
-    now = turn.current_revision()
-    primary = turn.seen.primary
-    if primary is None or primary.template == now.template:
-        return now
-    return Revision(template=primary.template, configs=now.configs)
+    turn.wake_now()

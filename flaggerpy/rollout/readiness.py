@@ -27,25 +27,27 @@ class Readiness:
 
 READY = Readiness(ready=True)
 
+_WAITING = "waiting for rollout to finish: "
+
 
 def readiness(workload: Workload, *, percent: int, deadline: timedelta, now: datetime) -> Readiness:
     """Judge a workload's rollout.
 
     Args:
         workload: what the API server says of it.
-        percent: how many of its updated pods must be available, rounded up to whole pods.
+        percent: how many of its updated pods must be available, rounded up to whole pods; at least one of them.
         deadline: how long too few pods may be available before it counts as stuck.
         now: the time of the decision.
 
     """
     if workload.generation > workload.observed_generation:
-        return Readiness(False, message="observed deployment generation less than desired generation")
+        return Readiness(False, message=_WAITING + "observed deployment generation less than desired generation")
     if workload.deadline_exceeded:
-        return Readiness(False, stuck=True, message=f"deployment {workload.name} exceeded its progress deadline")
+        return Readiness(False, stuck=True, message=f'deployment "{workload.name}" exceeded its progress deadline')
     missing = _missing(workload, percent)
     if not missing:
         return READY
-    message = f"waiting for rollout to finish: {missing}"
+    message = _WAITING + missing
     if workload.unavailable_since is None:
         return Readiness(False, message=message)
     stuck_at = workload.unavailable_since + deadline
@@ -57,7 +59,7 @@ def _missing(workload: Workload, percent: int) -> str:
         return f"{workload.updated_replicas} out of {workload.replicas} new replicas have been updated"
     if workload.current_replicas > workload.updated_replicas:
         return f"{workload.current_replicas - workload.updated_replicas} old replicas are pending termination"
-    wanted = math.ceil(workload.updated_replicas * percent / 100)
+    wanted = max(math.ceil(workload.updated_replicas * percent / 100), min(workload.updated_replicas, 1))
     if workload.available_replicas < wanted:
         return (
             f"{workload.available_replicas} of {workload.updated_replicas} "

@@ -3,21 +3,28 @@
 The order keeps users served: target at the primary's size and ready → apex Service to the target → route to the apex →
 users have left the primary → delete what we made → let the Canary go. The apex Service and the route stay, since users
 come through them. Where the target is gone as well, nothing is left to serve and everything we made is deleted.
-Waiting is bounded: a target that does not become ready leaves the primary serving.
+
+It never hangs: a target that does not become ready in time, or a stranger who undoes what is written, leaves the
+primary serving with everything that it needs.
 """
 
 from __future__ import annotations
 
+from datetime import datetime
+
 from flaggerpy.api.constants import RELEASE
 from flaggerpy.api.status import Phase, Step
 from flaggerpy.rollout.decision import (
+    Action,
     DeleteChildren,
     ReleaseRoute,
     ReleaseService,
     RemoveFinalizer,
     ScaleTarget,
+    SetRoutes,
 )
 from flaggerpy.rollout.readiness import readiness
+from flaggerpy.rollout.traffic import ALL_TO_PRIMARY, Acceptance
 from flaggerpy.rollout.turn import Turn
 from flaggerpy.rollout.workload import Workload
 
@@ -30,72 +37,105 @@ def wanted(turn: Turn) -> bool:
 def run(turn: Turn) -> None:
     """Take the next step of giving the traffic back."""
     if not turn.canary.has_finalizer:
-        _finished_before(turn)
+        turn.wait(turn.before.rollout.reason)
+        if not turn.canary.is_deleting:
+            turn.set(phase=Phase.TERMINATED, canary_weight=0)
         return
     if turn.status.phase is not Phase.TERMINATING:
-        turn.set(phase=Phase.TERMINATING)
-        turn.note(step=Step(weight=turn.status.rollout.step.weight, started_at=turn.now), moved_at=None)
-        turn.say(f"Terminating canary {turn.name}")
-        turn.wake_now()
+        _begin(turn)
         return
     target = turn.seen.target
     if target is None or target.deleting:
         turn.do(DeleteChildren(serving=False))
         _finish(turn)
-        return
-    if _target_serves(turn, target):
+    elif _given_back(turn) or _target_serves(turn, target):
         _give_back(turn)
 
 
-def _finished_before(turn: Turn) -> None:
-    if not turn.canary.is_deleting and turn.status.phase is not Phase.TERMINATED:
-        turn.set(phase=Phase.TERMINATED, canary_weight=0)
+def _begin(turn: Turn) -> None:
+    turn.set(phase=Phase.TERMINATING)
+    turn.note(step=Step(weight=turn.status.rollout.step.weight, started_at=turn.now), moved_at=None, scaled_at=None)
+    turn.say(f"Terminating canary {turn.name}")
+    turn.wake_now()
+
+
+def _began(turn: Turn) -> datetime:
+    return turn.status.rollout.step.started_at or turn.now
+
+
+def _given_back(turn: Turn) -> bool:
+    return turn.seen.services.apex_released and turn.seen.route_released
 
 
 def _target_serves(turn: Turn, target: Workload) -> bool:
     """Whether the target has the primary's size and is ready; gives up on it when its time is over."""
-    began = turn.status.rollout.step.started_at or turn.now
-    size = max(turn.seen.primary.replicas if turn.seen.primary else 1, 1)
-    if target.replicas < size:
-        turn.do(ScaleTarget(size))
-        turn.wait(f"waiting for {turn.target_name} to become ready before the primary goes")
-        turn.wake(began + turn.deadline)
-        return False
     state = readiness(target, percent=100, deadline=turn.deadline, now=turn.now)
-    if state.ready:
+    size = max(turn.seen.primary.replicas if turn.seen.primary else 1, 1)
+    if state.ready and target.replicas >= size:
         return True
-    if state.stuck or turn.now >= began + turn.deadline:
-        turn.warn(
-            f"{turn.target_name} did not become ready: {turn.primary_name}, its Services and its route stay "
-            "as they are and go on serving; delete them by hand once the target serves"
-        )
-        _finish(turn)
-        return False
-    turn.wait(f"waiting for {turn.target_name} to become ready before the primary goes")
-    turn.wake(began + turn.deadline)
+    too_late = _began(turn) + turn.deadline
+    if not turn.passed(too_late) and not (state.stuck and target.replicas >= size):
+        turn.wait(f"waiting for {turn.target_name} to become ready before the primary goes")
+        _leave_unready_target(turn)
+        _scale_target(turn, target, size)
+    else:
+        _give_up(turn, f"{turn.target_name} did not become ready")
     return False
 
 
+def _leave_unready_target(turn: Turn) -> None:
+    """Nobody stays on a canary that cannot take everybody yet."""
+    live = turn.seen.route.routes
+    if turn.seen.routed and live is not None and live.canary > 0 and not turn.only_canary_serves():
+        turn.do(SetRoutes(ALL_TO_PRIMARY))
+        turn.set(canary_weight=0)
+
+
+def _scale_target(turn: Turn, target: Workload, size: int) -> None:
+    scaled = turn.status.rollout.scaled_at
+    if target.replicas < size and (scaled is None or turn.passed(scaled + turn.interval)):
+        turn.do(ScaleTarget(size))
+        turn.note(scaled_at=turn.now)
+
+
 def _give_back(turn: Turn) -> None:
+    writes: list[Action] = []
     if not turn.seen.services.apex_released:
-        turn.do(ReleaseService())
-        _users_move(turn)
-        return
-    if not turn.traffic_left():
-        turn.wait("letting users move to the target")
-        return
+        writes.append(ReleaseService())
     if not turn.seen.route_released:
-        turn.do(ReleaseRoute())
-        _users_move(turn)
+        writes.append(ReleaseRoute())
+    moved = turn.status.rollout.moved_at
+    if moved is None or (writes and turn.passed(moved + turn.settle)):
+        if turn.now >= _began(turn) + 2 * turn.deadline:
+            _give_up(turn, f"something else keeps changing the Services or the route of {turn.name}")
+            return
+        # Without a record of the move, after a crash say, the wait starts anew.
+        turn.do(*writes)
+        turn.note(moved_at=turn.now)
+        turn.wake(turn.now + turn.settle)
+    elif not writes and _users_left(turn, moved):
+        turn.do(DeleteChildren(serving=True))
+        _finish(turn)
         return
-    turn.do(DeleteChildren(serving=True))
-    _finish(turn)
-
-
-def _users_move(turn: Turn) -> None:
-    turn.note(moved_at=turn.now)
     turn.wait("letting users move to the target")
-    turn.wake(turn.now + turn.settle)
+
+
+def _users_left(turn: Turn, moved: datetime) -> bool:
+    """Whether users have left the primary; here a data plane that refuses the route is waited for no longer."""
+    live = not turn.seen.routed or turn.seen.route.accepted is Acceptance.YES
+    return turn.passed(moved + (turn.settle if live else turn.settle + turn.seen.limits.accept_within))
+
+
+def _give_up(turn: Turn, why: str) -> None:
+    """Let the Canary go and leave the primary serving."""
+    advice = (
+        f"{why}: {turn.primary_name}, its Services and its route stay as they are and go on serving; "
+        "delete them by hand once the target serves"
+    )
+    turn.warn(advice)
+    turn.wait(advice)
+    _leave_unready_target(turn)
+    _finish(turn)
 
 
 def _finish(turn: Turn) -> None:

@@ -20,23 +20,35 @@ def current(seen: Observation, target: Workload) -> Revision:
         configs=dict(seen.configs.ours),
         uid=target.uid,
         generation=target.generation,
-        controller_revision=target.controller_revision,
+        controller_revision=target.controller_revision if _counted(target) else None,
     )
+
+
+def of_primary(seen: Observation, target: Workload) -> Revision | None:
+    """The identity of what the primary runs, as far as the primary itself and Flagger's status can tell.
+
+    The configs it read are known only where Flagger recorded the same ones as there are now.
+    """
+    primary = seen.primary
+    if primary is None:
+        return None
+    recorded = seen.canary.status.tracked_configs
+    known = recorded is None or recorded == dict(seen.configs.flagger)
+    if known and primary.template == target.template:
+        return current(seen, target)
+    return Revision(template=primary.template, configs=dict(seen.configs.ours) if known else {})
 
 
 def same(recorded: Revision | None, seen: Observation, target: Workload) -> bool:
     """Whether the target still asks for the recorded revision."""
-    if recorded is None:
-        return False
-    return dict(recorded.configs) == dict(seen.configs.ours) and same_template(recorded, target)
+    return recorded is not None and _same_configs(recorded, seen) and same_template(recorded, target)
 
 
 def same_template(recorded: Revision, target: Workload) -> bool:
     """Whether the pod template is the recorded one, whatever defaults the API server shows today.
 
     The generation moves only when someone writes the spec, so an unmoved generation settles it. Where it moved, the
-    workload controller's own revision tells a change of the template from a change of anything else; it counts only
-    once that controller has seen the generation, and not while the workload is paused, when it stops counting.
+    workload controller's own revision tells a change of the template from a change of anything else.
     """
     if recorded.template == target.template:
         return True
@@ -44,11 +56,22 @@ def same_template(recorded: Revision, target: Workload) -> bool:
         return False
     if recorded.generation == target.generation:
         return True
-    counted = target.observed_generation >= target.generation and not target.paused
     return (
-        counted
+        _counted(target)
         and recorded.controller_revision is not None
         and recorded.controller_revision == target.controller_revision
+    )
+
+
+def unclear(recorded: Revision | None, seen: Observation, target: Workload) -> bool:
+    """Whether only the workload's controller can tell if the template changed, and it has not yet done so."""
+    return (
+        recorded is not None
+        and _same_configs(recorded, seen)
+        and not same_template(recorded, target)
+        and recorded.uid == target.uid
+        and recorded.controller_revision is not None
+        and not _counted(target)
     )
 
 
@@ -58,10 +81,22 @@ def promoted(seen: Observation, target: Workload) -> bool:
     Besides the record, the primary itself answers: both are served by the same API server with the same defaults.
     """
     record = seen.canary.status.rollout.promoted
-    if record is None:
-        return False
-    if dict(record.configs) != dict(seen.configs.ours):
+    if record is None or not _same_configs(record, seen):
         return False
     if same_template(record, target):
         return True
     return seen.primary is not None and seen.primary.template == target.template
+
+
+def alike(one: Revision | None, other: Revision | None) -> bool:
+    """Whether two records are of the same template and configs, wherever and whenever they were read."""
+    return one is not None and other is not None and (one.template, one.configs) == (other.template, other.configs)
+
+
+def _same_configs(recorded: Revision, seen: Observation) -> bool:
+    return dict(recorded.configs) == dict(seen.configs.ours)
+
+
+def _counted(target: Workload) -> bool:
+    """Whether the workload's controller has given this generation a revision; while paused it stops counting."""
+    return target.observed_generation >= target.generation and not target.paused

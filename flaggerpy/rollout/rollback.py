@@ -9,59 +9,45 @@ from __future__ import annotations
 from typing import Literal
 
 from flaggerpy.api.status import Phase
-from flaggerpy.rollout.decision import ScaleTarget, SetRoutes
-from flaggerpy.rollout.traffic import ALL_TO_CANARY, ALL_TO_PRIMARY
+from flaggerpy.rollout.decision import SetRoutes
+from flaggerpy.rollout.traffic import to_canary
 from flaggerpy.rollout.turn import Turn
 
 
-def decide(turn: Turn, why: str, *, severity: Literal["warn", "error"] = "error") -> None:
+def decide(turn: Turn, why: str, alert: str = "", *, severity: Literal["warn", "error"] = "error") -> None:
     """Record that the rollout is to be rolled back, and why; the next tick, at once, does it."""
     turn.note(failing=why)
+    turn.wait(why)
     turn.warn(f"Rolling back {turn.name} {why}")
-    turn.alert(severity, f"Rolling back {turn.name}: {why}")
+    turn.alert(severity, alert or f"Rolling back {turn.name} {why}")
     turn.wake_now()
 
 
 def run(turn: Turn) -> None:
     """Move users off the canary, then report; the target is scaled down once they have left."""
-    stay = _primary_is_down(turn)
+    fail(turn, turn.status.rollout.failing, stay=turn.only_canary_serves())
+    turn.warn(f"Canary failed! Scaling down {turn.name}")
+
+
+def fail(turn: Turn, why: str, *, stay: bool) -> None:
+    """End the rollout with all users on one workload: the primary, or with ``stay`` the target."""
     weight = 100 if stay else 0
-    safe = ALL_TO_CANARY if stay else ALL_TO_PRIMARY
-    if turn.seen.routed and turn.seen.route.routes != safe:
-        turn.do(SetRoutes(safe))
-    if not turn.seen.routed and turn.target.replicas > 0:
-        turn.do(ScaleTarget(0))
-        turn.note(scaled_at=turn.now)
-    why = turn.status.rollout.failing
+    if turn.seen.routed and turn.seen.route.routes != to_canary(weight):
+        turn.do(SetRoutes(to_canary(weight)))
     turn.set(phase=Phase.FAILED, failed_checks=0, iterations=0)
     turn.begin_step(weight)
-    turn.note(failing="", serving_canary=stay, moved_at=turn.now)
+    turn.note(failing=why, serving_canary=stay, moved_at=turn.now)
     turn.wait(why)
     turn.outcome = "failed"
-    turn.warn(f"Canary failed! Scaling down {turn.name}")
     turn.announce("post-rollout", kind="hooks", phase=Phase.FAILED.value)
-    turn.wake(turn.now + turn.settle)
-
-
-def _primary_is_down(turn: Turn) -> bool:
-    """Whether only the canary has pods that can serve: a bad answer from it beats none from the primary."""
-    primary = turn.seen.primary
-    return (
-        turn.seen.routed and (primary is None or primary.available_replicas == 0) and turn.target.available_replicas > 0
-    )
+    turn.wake_now()
 
 
 def target_is_gone(turn: Turn) -> None:
     """The target was deleted in mid-rollout: nobody may be sent where nothing answers."""
     if turn.seen.primary is None:
         return
-    if turn.seen.routed and turn.seen.route.routes != ALL_TO_PRIMARY:
-        turn.do(SetRoutes(ALL_TO_PRIMARY))
-    turn.set(phase=Phase.FAILED, failed_checks=0, iterations=0)
-    turn.begin_step(0)
-    turn.note(failing="", serving_canary=False, moved_at=turn.now)
-    turn.outcome = "failed"
     message = f"{turn.target_name} was deleted during its rollout: all traffic is on the primary"
+    fail(turn, message, stay=False)
     turn.warn(message)
     turn.alert("error", message)
-    turn.announce("post-rollout", kind="hooks", phase=Phase.FAILED.value)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from flaggerpy.api.analysis import HookType
 from flaggerpy.api.status import Phase, Step
-from flaggerpy.rollout import children, gates, revision
+from flaggerpy.rollout import children, gates, revision, rollback
 from flaggerpy.rollout.decision import NeedChecks, ScaleTarget, SetRoutes
 from flaggerpy.rollout.traffic import ALL_TO_PRIMARY
 from flaggerpy.rollout.turn import Turn
@@ -16,32 +16,42 @@ from flaggerpy.rollout.turn import Turn
 
 def run(turn: Turn) -> NeedChecks | None:
     """Keep what is stable, or start a rollout."""
+    rollout, phase = turn.status.rollout, turn.status.phase
+    if phase is Phase.FAILED:
+        turn.wait(rollout.failing)
     if turn.seen.primary is None:
         _primary_lost(turn)
         return None
-    if turn.status.rollout.serving_canary and turn.primary_readiness().ready:
+    if rollout.serving_canary and turn.primary_readiness().ready:
         _return_to_primary(turn)
         return None
     children.mend_route(turn)
-    applied = turn.status.rollout.applied
     if revision.promoted(turn.seen, turn.target):
         _nothing_new(turn)
-        return None
-    if turn.status.phase is not Phase.WAITING and revision.same(applied, turn.seen, turn.target):
+    elif phase is not Phase.WAITING and revision.same(rollout.applied, turn.seen, turn.target):
         _let_target_sleep(turn)
-        return None
-    return _begin(turn)
+    elif revision.unclear(rollout.applied, turn.seen, turn.target):
+        turn.wait_for_controller()
+    else:
+        return _begin(turn)
+    return None
 
 
 def _nothing_new(turn: Turn) -> None:
     """The target asks for what the primary runs: withdraw what waits, forget what failed."""
     rollout = turn.status.rollout
     if turn.status.phase is Phase.WAITING:
-        turn.set(phase=Phase.SUCCEEDED)
+        turn.set(phase=_stable_phase(turn))
         turn.say(f"The new revision of {turn.target_name} was withdrawn before it started")
     if not revision.same(rollout.applied, turn.seen, turn.target):
         turn.note(applied=turn.current_revision())
     _let_target_sleep(turn)
+
+
+def _stable_phase(turn: Turn) -> Phase:
+    """The phase to go back to when a new revision is withdrawn: how the last rollout ended still holds."""
+    rollout = turn.status.rollout
+    return Phase.FAILED if rollout.failing or rollout.serving_canary else Phase.SUCCEEDED
 
 
 def _return_to_primary(turn: Turn) -> None:
@@ -51,11 +61,11 @@ def _return_to_primary(turn: Turn) -> None:
     turn.begin_step(0)
     turn.note(serving_canary=False, moved_at=turn.now)
     turn.say("Routing all traffic to primary")
-    turn.wake(turn.now + turn.settle)
-    primary = turn.seen.primary
-    if rollout.applied and primary and primary.template == rollout.applied.template:
+    turn.wake_now()
+    if turn.status.phase is Phase.FAILED and revision.alike(rollout.promoted, rollout.applied):
         turn.set(phase=Phase.SUCCEEDED, last_promoted_spec=turn.status.last_applied_spec)
-        turn.note(promoted=rollout.applied)
+        turn.note(failing="")
+        turn.wait("")
 
 
 def _let_target_sleep(turn: Turn) -> None:
@@ -63,52 +73,56 @@ def _let_target_sleep(turn: Turn) -> None:
     rollout = turn.status.rollout
     if turn.target.replicas == 0 or rollout.serving_canary or not turn.traffic_left():
         return
-    if rollout.scaled_at and turn.now < rollout.scaled_at + turn.interval:
-        turn.wake(rollout.scaled_at + turn.interval)
+    if rollout.scaled_at and not turn.passed(rollout.scaled_at + turn.interval):
         return
     turn.do(ScaleTarget(0))
     turn.note(scaled_at=turn.now)
 
 
 def _primary_lost(turn: Turn) -> None:
-    """Bring a deleted primary back, but never with a template that nobody analysed."""
-    if revision.same(turn.status.rollout.promoted, turn.seen, turn.target):
+    """Bring a deleted primary back, but never with a template that nobody analysed and no user has seen."""
+    rollout = turn.status.rollout
+    if rollout.serving_canary or revision.same(rollout.promoted, turn.seen, turn.target):
+        now = turn.current_revision()
         children.clone_target(turn)
+        turn.note(applied=now, promoted=now)
         turn.warn(f"{turn.primary_name} is gone: created again from {turn.target_name}")
         return
-    turn.problem = (
+    turn.stall(
         f"{turn.primary_name} was deleted while {turn.target_name} asks for a revision that was never promoted: "
         f"put the promoted template back into {turn.target_name}, or delete the Canary to serve from the target"
     )
-    if turn.status.rollout.reason != turn.problem:
-        turn.warn(turn.problem)
 
 
 def _begin(turn: Turn) -> NeedChecks | None:
-    analysed = not turn.canary.spec.skip_analysis
     primary = turn.primary_readiness()
-    if analysed and not primary.ready and not primary.stuck:
-        turn.wait(
-            f"waiting for {turn.primary_name} to become ready before a rollout starts",
-            event=f"{turn.primary_name} not ready: {primary.message}",
+    if not primary.ready and not primary.stuck and not turn.canary.spec.skip_analysis:
+        turn.wait_until_ready(
+            turn.primary_name, primary, f"waiting for {turn.primary_name} to become ready before a rollout starts"
         )
-        if primary.stuck_at:
-            turn.wake(primary.stuck_at)
         return None
-    gate = gates.confirm(turn, HookType.CONFIRM_ROLLOUT)
+    if turn.status.phase is Phase.WAITING:
+        asked = turn.status.rollout.step.checked_at
+        if asked is not None and not turn.passed(asked + turn.interval):
+            turn.wait(turn.before.rollout.reason)
+            return None
+        signal = gates.rollback_signal(turn)
+        if isinstance(signal, NeedChecks):
+            return signal
+        if signal:
+            _refuse(turn, signal)
+            return None
+    gate = gates.ask(turn, HookType.CONFIRM_ROLLOUT, turn.status.phase)
     if isinstance(gate, NeedChecks):
         return gate
-    if not gate.open:
+    if gate.open:
+        _scale_up(turn)
+    else:
         _hold(turn, gate)
-        return None
-    _scale_up(turn)
     return None
 
 
 def _hold(turn: Turn, gate: gates.Gate) -> None:
-    if not gate.asked:
-        turn.wait(turn.status.rollout.reason)
-        return
     turn.wait(f"waiting for the gate {gate.hook} to approve the rollout")
     turn.judged()
     turn.wake(turn.now + turn.interval)
@@ -118,6 +132,18 @@ def _hold(turn: Turn, gate: gates.Gate) -> None:
     turn.warn(f"Halt {turn.name} advancement waiting for approval {gate.hook}")
     if not gate.muted:
         turn.alert("warn", "Canary is waiting for approval.")
+
+
+def _refuse(turn: Turn, hook: str) -> None:
+    """A rollback hook fired before the rollout started."""
+    now = turn.current_revision()
+    turn.note(applied=now)
+    turn.set(last_applied_spec=now.template, tracked_configs=dict(turn.seen.configs.flagger))
+    turn.warn(f"Rollback check {hook} passed")
+    message = f"manual webhook invoked: {hook}"
+    turn.warn(f"Rolling back {turn.name} {message}")
+    turn.alert("warn", f"Rolling back {turn.name} {message}")
+    rollback.fail(turn, message, stay=turn.status.rollout.serving_canary)
 
 
 def _scale_up(turn: Turn) -> None:
@@ -142,5 +168,7 @@ def _scale_up(turn: Turn) -> None:
         failing="",
         scaled_at=turn.now,
     )
+    turn.wait("")
     turn.say(f"New revision detected! Scaling up {turn.target_name}")
-    turn.alert("info", f"New revision detected! Scaling up {turn.target_name}", fields=True)
+    turn.alert("info", "New revision detected, progressing canary analysis.", fields=True)
+    turn.wake_now()

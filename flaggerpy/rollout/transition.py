@@ -19,34 +19,33 @@ PROMOTED: dict[Phase, tuple[Truth, str]] = {
     Phase.PROMOTING: ("Unknown", "Canary analysis completed, starting primary rolling update."),
     Phase.FINALISING: ("Unknown", "Canary analysis completed, routing all traffic to primary."),
     Phase.SUCCEEDED: ("True", "Canary analysis completed successfully, promotion finished."),
-    Phase.FAILED: ("False", "Canary analysis failed, all traffic is on the primary."),
+    Phase.FAILED: ("False", "The rollout failed, all traffic is on the primary."),
     Phase.TERMINATING: ("Unknown", "Giving the traffic back to {kind} {target}."),
     Phase.TERMINATED: ("Unknown", "Released: {kind} {target} serves its users itself."),
 }
 """Phase → status and text of Flagger's ``Promoted`` condition; its reason is the phase."""
 
+SERVING_CANARY = "The rollout failed, {kind} {target} serves all users because the primary cannot."
+"""Text of ``Failed`` where the traffic is on the target."""
+
 IDLE = frozenset({Phase.INITIALIZED, Phase.SUCCEEDED, Phase.FAILED})
 """Phases in which nothing happens until somebody changes something."""
 
-ROLLING = frozenset({Phase.PROGRESSING, Phase.WAITING_PROMOTION, Phase.PROMOTING, Phase.FINALISING})
-"""Phases in which the target may get traffic."""
+ANALYSIS = frozenset({Phase.PROGRESSING, Phase.WAITING_PROMOTION})
+"""Phases in which the canary is judged."""
 
 NEXT: dict[Phase, frozenset[Phase]] = {
     Phase.NEW: frozenset({Phase.INITIALIZING}),
     Phase.INITIALIZING: frozenset({Phase.INITIALIZED}),
     Phase.INITIALIZED: frozenset({Phase.WAITING, Phase.PROGRESSING}),
-    Phase.WAITING: frozenset({Phase.PROGRESSING, Phase.SUCCEEDED}),
-    Phase.PROGRESSING: frozenset(
-        {Phase.WAITING_PROMOTION, Phase.PROMOTING, Phase.FAILED, Phase.SUCCEEDED, Phase.FINALISING}
-    ),
-    Phase.WAITING_PROMOTION: frozenset(
-        {Phase.PROGRESSING, Phase.PROMOTING, Phase.FAILED, Phase.SUCCEEDED, Phase.FINALISING}
-    ),
+    Phase.WAITING: frozenset({Phase.PROGRESSING, Phase.SUCCEEDED, Phase.FAILED}),
+    Phase.PROGRESSING: frozenset({Phase.WAITING_PROMOTION, Phase.PROMOTING, Phase.FAILED, Phase.SUCCEEDED}),
+    Phase.WAITING_PROMOTION: frozenset({Phase.PROGRESSING, Phase.PROMOTING, Phase.FAILED, Phase.SUCCEEDED}),
     Phase.PROMOTING: frozenset({Phase.FINALISING, Phase.FAILED, Phase.PROGRESSING}),
-    Phase.FINALISING: frozenset({Phase.SUCCEEDED}),
+    Phase.FINALISING: frozenset({Phase.SUCCEEDED, Phase.FAILED, Phase.PROMOTING}),
     Phase.SUCCEEDED: frozenset({Phase.WAITING, Phase.PROGRESSING}),
-    Phase.FAILED: frozenset({Phase.WAITING, Phase.PROGRESSING}),
-    Phase.TERMINATING: frozenset({Phase.TERMINATED}),
+    Phase.FAILED: frozenset({Phase.WAITING, Phase.PROGRESSING, Phase.SUCCEEDED}),
+    Phase.TERMINATING: frozenset({Phase.TERMINATED, Phase.INITIALIZING}),
     Phase.TERMINATED: frozenset({Phase.INITIALIZING}),
 }
 """The phases that may follow each phase; every phase may also become Terminating."""
@@ -54,29 +53,36 @@ NEXT: dict[Phase, frozenset[Phase]] = {
 
 @dataclass(frozen=True, slots=True)
 class Words:
-    """What the texts of conditions name: the target, and the generation of the Canary that was looked at."""
+    """What the texts of conditions speak of.
 
-    kind: str
-    target: str
-    generation: int
-
-
-def conditions(
-    old: list[Condition], phase: Phase, now: datetime, *, words: Words, problem: str, reason: str
-) -> list[Condition]:
-    """Compute the conditions of a phase: Flagger's ``Promoted`` and kstatus' Ready, Reconciling and Stalled.
-
-    Args:
-        old: the conditions as they are, whose times are kept where nothing changed.
-        phase: the phase they describe.
-        now: the time of the decision.
-        words: what the texts name.
+    Attributes:
+        kind: kind of the target.
+        target: name of the target.
+        generation: generation of the Canary that was looked at.
+        serving_canary: the target serves all users, because the primary cannot.
         problem: what a user must mend, empty when nothing.
         reason: why the canary waits, empty when it does not.
 
     """
+
+    kind: str
+    target: str
+    generation: int
+    serving_canary: bool = False
+    problem: str = ""
+    reason: str = ""
+
+
+def conditions(old: list[Condition], phase: Phase, now: datetime, *, words: Words) -> list[Condition]:
+    """Compute the conditions of a phase: Flagger's ``Promoted`` and kstatus' Ready, Reconciling and Stalled.
+
+    The times of ``old`` are kept where nothing changed, and so are conditions that are not ours.
+    """
     truth, text = PROMOTED[phase]
+    if phase is Phase.FAILED and words.serving_canary:
+        text = SERVING_CANARY
     text = text.format(kind=words.kind, target=words.target)
+    problem, reason = words.problem, words.reason
     settled = phase in IDLE or phase is Phase.TERMINATED
     ready: Truth = "False" if problem or phase is Phase.FAILED else ("True" if settled else "Unknown")
     wanted = [

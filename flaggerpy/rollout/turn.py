@@ -15,7 +15,7 @@ from flaggerpy.rollout.decision import Action, Event, Plan
 from flaggerpy.rollout.observation import Observation
 from flaggerpy.rollout.readiness import Readiness, readiness
 from flaggerpy.rollout.traffic import Acceptance, Routes, to_canary
-from flaggerpy.rollout.transition import IDLE, Words, conditions
+from flaggerpy.rollout.transition import Words, conditions
 from flaggerpy.rollout.workload import Workload
 
 
@@ -26,30 +26,33 @@ class Turn:
         self.seen = seen
         self.now = now
         self.canary = seen.canary
-        self.status = seen.canary.status
+        self.before = seen.canary.status
+        self.status = self.before
         self.problem = ""
         self.outcome: Literal["succeeded", "failed", "skipped"] | None = None
         self._actions: list[Action] = []
         self._events: list[Event] = []
         self._wake: list[datetime] = []
-        self._again = [item for item in self.status.rollout.pending if item.id not in seen.announced]
+        self._again = [item for item in self.before.rollout.pending if item.id not in seen.announced]
         self._fresh: list[Pending] = []
         self._reason = ""
+
+    # What there is
 
     @property
     def name(self) -> str:
         """The canary as Flagger's texts name it, ``name.namespace``."""
-        return f"{self.canary.metadata.name}.{self.canary.metadata.namespace}"
+        return f"{self.canary.name}.{self.canary.namespace}"
 
     @property
     def target_name(self) -> str:
         """The target as Flagger's texts name it, ``name.namespace``."""
-        return f"{self.canary.target_name}.{self.canary.metadata.namespace}"
+        return f"{self.canary.target_name}.{self.canary.namespace}"
 
     @property
     def primary_name(self) -> str:
         """The primary as Flagger's texts name it, ``name.namespace``."""
-        return f"{self.canary.primary_name}.{self.canary.metadata.namespace}"
+        return f"{self.canary.primary_name}.{self.canary.namespace}"
 
     @property
     def interval(self) -> timedelta:
@@ -90,9 +93,15 @@ class Turn:
     def primary_readiness(self) -> Readiness:
         """Whether enough pods of the primary are available."""
         if self.seen.primary is None:
-            return Readiness(False, message=f"{self.primary_name} does not exist")
+            return Readiness(False, message="it does not exist")
         percent = self.canary.analysis.primary_ready_threshold
         return readiness(self.seen.primary, percent=percent, deadline=self.deadline, now=self.now)
+
+    def only_canary_serves(self) -> bool:
+        """Whether the primary has no pod that can serve and the canary has: a bad answer beats none."""
+        primary, target = self.seen.primary, self.seen.target
+        nobody = primary is None or primary.available_replicas == 0
+        return self.seen.routed and nobody and target is not None and target.available_replicas > 0
 
     def traffic_left(self) -> bool:
         """Whether users have had time to leave a workload that traffic was moved away from.
@@ -100,12 +109,7 @@ class Turn:
         False asks for another look when the time has come.
         """
         moved = self.status.rollout.moved_at
-        if moved is None:
-            return True
-        if self.now < moved + self.settle:
-            self.wake(moved + self.settle)
-            return False
-        return self.route_is_live(since=moved)
+        return moved is None or (self.passed(moved + self.settle) and self.route_is_live(since=moved))
 
     def route_is_live(self, since: datetime) -> bool:
         """Whether the data plane serves the route as written; a silent one is believed after a while."""
@@ -114,20 +118,22 @@ class Turn:
         if self.seen.route.accepted is Acceptance.NO:
             self.wait(f"the data plane refuses the route: {self.seen.route.note}")
             return False
-        believed = since + self.seen.limits.accept_within
-        if self.now >= believed:
+        if self.passed(since + self.seen.limits.accept_within):
             return True
         self.wait("waiting for the data plane to accept the route")
-        self.wake(believed)
         return False
+
+    def passed(self, when: datetime) -> bool:
+        """Whether a time has come; False asks for another look when it has."""
+        if self.now < when:
+            self.wake(when)
+        return self.now >= when
+
+    # What is decided
 
     def do(self, *actions: Action) -> None:
         """Add writes."""
         self._actions.extend(actions)
-
-    def acts(self) -> bool:
-        """Whether there is a write to make."""
-        return bool(self._actions)
 
     def say(self, message: str) -> None:
         """Record a Normal event."""
@@ -148,8 +154,27 @@ class Turn:
     def wait(self, reason: str, event: str = "") -> None:
         """Say why nothing moves; the event is recorded once per reason."""
         self._reason = reason
-        if event and self.status.rollout.reason != reason:
+        if event and self.before.rollout.reason != reason:
             self.warn(event)
+
+    def wait_until_ready(self, who: str, state: Readiness, reason: str = "") -> None:
+        """Wait for a workload, at most until it counts as stuck."""
+        self.wait(reason or f"waiting for {who} to become ready", event=f"{who} not ready: {state.message}")
+        if state.stuck_at and not state.stuck:
+            self.wake(state.stuck_at)
+
+    def wait_for_controller(self) -> None:
+        """Only the workload's controller can tell if the template changed; it will, unless a pause keeps it."""
+        if self.target.paused:
+            self.wait(f"{self.target_name} is paused: resume it and its changes are looked at")
+        else:
+            self.wait(f"waiting for the cluster to look at the change of {self.target_name}")
+
+    def stall(self, problem: str) -> None:
+        """Say what a user must mend before anything can go on."""
+        self.problem = problem
+        if self.before.rollout.reason != problem:
+            self.warn(problem)
 
     def set(self, **changes: Any) -> None:
         """Change fields of the status."""
@@ -171,24 +196,26 @@ class Turn:
 
     def announce(self, what: str, *, kind: Literal["event", "alert", "hooks"], **fields: Any) -> None:
         """Make an announcement that a crash may repeat but not lose."""
-        applied = self.status.rollout.applied
-        mark = f"{applied.template}-{applied.generation}" if applied else "none"
-        stamp = self.now.strftime("%H%M%S%f")
-        self._fresh.append(Pending(id=f"{mark}-{what}-{stamp}", kind=kind, **fields))
+        stamp = self.now.strftime("%Y%m%dT%H%M%S.%f")
+        mark = f"{stamp}-{self.status.phase.value}-{len(self._fresh)}"
+        self._fresh.append(Pending(id=f"{mark}-{what}", kind=kind, **fields))
 
     def alert(self, severity: Literal["info", "warn", "error"], message: str, *, fields: bool = False) -> None:
         """Alert people."""
-        self.announce(f"alert-{len(self._fresh)}", kind="alert", severity=severity, message=message, fields=fields)
+        self.announce("alert", kind="alert", severity=severity, message=message, fields=fields)
 
     def plan(self) -> Plan:
         """Close the turn."""
-        kept = [item for item in self.status.rollout.pending if item.id not in self.seen.announced]
-        self.note(reason=self.problem or self._reason, pending=kept + self._fresh)
+        pending = self._again + self._fresh
+        self.note(reason=self.problem or self._reason, pending=pending)
+        if pending:
+            # Until they are known to be made they stay in the status, and a restart would make them again.
+            self.wake(self.now + self.seen.limits.min_interval)
         return Plan(
             actions=tuple(self._actions),
             status=self._new_status(),
             events=tuple(self._events),
-            announcements=tuple(self._again + self._fresh),
+            announcements=tuple(pending),
             wake_at=min(self._wake, default=None),
             outcome=self.outcome,
         )
@@ -198,27 +225,24 @@ class Turn:
             self.set(
                 observed_generation=self.canary.metadata.generation,
                 conditions=conditions(
-                    self.status.conditions,
+                    self.before.conditions,
                     self.status.phase,
                     self.now,
                     words=Words(
-                        self.canary.spec.target_ref.kind, self.canary.target_name, self.canary.metadata.generation
+                        kind=self.canary.spec.target_ref.kind,
+                        target=self.canary.target_name,
+                        generation=self.canary.metadata.generation,
+                        serving_canary=self.status.rollout.serving_canary,
+                        problem=self.problem,
+                        reason=self._reason,
                     ),
-                    problem=self.problem,
-                    reason=self._reason,
                 ),
             )
-        old = self.canary.status
-        if self.status == old or (self.status.phase not in IDLE and self._only_clears(old)):
+        if self.status == self.before:
             return None
-        if _progress(self.status) != _progress(old):
+        if _progress(self.status) != _progress(self.before):
             self.set(last_transition_time=self.now.replace(microsecond=0))
         return self.status
-
-    def _only_clears(self, old: CanaryStatus) -> bool:
-        """Whether forgetting made announcements is the only change: the next write can do that as well."""
-        rollout = self.status.rollout.model_copy(update={"pending": old.rollout.pending})
-        return not self._fresh and self.status.model_copy(update={"rollout": rollout}) == old
 
 
 def _progress(status: CanaryStatus) -> tuple[object, ...]:

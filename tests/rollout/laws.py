@@ -1,0 +1,127 @@
+"""What must hold at every instant of every simulated rollout; the world calls these after each write and time jump."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING
+
+from flaggerpy.api.analysis import HookType
+from flaggerpy.api.status import CanaryStatus, Phase
+from flaggerpy.rollout import revision
+from flaggerpy.rollout.checks import HookCheck
+from flaggerpy.rollout.decision import Plan
+from flaggerpy.rollout.observation import Observation
+from flaggerpy.rollout.traffic import Routes
+from flaggerpy.rollout.transition import ANALYSIS, NEXT
+
+if TYPE_CHECKING:
+    from tests.rollout.world import World
+
+DRAIN = timedelta(milliseconds=900)
+"""How long a data plane may go on sending users where a route no longer points; shorter than every settle here."""
+
+
+@dataclass
+class Laws:
+    sabotaged: bool = False
+    """A stranger did something that takes users' pods or routes away: being served cannot be asked for."""
+
+    recent: dict[str, datetime] = field(default_factory=dict)
+    """When each workload was last somewhere users are sent."""
+    moved_at: datetime | None = None
+    """When we last changed the weights; None after a stranger did."""
+    began: int = 0
+    """How many questions had been asked when the analysis of the current revision began."""
+    instant: datetime | None = None
+    ticks: int = 0
+
+    def look(self, world: World) -> None:
+        """Users are always sent to, and for a while still reach, workloads with pods that can serve."""
+        for name in world.destinations():
+            self.recent[name] = world.now
+        if self.sabotaged:
+            return
+        for name, last in self.recent.items():
+            workload = world.target if name == "target" else world.primary
+            serving = workload is not None and workload.available > 0
+            waiting = not world.actions and world.now - last == timedelta(0)  # nobody has come yet
+            assert serving or waiting or world.now - last > DRAIN or self._never_served(world), (
+                f"at {world.now:%H:%M:%S} users are sent to {name}, which cannot serve: {workload}"
+            )
+
+    @staticmethod
+    def _never_served(world: World) -> bool:
+        """A target that has not become ready since the beginning."""
+        return world.primary is None or world.status.phase in (Phase.NEW, Phase.INITIALIZING)
+
+    def planned(self, world: World, seen: Observation, plan: Plan) -> None:
+        """Nothing is decided in a hot loop."""
+        if self.instant != world.now:
+            self.instant, self.ticks = world.now, 0
+        self.ticks += 1
+        assert self.ticks <= 15, f"hot loop in {seen.canary.status.phase}: {plan}"
+        assert plan.wake_at is None or plan.wake_at >= world.now - timedelta(0)
+
+    def status_written(self, world: World, status: CanaryStatus) -> None:
+        """Phases follow each other as the table says."""
+        old = world.status
+        if old.phase is not status.phase:
+            allowed = NEXT[old.phase] | {Phase.TERMINATING}
+            if not world.finalizer:
+                allowed = allowed | {Phase.TERMINATED}
+            assert status.phase in allowed, f"{old.phase} → {status.phase}"
+        assert status != old, "a status write changes something"
+        assert status.observed_generation == world.generation
+        if not revision.alike(old.rollout.applied, status.rollout.applied):
+            self.began = len(world.asked)
+
+    def routed(self, world: World, routes: Routes) -> None:
+        """Weights rise after a full interval, and fall for a reason."""
+        old = world.route.written.canary if world.route is not None and not world.route.released else 0
+        status = world.status
+        new = routes.canary
+        if status.phase in ANALYSIS and new > old > 0 and not status.rollout.failing and self.moved_at is not None:
+            interval = world.spec.analysis.interval
+            assert world.now - self.moved_at >= interval, f"{old}% was held for {world.now - self.moved_at} only"
+        if new < old and status.phase in ANALYSIS:
+            seen = world.observe()
+            reasons = (
+                status.rollout.failing,
+                seen.target is None or seen.target.deleting or seen.target.replicas == 0,
+                seen.target and not revision.same(status.rollout.applied, seen, seen.target),
+                self.moved_at is None,
+            )
+            assert any(reasons), f"the weight fell from {old} to {new} for no reason"
+        if new != old:
+            self.moved_at = world.now
+
+    def route_turned(self, world: World) -> None:
+        self.moved_at = None
+
+    def promoted(self, world: World, seen: Observation) -> None:
+        """What is written into the primary is what was analysed, after every gate."""
+        status = world.status
+        if status.phase is Phase.INITIALIZING or status.phase is Phase.NEW:
+            return
+        assert status.phase is Phase.PROMOTING, f"the primary is written in {status.phase}"
+        applied = status.rollout.applied
+        assert applied is not None
+        assert seen.target is not None
+        assert applied.configs == world.primary_configs, "the configs are not the analysed ones"
+        assert revision.same(applied, seen, seen.target), "the template is not the analysed one"
+        if world.spec.skip_analysis:
+            return
+        passed = {
+            world.spec.analysis.webhooks[check.index].name
+            for _, check, answer in world.asked[self.began :]
+            if isinstance(check, HookCheck) and answer.passed
+        }
+        wanted = {hook.name for hook in world.spec.analysis.webhooks if hook.type in self._gates(status)}
+        assert wanted <= passed, f"promoted without {wanted - passed}"
+
+    @staticmethod
+    def _gates(status: CanaryStatus) -> tuple[HookType, ...]:
+        if status.rollout.serving_canary:
+            return (HookType.CONFIRM_PROMOTION,)
+        return (HookType.PRE_ROLLOUT, HookType.CONFIRM_PROMOTION)

@@ -1,0 +1,131 @@
+"""An idealised Deployment controller: no pod is lost, new pods surge, old ones go when new ones are ready."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+
+from flaggerpy.rollout.workload import Workload
+
+
+@dataclass
+class Pod:
+    version: str
+    started: datetime
+
+
+@dataclass
+class Deployment:
+    """A workload whose pods of version ``template|stamp`` become ready after a delay, or never when it is broken."""
+
+    name: str
+    template: str
+    replicas: int
+    now: datetime
+    uid: str = "uid-1"
+    ready_after: timedelta = timedelta(seconds=3)
+    deadline: timedelta = timedelta(seconds=60)
+    broken: set[str] = field(default_factory=set)
+    stamp: str = ""
+    generation: int = 1
+    observed_generation: int = 0
+    paused: bool = False
+    deleting: bool = False
+    asleep: bool = False
+    """The deployment controller does not look."""
+    identity: str = ""
+    """What the API server makes of the template, when a newer one adds defaults."""
+    pods: list[Pod] = field(default_factory=list)
+    rolled: str = ""
+    revision: int = 0
+    progressed: datetime | None = None
+    unavailable_since: datetime | None = None
+
+    @property
+    def version(self) -> str:
+        return f"{self.template}|{self.stamp}"
+
+    def edit(self, template: str | None = None, *, stamp: str | None = None, replicas: int | None = None) -> None:
+        """Write the spec; the generation moves only when something changes."""
+        wanted = (template or self.template, self.stamp if stamp is None else stamp)
+        size = self.replicas if replicas is None else replicas
+        if (*wanted, size) != (self.template, self.stamp, self.replicas):
+            (self.template, self.stamp), self.replicas = wanted, size
+            self.generation += 1
+
+    def is_ready(self, pod: Pod) -> bool:
+        return pod.version.split("|")[0] not in self.broken and self.now >= pod.started + self.ready_after
+
+    @property
+    def available(self) -> int:
+        return sum(map(self.is_ready, self.pods))
+
+    @property
+    def updated(self) -> list[Pod]:
+        return [pod for pod in self.pods if pod.version == self.version]
+
+    def complete(self) -> bool:
+        return len(self.updated) == len(self.pods) == self.replicas == self.available
+
+    def sync(self, now: datetime) -> None:
+        """Let the controller look at the Deployment at this time."""
+        self.now = now
+        if self.asleep:
+            return
+        before = (self.generation, [(pod.version, self.is_ready(pod)) for pod in self.pods], self.rolled)
+        if self.observed_generation != self.generation:
+            self.progressed = now
+        self.observed_generation = self.generation
+        if not self.paused and self.rolled != self.version:
+            self.rolled, self.revision = self.version, self.revision + 1
+        self._create()
+        self._remove()
+        after = (self.generation, [(pod.version, self.is_ready(pod)) for pod in self.pods], self.rolled)
+        if before != after or self.complete():
+            self.progressed = now
+        if self.available >= self.replicas:
+            self.unavailable_since = None
+        else:
+            self.unavailable_since = self.unavailable_since or now
+
+    def _create(self) -> None:
+        new = [pod for pod in self.pods if pod.version == self.rolled]
+        self.pods += [Pod(self.rolled, self.now) for _ in range(self.replicas - len(new))]
+
+    def _remove(self) -> None:
+        new = sorted((pod for pod in self.pods if pod.version == self.rolled), key=self.is_ready, reverse=True)
+        new = new[: self.replicas]
+        spare = self.replicas - sum(map(self.is_ready, new))
+        old = sorted((pod for pod in self.pods if pod.version != self.rolled), key=self.is_ready, reverse=True)
+        self.pods = new + old[:spare]
+
+    def exceeded(self) -> bool:
+        late = self.progressed is not None and self.now >= self.progressed + self.deadline
+        return late and not self.complete() and not self.paused
+
+    def moments(self) -> Iterator[datetime]:
+        """When something will change by itself."""
+        for pod in self.pods:
+            if not self.is_ready(pod) and pod.version.split("|")[0] not in self.broken:
+                yield pod.started + self.ready_after
+        if not self.complete() and self.progressed is not None and not self.exceeded() and not self.paused:
+            yield self.progressed + self.deadline
+
+    def seen(self) -> Workload:
+        return Workload(
+            name=self.name,
+            uid=self.uid,
+            generation=self.generation,
+            observed_generation=self.observed_generation,
+            template=self.identity or self.template,
+            controller_revision=str(self.revision) if self.revision else None,
+            paused=self.paused,
+            replicas=self.replicas,
+            current_replicas=len(self.pods),
+            updated_replicas=len(self.updated),
+            available_replicas=self.available,
+            deadline_exceeded=self.exceeded(),
+            unavailable_since=self.unavailable_since,
+            deleting=self.deleting,
+        )
