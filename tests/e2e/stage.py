@@ -1,7 +1,7 @@
 """Put flaggerpy and its load tester on the full node, from their images and charts, as a user would.
 
-Runs inside the cluster's network (``python -m tests.cluster run`` or ``exec``). The images were written before, outside:
-in here there is no way out.
+Runs inside the network of the cluster (``python -m tests.cluster run`` or ``exec``). The images were written before,
+outside: in here there is no way out.
 """
 
 from __future__ import annotations
