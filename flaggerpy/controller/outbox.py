@@ -26,6 +26,7 @@ class Outbox(Generic[Item]):
         what: names the items in logs.
         waiting: how many items of one key may wait; beyond it the oldest is dropped.
         at_once: how many keys send at the same time.
+        on_drop: is told how many items were just dropped.
 
     """
 
@@ -36,8 +37,10 @@ class Outbox(Generic[Item]):
         what: str,
         waiting: int = 100,
         at_once: int = 20,
+        on_drop: Callable[[int], None] | None = None,
     ) -> None:
         self.dropped = 0
+        self._on_drop = on_drop
         self._deliver = deliver
         self._what = what
         self._waiting = waiting
@@ -49,12 +52,12 @@ class Outbox(Generic[Item]):
     def put(self, key: Hashable, item: Item) -> None:
         """Hand over an item; returns at once. After closing, items are dropped."""
         if self._closed:
-            self.dropped += 1
+            self._drop(1)
             return
         queue = self._queues.setdefault(key, deque())
         if len(queue) >= self._waiting:
             queue.popleft()
-            self.dropped += 1
+            self._drop(1)
             log.warning("a receiver is too slow, the oldest waiting item is dropped", what=self._what)
         queue.append(item)
         if key not in self._senders:
@@ -80,8 +83,13 @@ class Outbox(Generic[Item]):
         for sender in senders:
             sender.cancel()
         await asyncio.gather(*senders, return_exceptions=True)
-        self.dropped += left
+        self._drop(left)
         log.warning("items were not delivered before the end", what=self._what, waiting=left)
+
+    def _drop(self, count: int) -> None:
+        self.dropped += count
+        if self._on_drop is not None:
+            self._on_drop(count)
 
     async def _send(self, key: Hashable) -> None:
         queue = self._queues[key]

@@ -20,6 +20,8 @@ import httpx
 from flaggerpy import __version__
 
 MAX_REDIRECTS = 10
+_IDLE_SECONDS = 2.0
+"""Shorter than any server keeps an idle connection: a call must not fail because a server hung up just then."""
 MEBIBYTE = 1024 * 1024
 
 
@@ -140,7 +142,7 @@ class Outbound:
             timeout=None,  # noqa: S113 - asyncio.timeout in send bounds the exchange as a whole
             headers={"User-Agent": f"flaggerpy/{__version__}", "Accept-Encoding": "identity"},
             cookies=CookieJar(policy=DefaultCookiePolicy(allowed_domains=[])),
-            limits=httpx.Limits(max_connections=200, max_keepalive_connections=50, keepalive_expiry=30),
+            limits=httpx.Limits(max_connections=200, max_keepalive_connections=50, keepalive_expiry=_IDLE_SECONDS),
         )
 
 
