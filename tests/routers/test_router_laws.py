@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -15,43 +14,10 @@ from flaggerpy.rollout.traffic import ALL_TO_CANARY, ALL_TO_PRIMARY, Acceptance,
 from flaggerpy.routers.base import Router
 from flaggerpy.routers.registry import ROUTERS, router_for
 from tests.builders import canary
+from tests.routers.cases import canaries, foreign_routes
 from tests.routers.server import Server
 
 pytestmark = pytest.mark.router_laws
-
-EVERYTHING: dict[str, Any] = {
-    "name": "shop-front",
-    "port": 8080,
-    "gatewayRefs": [{"name": "public", "namespace": "gateways"}],
-    "hosts": ["shop.example.com"],
-    "timeout": "15s",
-    "match": [
-        {"uri": {"prefix": "/a"}},
-        {"uri": {"exact": "/b"}, "headers": {"h": {"exact": "1"}, "g": {"regex": "x.*"}}},
-    ],
-    "rewrite": {"uri": "/", "authority": "inner.example.com"},
-    "headers": {"request": {"set": {"b": "2", "a": "1"}}, "response": {"add": {"c": "3"}, "remove": ["d"]}},
-    "corsPolicy": {"allowOrigin": ["https://a.example"], "maxAge": "24h", "allowCredentials": True},
-    "mirror": [{"backendRef": {"name": "shadow", "port": 80}}],
-    "apex": {"labels": {"team": "a"}, "annotations": {"note": "1"}},
-}
-AUDIENCE = {
-    "match": [{"headers": {"x-canary": {"exact": "insider"}}}, {"queryParams": {"v": {"exact": "2"}}}],
-    "iterations": 3,
-    "stepWeight": None,
-}
-
-
-def canaries(provider: str) -> dict[str, Canary]:
-    spec = {"provider": provider}
-    gateways = {"gatewayRefs": EVERYTHING["gatewayRefs"]}
-    return {
-        "plain": canary(spec=spec, service=gateways),
-        "with every setting": canary(spec=spec, service=EVERYTHING),
-        "for an audience": canary(spec=spec, service=gateways, analysis=AUDIENCE),
-        "for an audience, with every setting": canary(spec=spec, service=EVERYTHING, analysis=AUDIENCE),
-    }
-
 
 CASES = [
     pytest.param(router_for(provider), one, id=f"{provider}, {title}")
@@ -68,27 +34,6 @@ def shares(router: Router) -> st.SearchStrategy[Routes]:
     weights = st.integers(0, 100) if can.weights else st.sampled_from([0, 100])
     mirrored = st.booleans() if can.mirror else st.just(False)
     return st.builds(lambda weight, copies: Routes(100 - weight, weight, copies), weights, mirrored)
-
-
-def foreign_route(router: Router, owner: Canary) -> list[dict[str, Any]]:
-    """Build routing objects that a user made by hand, under the names that the canary needs."""
-    return [
-        {
-            "apiVersion": ref.resource.api_version,
-            "kind": ref.resource.kind,
-            "metadata": {
-                "name": ref.name,
-                "namespace": ref.namespace,
-                "labels": {"mine": "1", "team": "before"},
-                "annotations": {"theirs": "2", "kustomize.toolkit.fluxcd.io/reconcile": "enabled"},
-            },
-            "spec": {
-                "rules": [{"backendRefs": [{"name": owner.apex_name, "port": 80}], "name": "own"}],
-                "unheardOf": {"a": 1},
-            },
-        }
-        for ref in router.refs(owner)
-    ]
 
 
 @every_router
@@ -140,7 +85,7 @@ def test_only_shares_change_when_shares_change(router: Router, owner: Canary, da
 @every_router
 def test_fields_of_others_survive(router: Router, owner: Canary) -> None:
     server = Server(router, owner)
-    for obj in foreign_route(router, owner):
+    for obj in foreign_routes(router, owner, unheardOf={"a": 1}):
         server.put(obj)
 
     server.write(router.render(owner, server.live, ALL_TO_PRIMARY))
@@ -156,7 +101,7 @@ def test_fields_of_others_survive(router: Router, owner: Canary) -> None:
 @given(data=st.data())
 def test_a_users_own_route_is_given_back_as_it_was(router: Router, owner: Canary, data: st.DataObject) -> None:
     server = Server(router, owner)
-    for obj in foreign_route(router, owner):
+    for obj in foreign_routes(router, owner, unheardOf={"a": 1}):
         server.put(obj)
     before = copy.deepcopy(server.live)
     for routes in data.draw(st.lists(shares(router), min_size=1, max_size=4)):

@@ -1,0 +1,99 @@
+"""What routers write is what the providers' own CRDs admit, and their defaults are no drift."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+
+import pytest
+
+from flaggerpy.api.canary import Canary
+from flaggerpy.kube.client import Client
+from flaggerpy.kube.objects import JsonObject, resource_version_of
+from flaggerpy.kube.resources import Ref
+from flaggerpy.kube.transport import connect
+from flaggerpy.rollout.traffic import ALL_TO_CANARY, ALL_TO_PRIMARY, Routes
+from flaggerpy.routers.base import Router
+from flaggerpy.routers.registry import ROUTERS, router_for
+from tests.integration.site import Site
+from tests.routers.cases import canaries, foreign_routes
+
+pytestmark = [pytest.mark.integration, pytest.mark.router_laws]
+
+CASES = [
+    pytest.param(provider, title, id=f"{provider}, {title}")
+    for provider in ROUTERS
+    for title, owner in canaries(provider).items()
+    if router_for(provider).refs(owner)
+]
+SHARES = (ALL_TO_PRIMARY, Routes(70, 30), Routes(100, 0, mirrored=True), ALL_TO_CANARY)
+
+
+@pytest.fixture
+async def ours(site: Site) -> AsyncIterator[Client]:
+    """Write as the controller, not as the user of the namespace."""
+    async with await connect() as transport:
+        yield Client(transport)
+
+
+async def read(site: Site, router: Router, owner: Canary) -> dict[Ref, JsonObject]:
+    found = [(ref, await site.find(ref.resource, ref.name)) for ref in router.refs(owner)]
+    return {ref: obj for ref, obj in found if obj is not None}
+
+
+async def write(client: Client, router: Router, owner: Canary, bodies: tuple[JsonObject, ...]) -> None:
+    refs = {ref.name: ref for ref in router.refs(owner)}
+    for body in bodies:
+        ref = refs[body["metadata"]["name"]]
+        await (client.replace(ref, body) if resource_version_of(body) else client.apply(ref, body))
+
+
+@pytest.mark.parametrize(("provider", "title"), CASES)
+async def test_the_crd_admits_what_is_written_and_it_is_read_back(
+    site: Site, ours: Client, provider: str, title: str
+) -> None:
+    router, owner = router_for(provider), canaries(provider, site.namespace)[title]
+    for routes in SHARES:
+        live = await read(site, router, owner)
+        await write(ours, router, owner, router.render(owner, live, routes))
+
+        served = await read(site, router, owner)
+        state = router.state(owner, served)
+        assert (state.routes, state.drifted) == (routes, False)
+
+        await write(ours, router, owner, router.render(owner, served, routes))
+        assert await read(site, router, owner) == served, "the same again is no write"
+
+
+@pytest.mark.parametrize(("provider", "title"), CASES)
+async def test_a_users_route_is_taken_over_and_given_back(site: Site, ours: Client, provider: str, title: str) -> None:
+    router, owner = router_for(provider), canaries(provider, site.namespace)[title]
+    for obj in foreign_routes(router, owner):
+        await site.apply(obj)
+    before = await read(site, router, owner)
+
+    for routes in SHARES:
+        await write(ours, router, owner, router.render(owner, await read(site, router, owner), routes))
+    taken = await read(site, router, owner)
+    assert router.state(owner, taken).routes == SHARES[-1]
+    assert all(obj["metadata"]["labels"]["mine"] == "1" for obj in taken.values())
+
+    await write(ours, router, owner, router.restore(owner, taken))
+
+    after = await read(site, router, owner)
+    for ref, obj in before.items():
+        assert after[ref]["spec"] == obj["spec"]
+        for field in ("labels", "annotations"):
+            assert after[ref]["metadata"][field] == obj["metadata"][field]
+    assert router.restore(owner, after) == ()
+
+
+@pytest.mark.parametrize(("provider", "title"), CASES)
+async def test_our_own_route_stays_for_users_once_released(site: Site, ours: Client, provider: str, title: str) -> None:
+    router, owner = router_for(provider), canaries(provider, site.namespace)[title]
+    await write(ours, router, owner, router.render(owner, {}, Routes(70, 30)))
+
+    await write(ours, router, owner, router.restore(owner, await read(site, router, owner)))
+
+    released = await read(site, router, owner)
+    assert "-primary" not in str([obj["spec"] for obj in released.values()])
+    assert router.restore(owner, released) == ()
