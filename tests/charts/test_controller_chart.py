@@ -1,0 +1,263 @@
+"""The chart of the controller: what it runs, and what it refuses."""
+
+import subprocess
+import sys
+import tomllib
+
+import pytest
+import yaml
+
+from tests.charts.helm import CHARTS, Json, Rendered, refusal, render, run
+
+ROUTED = "gatewayapi:v1"
+
+
+def chart(release: str = "", /, **values: object) -> Rendered:
+    return render("flaggerpy", {"meshProvider": ROUTED, **values}, release=release)
+
+
+def arguments(**values: object) -> dict[str, str]:
+    words = chart(**values).container()["args"]
+    assert words[0] == "controller"
+    return dict(word.partition("=")[::2] for word in words[1:])
+
+
+def test_both_charts_pass_lint() -> None:
+    for name in ("flaggerpy", "loadtester"):
+        done = run(
+            "lint", "--strict", str(CHARTS / name), values={"meshProvider": ROUTED} if name == "flaggerpy" else {}
+        )
+        assert done.returncode == 0, done.stdout
+
+
+@pytest.mark.parametrize("name", ["flaggerpy", "loadtester"])
+def test_chart_and_package_have_one_version(name: str) -> None:
+    facts = yaml.safe_load((CHARTS / name / "Chart.yaml").read_text(encoding="utf-8"))
+    version = tomllib.loads((CHARTS.parent / "pyproject.toml").read_text(encoding="utf-8"))["project"]["version"]
+    assert (facts["version"], facts["appVersion"]) == (version, version)
+
+
+def test_what_the_controller_is_told_by_default() -> None:
+    assert arguments() == {
+        "-enable-config-tracking": "true",
+        "-enable-leader-election": "true",
+        "-leader-election-namespace": "flagger-system",
+        "-log-level": "info",
+        "-mesh-provider": ROUTED,
+        "-metrics-server": "http://prometheus:9090",
+        "-min-interval": "10s",
+        "-port": "8080",
+        "-slack-user": "flagger",
+    }
+
+
+@pytest.mark.parametrize(
+    ("values", "flag", "value"),
+    [
+        ({"logLevel": "debug"}, "-log-level", "debug"),
+        ({"metricsServer": "http://prom.monitoring:9090"}, "-metrics-server", "http://prom.monitoring:9090"),
+        ({"minInterval": "1s"}, "-min-interval", "1s"),
+        ({"acceptWithin": "2m"}, "-accept-within", "2m"),
+        ({"configTracking": {"enabled": False}}, "-enable-config-tracking", "false"),
+        ({"namespace": "shop"}, "-namespace", "shop"),
+        ({"watchNamespaces": ["b", "a"]}, "-namespace", "a,b"),
+        ({"watchNamespaces": ["b", "a"], "namespace": "a"}, "-namespace", "a,b"),
+        ({"selectorLabels": "app,team"}, "-selector-labels", "app,team"),
+        ({"includeLabelPrefix": "*"}, "-include-label-prefix", "*"),
+        ({"eventWebhook": "http://sink/"}, "-event-webhook", "http://sink/"),
+        ({"clusterName": "east"}, "-cluster-name", "east"),
+        ({"noCrossNamespaceRefs": True}, "-no-cross-namespace-refs", "true"),
+        ({"threadiness": 7}, "-threadiness", "7"),
+        ({"kubeconfigQPS": 50}, "-kubeconfig-qps", "50"),
+        ({"kubeconfigBurst": 2009}, "-kubeconfig-burst", "2009"),
+        ({"slack": {"user": "bot"}}, "-slack-user", "bot"),
+        ({"slack": {"channel": "releases"}}, "-slack-channel", "releases"),
+        ({"slack": {"url": "https://hooks/x"}}, "-slack-url", "https://hooks/x"),
+        ({"slack": {"proxyUrl": "http://proxy:3128"}}, "-slack-proxy-url", "http://proxy:3128"),
+        ({"msteams": {"url": "https://teams/x"}}, "-msteams-url", "https://teams/x"),
+        ({"msteams": {"proxyUrl": "http://proxy:3128"}}, "-msteams-proxy-url", "http://proxy:3128"),
+    ],
+)
+def test_a_value_becomes_its_flag(values: Json, flag: str, value: str) -> None:
+    assert arguments(**values)[flag] == value
+
+
+def test_the_controller_knows_every_flag_that_the_chart_may_pass() -> None:
+    everything = arguments(
+        acceptWithin="2m",
+        clusterName="east",
+        eventWebhook="http://sink/",
+        includeLabelPrefix="*",
+        kubeconfigBurst=3,
+        kubeconfigQPS=2,
+        msteams={"url": "https://teams/x", "proxyUrl": "http://proxy"},
+        namespace="shop",
+        noCrossNamespaceRefs=True,
+        selectorLabels="app",
+        slack={"channel": "c", "url": "https://hooks/x", "proxyUrl": "http://proxy"},
+        threadiness=1,
+    )
+    words = [f"{flag}={value}" for flag, value in everything.items()]
+    # -help after everything else: the words are parsed, and nothing is started.
+    done = subprocess.run(
+        [sys.executable, "-m", "flaggerpy", "controller", *words, "-help"], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize(
+    ("title", "values", "says"),
+    [
+        ("no provider", {}, "meshProvider is required"),
+        ("a provider that is not served", {"meshProvider": "istio"}, 'provider "istio" is not served by this version'),
+        (
+            "a further provider that is not served",
+            {"meshProvider": "kubernetes", "rbac": {"providers": ["nginx"]}},
+            'provider "nginx" is not served',
+        ),
+        (
+            "two that act at once",
+            {"meshProvider": ROUTED, "leaderElection": {"enabled": False}},
+            "replicaCount above 1 needs leaderElection.enabled",
+        ),
+        ("a value that does not exist", {"meshProvider": ROUTED, "replicas": 3}, "replicas"),
+        ("one of Flagger's that is not here", {"meshProvider": ROUTED, "prometheus": {"install": True}}, "prometheus"),
+        ("a misspelt field", {"meshProvider": ROUTED, "configTracking": {"enable": False}}, "enable"),
+        ("a number as text", {"meshProvider": ROUTED, "replicaCount": "two"}, "replicaCount"),
+        ("a duration without a unit", {"meshProvider": ROUTED, "minInterval": "10"}, "minInterval"),
+        ("an unknown level", {"meshProvider": ROUTED, "logLevel": "loud"}, "logLevel"),
+        ("a namespace that cannot exist", {"meshProvider": ROUTED, "watchNamespaces": ["Shop_1"]}, "watchNamespaces"),
+    ],
+)
+def test_what_cannot_work_is_refused(title: str, values: Json, says: str) -> None:
+    assert says in refusal("flaggerpy", values), title
+
+
+def test_probes_ask_over_http_what_each_is_for() -> None:
+    container = chart().container()
+    assert container["livenessProbe"]["httpGet"] == {"path": "/healthz", "port": "http"}
+    assert container["readinessProbe"]["httpGet"] == {"path": "/readyz", "port": "http"}
+    assert container["ports"] == [{"name": "http", "containerPort": 8080}]
+
+
+def test_the_controller_needs_no_privilege_on_its_node() -> None:
+    rendered = chart()
+    (job,) = rendered.hooks("Job")
+    for container in (rendered.container(), *job["spec"]["template"]["spec"]["containers"]):
+        context = container["securityContext"]
+        assert context["runAsNonRoot"] is True
+        assert context["runAsUser"] == 10001
+        assert context["readOnlyRootFilesystem"] is True
+        assert context["allowPrivilegeEscalation"] is False
+        assert context["capabilities"] == {"drop": ["ALL"]}
+        assert context["seccompProfile"] == {"type": "RuntimeDefault"}
+
+
+def test_two_replicas_by_default_that_no_drain_takes_away_together() -> None:
+    rendered = chart()
+    deployment, budget = rendered.one("Deployment"), rendered.one("PodDisruptionBudget")
+    assert deployment["spec"]["replicas"] == 2
+    assert "strategy" not in deployment["spec"]
+    assert budget["spec"]["minAvailable"] == 1
+    assert budget["spec"]["selector"] == deployment["spec"]["selector"]
+
+
+def test_a_single_controller_without_lease_is_never_two_at_once() -> None:
+    rendered = chart(replicaCount=1, leaderElection={"enabled": False})
+    assert rendered.one("Deployment")["spec"]["strategy"] == {"type": "Recreate"}
+    assert not rendered.of("PodDisruptionBudget")
+    assert not [one for one in rendered.of("Role") if one["metadata"]["name"].endswith("-lease")]
+    assert "-enable-leader-election" not in arguments(replicaCount=1, leaderElection={"enabled": False})
+
+
+@pytest.mark.parametrize(
+    ("title", "release", "values", "name"),
+    [
+        ("a release called as the chart gives its name", "flaggerpy", {}, "flaggerpy"),
+        ("so does one whose name has the chart's in it", "my-flaggerpy", {}, "my-flaggerpy"),
+        ("any other gets the chart's appended", "flagger", {}, "flagger-flaggerpy"),
+        ("fullnameOverride wins", "flagger", {"fullnameOverride": "flagger"}, "flagger"),
+    ],
+)
+def test_names(title: str, release: str, values: Json, name: str) -> None:
+    rendered = chart(release, **values)
+    names = {one["metadata"]["name"] for kind in ("Deployment", "ServiceAccount") for one in rendered.of(kind)}
+    assert names == {name}, title
+
+
+def test_the_image_is_the_charts_version_unless_told() -> None:
+    def image(**values: object) -> object:
+        return chart(**values).container()["image"]
+
+    assert image() == "ghcr.io/flaggerpy/flaggerpy:0.1.0"
+    assert image(image={"repository": "mirror/flaggerpy", "tag": "1.2.3"}) == "mirror/flaggerpy:1.2.3"
+
+
+def test_what_users_add_arrives() -> None:
+    rendered = chart(
+        env=[{"name": "SLACK_URL", "valueFrom": {"secretKeyRef": {"name": "slack", "key": "url"}}}],
+        additionalVolumes=[{"name": "ca", "configMap": {"name": "ca"}}],
+        additionalVolumeMounts=[{"name": "ca", "mountPath": "/etc/ca"}],
+        podLabels={"team": "release"},
+        deploymentLabels={"tier": "ops"},
+        nodeSelector={"kubernetes.io/os": "linux"},
+        tolerations=[{"operator": "Exists"}],
+        podPriorityClassName="system-cluster-critical",
+        image={"pullSecret": "mirror"},
+    )
+    deployment = rendered.one("Deployment")
+    pod = deployment["spec"]["template"]
+    assert rendered.container()["env"][0]["name"] == "SLACK_URL"
+    assert rendered.container()["volumeMounts"] == [{"name": "ca", "mountPath": "/etc/ca"}]
+    assert pod["spec"]["volumes"] == [{"name": "ca", "configMap": {"name": "ca"}}]
+    assert pod["metadata"]["labels"]["team"] == "release"
+    assert deployment["metadata"]["labels"]["tier"] == "ops"
+    assert pod["spec"]["nodeSelector"] == {"kubernetes.io/os": "linux"}
+    assert pod["spec"]["tolerations"] == [{"operator": "Exists"}]
+    assert pod["spec"]["priorityClassName"] == "system-cluster-critical"
+    assert pod["spec"]["imagePullSecrets"] == [{"name": "mirror"}]
+
+
+def test_prometheus_finds_the_controller_by_annotation_or_operator() -> None:
+    pod = chart().one("Deployment")["spec"]["template"]
+    assert pod["metadata"]["annotations"] == {"prometheus.io/scrape": "true", "prometheus.io/port": "8080"}
+    rendered = chart(
+        serviceMonitor={"enabled": True},
+        podMonitor={"enabled": True, "namespace": "m"},
+    )
+    service, deployment = rendered.one("Service"), rendered.one("Deployment")
+    assert service["spec"]["selector"].items() <= deployment["spec"]["template"]["metadata"]["labels"].items()
+    assert (
+        rendered.one("ServiceMonitor")["spec"]["selector"]["matchLabels"].items()
+        <= service["metadata"]["labels"].items()
+    )
+    assert rendered.one("PodMonitor")["metadata"]["namespace"] == "m"
+
+
+def test_the_kinds_are_rendered_only_when_asked_for() -> None:
+    def kinds(**values: object) -> set[str]:
+        found = chart(**values).of("CustomResourceDefinition")
+        return {one["spec"]["names"]["kind"] for one in found}
+
+    assert kinds() == set()
+    assert kinds(crd={"create": True}) == {"Canary", "MetricTemplate", "AlertProvider"}
+
+
+def test_uninstalling_first_releases_all_canaries_while_the_controller_still_runs() -> None:
+    (job,) = chart(releaseTimeout="3m").hooks("Job")
+    assert job["metadata"]["annotations"]["helm.sh/hook"] == "pre-delete"
+    (container,) = job["spec"]["template"]["spec"]["containers"]
+    assert container["args"] == ["release", "--all", "--wait", "--timeout=3m"]
+    assert job["spec"]["template"]["metadata"]["labels"]["app.kubernetes.io/name"] != "flaggerpy"
+
+
+def test_the_release_goes_through_every_listed_namespace() -> None:
+    (job,) = chart(watchNamespaces=["a", "b"]).hooks("Job")
+    containers = job["spec"]["template"]["spec"]["containers"]
+    assert [container["args"][-1] for container in containers] == ["--namespace=a", "--namespace=b"]
+    assert len({container["name"] for container in containers}) == 2
+
+
+def test_no_release_when_switched_off() -> None:
+    rendered = chart(releaseOnUninstall=False)
+    assert not [one for one in rendered.objects if one["metadata"]["name"].endswith("-release")]

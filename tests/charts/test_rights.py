@@ -1,0 +1,143 @@
+"""Which rights the chart gives, mode by mode. Whether they suffice is asked of a real API server."""
+
+import pytest
+
+from tests.charts.helm import Json, Rendered, may, render
+
+EVERY_MODE: list[tuple[str, Json]] = [
+    ("the whole cluster", {}),
+    ("listed namespaces", {"watchNamespaces": ["a", "b"]}),
+    ("no config tracking", {"configTracking": {"enabled": False}}),
+    ("both", {"watchNamespaces": ["a"], "configTracking": {"enabled": False}}),
+]
+
+
+def rights(**values: object) -> Rendered:
+    return render("flaggerpy", {"meshProvider": "kubernetes", **values})
+
+
+def all_rules(rendered: Rendered) -> list[Json]:
+    return [rule for one in rendered.objects if one["kind"] in {"Role", "ClusterRole"} for rule in one["rules"]]
+
+
+def main_rules(rendered: Rendered) -> list[Json]:
+    roles = [*rendered.of("ClusterRole"), *rendered.of("Role")]
+    return next(list(one["rules"]) for one in roles if not one["metadata"]["name"].endswith("-lease"))
+
+
+@pytest.mark.parametrize(("title", "values"), EVERY_MODE)
+def test_nothing_is_given_by_wildcard(title: str, values: Json) -> None:
+    for rule in all_rules(rights(**values)):
+        words = [*rule["apiGroups"], *rule["resources"], *rule["verbs"]]
+        assert not [word for word in words if "*" in word], title
+
+
+@pytest.mark.parametrize(("title", "values"), EVERY_MODE)
+def test_the_controller_can_give_nobody_rights_and_run_nothing_in_pods(title: str, values: Json) -> None:
+    dangerous = {"roles", "rolebindings", "clusterroles", "clusterrolebindings", "pods", "pods/exec", "serviceaccounts"}
+    given = {resource for rule in all_rules(rights(**values)) for resource in rule["resources"]}
+    assert not given & dangerous, title
+
+
+def test_listed_namespaces_need_no_right_in_the_cluster() -> None:
+    rendered = rights(watchNamespaces=["shop", "bank"])
+    assert not [one for one in rendered.objects if one["kind"] in {"ClusterRole", "ClusterRoleBinding"}]
+    where = {one["metadata"]["namespace"] for one in rendered.of("Role") if one["metadata"]["name"] == "flaggerpy"}
+    assert where == {"shop", "bank"}
+    bound = {one["metadata"]["namespace"] for one in rendered.of("RoleBinding")}
+    assert bound == {"shop", "bank", "flagger-system"}
+
+
+def test_the_release_namespace_gets_the_lease_and_nothing_else() -> None:
+    rendered = rights(watchNamespaces=["shop"])
+    (role,) = [one for one in rendered.of("Role") if one["metadata"]["namespace"] == "flagger-system"]
+    assert {resource for rule in role["rules"] for resource in rule["resources"]} == {"leases"}
+
+
+@pytest.mark.parametrize("namespaces", [[], ["shop"]])
+def test_one_lease_may_be_taken_and_no_other(namespaces: list[str]) -> None:
+    rendered = rights(watchNamespaces=namespaces)
+    (role,) = [one for one in rendered.of("Role") if one["metadata"]["name"] == "flaggerpy-lease"]
+    rules, group = role["rules"], "coordination.k8s.io"
+    assert may(rules, "create", group, "leases")
+    assert may(rules, "update", group, "leases", "flagger-leader-election")
+    assert not may(rules, "update", group, "leases", "kube-scheduler")
+    assert not may(rules, "delete", group, "leases", "flagger-leader-election")
+
+
+@pytest.mark.parametrize("namespaces", [[], ["shop"]])
+def test_no_right_to_any_secret_without_config_tracking(namespaces: list[str]) -> None:
+    rules = all_rules(rights(watchNamespaces=namespaces, configTracking={"enabled": False}))
+    assert not {"secrets", "configmaps"} & {resource for rule in rules for resource in rule["resources"]}
+    tracked = all_rules(rights(watchNamespaces=namespaces))
+    assert may(tracked, "get", "", "secrets")
+
+
+@pytest.mark.parametrize(
+    ("title", "verb", "group", "resource", "allowed"),
+    [
+        ("canaries are watched", "watch", "flagger.app", "canaries", True),
+        ("their finalizers are patched", "patch", "flagger.app", "canaries", True),
+        ("their status is put", "update", "flagger.app", "canaries/status", True),
+        ("nobody's Canary is made", "create", "flagger.app", "canaries", False),
+        ("or deleted", "delete", "flagger.app", "canaries", False),
+        ("templates are only read", "update", "flagger.app", "metrictemplates", False),
+        ("primaries are made", "create", "apps", "deployments", True),
+        ("and deleted", "delete", "apps", "deployments", True),
+        ("replicas go through scale", "patch", "apps", "deployments/scale", True),
+        ("a Deployment is never patched", "patch", "apps", "deployments", False),
+        ("Services are replaced", "update", "", "services", True),
+        ("events are counted up", "patch", "", "events", True),
+        ("but never read", "list", "", "events", False),
+        ("routes are nobody's here", "get", "gateway.networking.k8s.io", "httproutes", False),
+    ],
+)
+def test_what_the_controller_may_do(title: str, verb: str, group: str, resource: str, allowed: bool) -> None:
+    assert may(main_rules(rights()), verb, group, resource) is allowed, title
+
+
+@pytest.mark.parametrize("values", [{"meshProvider": "gatewayapi:v1"}, {"rbac": {"providers": ["gatewayapi:v1"]}}])
+def test_routes_belong_to_the_provider_that_uses_them(values: Json) -> None:
+    rules = main_rules(rights(**values))
+    verbs = {"get", "list", "watch", "create", "update", "patch", "delete"}
+    assert {verb for verb in verbs if may(rules, verb, "gateway.networking.k8s.io", "httproutes")} == verbs
+
+
+def test_the_schema_of_canaries_may_be_looked_at_and_no_other() -> None:
+    rules = main_rules(rights())
+    group, resource = "apiextensions.k8s.io", "customresourcedefinitions"
+    assert may(rules, "get", group, resource, "canaries.flagger.app")
+    assert not may(rules, "get", group, resource, "httproutes.gateway.networking.k8s.io")
+    assert not may(rules, "patch", group, resource, "canaries.flagger.app")
+
+
+@pytest.mark.parametrize("namespaces", [[], ["shop", "bank"]])
+def test_the_job_of_uninstalling_may_ask_for_the_release_and_nothing_else(namespaces: list[str]) -> None:
+    rendered = rights(watchNamespaces=namespaces)
+    roles = [*rendered.hooks("ClusterRole"), *rendered.hooks("Role")]
+    assert [one["metadata"].get("namespace", "") for one in roles] == (sorted(namespaces) or [""])
+    for role in roles:
+        assert role["rules"] == [
+            {"apiGroups": ["flagger.app"], "resources": ["canaries"], "verbs": ["get", "list", "patch"]}
+        ]
+    (job,), (account,) = rendered.hooks("Job"), rendered.hooks("ServiceAccount")
+    assert job["spec"]["template"]["spec"]["serviceAccountName"] == account["metadata"]["name"]
+
+
+@pytest.mark.parametrize("namespaces", [[], ["shop"]])
+def test_every_binding_names_a_role_that_exists_and_the_account_that_runs(namespaces: list[str]) -> None:
+    rendered = rights(watchNamespaces=namespaces)
+    account = rendered.one("Deployment")["spec"]["template"]["spec"]["serviceAccountName"]
+    for kind in ("Role", "ClusterRole"):
+        there = {(one["metadata"].get("namespace"), one["metadata"]["name"]) for one in rendered.of(kind)}
+        for binding in rendered.of(f"{kind}Binding"):
+            assert binding["roleRef"]["kind"] == kind
+            assert (binding["metadata"].get("namespace"), binding["roleRef"]["name"]) in there
+            assert binding["subjects"] == [{"kind": "ServiceAccount", "name": account, "namespace": "flagger-system"}]
+
+
+def test_rights_can_be_left_to_somebody_else() -> None:
+    rendered = rights(rbac={"create": False}, serviceAccount={"create": False, "name": "given"})
+    kinds = {one["kind"] for one in rendered.objects if "-release" not in one["metadata"]["name"]}
+    assert kinds == {"Deployment", "PodDisruptionBudget"}
+    assert rendered.one("Deployment")["spec"]["template"]["spec"]["serviceAccountName"] == "given"
