@@ -109,12 +109,13 @@ class AlertSender:
         *,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
         timeout: float = TIMEOUT_SECONDS,
+        on_drop: Callable[[int], None] | None = None,
     ) -> None:
         self._outbound = outbound
         self._read_secret = read_secret
         self._sleep = sleep
         self._timeout = timeout
-        self._outbox: Outbox[_Letter] = Outbox(self._deliver, what="alerts")
+        self._outbox: Outbox[_Letter] = Outbox(self._deliver, what="alerts", on_drop=on_drop)
 
     def publish(self, alert: Alert, receiver: Receiver) -> None:
         """Hand over an alert; returns at once."""

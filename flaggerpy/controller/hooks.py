@@ -146,13 +146,15 @@ class EventHooks:
     """Tells event webhooks of events in the background: in order for each canary, and bounded.
 
     ``everywhere`` is the controller's own event webhook, which hears of the canaries that have none
-    themselves.
+    themselves; ``on_drop`` is told how many notices a slow receiver just cost.
     """
 
-    def __init__(self, client: WebhookClient, *, everywhere: str = "") -> None:
+    def __init__(
+        self, client: WebhookClient, *, everywhere: str = "", on_drop: Callable[[int], None] | None = None
+    ) -> None:
         self._client = client
         self._everywhere = (CanaryWebhook(name="event-webhook", url=everywhere),) if everywhere else ()
-        self._outbox: Outbox[_Notice] = Outbox(self._deliver, what="event webhooks")
+        self._outbox: Outbox[_Notice] = Outbox(self._deliver, what="event webhooks", on_drop=on_drop)
 
     def publish(
         self,
