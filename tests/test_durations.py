@@ -4,7 +4,7 @@ import contextlib
 from datetime import timedelta
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from flaggerpy.durations import InvalidDuration, format_duration, parse_duration
@@ -101,12 +101,14 @@ def test_writes_as_go_prints(microseconds: int, text: str) -> None:
     assert format_duration(timedelta(microseconds=microseconds)) == text
 
 
+@settings(deadline=None)
 @given(st.integers(-(2**62) // 1_000, 2**62 // 1_000))
 def test_reading_what_was_written_changes_nothing(microseconds: int) -> None:
     duration = timedelta(microseconds=microseconds)
     assert parse_duration(format_duration(duration)) == duration
 
 
+@settings(deadline=None)
 @given(st.text("0123456789.+-hmsnuµd ", max_size=12))
 def test_any_text_is_read_or_refused(text: str) -> None:
     with contextlib.suppress(InvalidDuration):

@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import copy
+from collections.abc import Iterator
 from datetime import timedelta
+from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from flaggerpy.api.analysis import HookType, Severity, Strategy
 from flaggerpy.api.canary import Canary, parse_canary
 from flaggerpy.api.errors import InvalidObject
 from flaggerpy.api.templates import parse_alert_provider, parse_metric_template
+from flaggerpy.api.validation import problems
 from tests.api.fixtures import CANARIES, NONSENSE, OTHERS, SEED, JsonObject, title
 from tests.builders import ab_test, blue_green, canary, canary_json, same_but, with_service
 
@@ -279,3 +285,43 @@ def test_the_builders_refuse_fields_that_do_not_exist() -> None:
     with pytest.raises(TypeError, match="CanaryService has no colour"):
         with_service(canary(), colour="red")
     assert same_but(canary().spec, suspend=True).suspend
+
+
+def every_place(value: Any, way: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
+    """Go to everything inside of JSON."""
+    items = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    for key, item in items:
+        yield (*way, key)
+        yield from every_place(item, (*way, key))
+
+
+ANYTHING = st.one_of(
+    st.none(),
+    st.booleans(),
+    st.integers(-(10**6), 10**6),
+    st.floats(allow_nan=True, allow_infinity=True),
+    st.text(max_size=5),
+    st.just([]),
+    st.just({}),
+    st.just([{}]),
+    st.just({"a": 1}),
+)
+
+
+@settings(max_examples=50, deadline=None)
+@given(st.sampled_from([SEED, *CANARIES]), st.data(), ANYTHING)
+def test_whatever_stands_anywhere_a_canary_is_read_or_refused_with_sentences(
+    obj: JsonObject, data: st.DataObject, anything: object
+) -> None:
+    broken = copy.deepcopy(obj)
+    *way, last = data.draw(st.sampled_from(list(every_place(broken["spec"]))))
+    parent = broken["spec"]
+    for part in way:
+        parent = parent[part]
+    parent[last] = anything
+    try:
+        said = problems(parse_canary(broken))
+    except InvalidObject as refused:
+        said = refused.sentences
+        assert said
+    assert all(sentence.startswith("spec.") and sentence.endswith(".") for sentence in said), said
