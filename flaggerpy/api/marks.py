@@ -20,14 +20,14 @@ from flaggerpy.api.constants import (
     MANAGED_BY_VALUE,
     OWNER,
 )
-from flaggerpy.kube.objects import JsonObject, annotations_of, labels_of, metadata_of
+from flaggerpy.kube.objects import JsonObject, annotations_of, labels_of, metadata_of, name_of
 
 MARK_LABELS: dict[str, str] = {MANAGED_BY: MANAGED_BY_VALUE}
 
 
 def owner_key(canary: Canary) -> str:
     """Return what the owner annotation of this canary's objects says."""
-    return f"{canary.metadata.namespace}/{canary.metadata.name}"
+    return f"{canary.namespace}/{canary.name}"
 
 
 def owner_annotation(canary: Canary) -> dict[str, str]:
@@ -55,8 +55,25 @@ def made_by_us(obj: Mapping[str, Any], canary: Canary) -> bool:
 def owned_through_flagger(obj: Mapping[str, Any], canary: Canary) -> bool:
     """Tell whether the object has Flagger's controller reference to this canary."""
     return any(
-        _is_canary(owner) and owner.get("controller") is True and owner.get("name") == canary.metadata.name
+        _is_canary(owner) and owner.get("controller") is True and owner.get("name") == canary.name
         for owner in metadata_of(obj).get("ownerReferences") or ()
+    )
+
+
+def refusal(obj: Mapping[str, Any], canary: Canary) -> str | None:
+    """Say why this canary must not touch an object: another canary of the namespace has it; None when it may."""
+    holders = {name for name in owners_in(obj) if name.startswith(f"{canary.namespace}/")}
+    holders |= {
+        f"{canary.namespace}/{owner.get('name')}"
+        for owner in metadata_of(obj).get("ownerReferences") or ()
+        if _is_canary(owner) and owner.get("controller") is True
+    }
+    others = holders - {owner_key(canary)}
+    if not others or owner_key(canary) in holders:
+        return None
+    return (
+        f"{obj.get('kind', 'Object')} {name_of(obj)} belongs to canary {min(others)}: let only one of the two "
+        f"canaries use it, or remove its annotation {OWNER} if {min(others)} is gone."
     )
 
 

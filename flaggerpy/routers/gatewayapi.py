@@ -15,6 +15,7 @@ from flaggerpy.api.marks import (
     last_applied,
     owned_through_flagger,
     owner_annotation,
+    refusal,
     without_marks,
 )
 from flaggerpy.kube.objects import JsonObject, annotations_of, generation_of, labels_of, metadata_of
@@ -62,6 +63,8 @@ class GatewayApiRouter:
         route = live.get(_ref(canary))
         labels, annotations = _own_metadata(canary)
         if route is not None:
+            if reason := refusal(route, canary):
+                raise UserError(reason)
             annotations |= _backup(canary, route, labels, annotations)
         return (
             {
@@ -224,7 +227,7 @@ def _is_held(canary: Canary, route: JsonObject) -> bool:
     return (
         is_annotated(route, canary)
         or owned_through_flagger(route, canary)
-        or _names_ours(canary, route.get("spec") or {})
+        or (refusal(route, canary) is None and _names_ours(canary, route.get("spec") or {}))
     )
 
 

@@ -31,7 +31,7 @@ def route_spec(canary: Canary, routes: Routes) -> JsonObject:
     """
     service = canary.spec.service
     if service is None:
-        raise UserError("spec.service is missing: add it, with at least the port that clients use.")
+        raise UserError("spec.service is missing, so there is no port to serve on: add spec.service.port.")
     if canary.analysis.session_affinity is not None:
         raise UserError(
             "spec.analysis.sessionAffinity is not built into flaggerpy yet for provider gatewayapi: remove it."

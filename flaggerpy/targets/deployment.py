@@ -8,7 +8,7 @@ from datetime import datetime
 from typing import Any
 
 from flaggerpy.api.canary import Canary
-from flaggerpy.api.marks import MARK_LABELS, owner_annotation, owner_key, owners_in, without_canary_owners
+from flaggerpy.api.marks import MARK_LABELS, owner_annotation, refusal, without_canary_owners
 from flaggerpy.kube.objects import (
     JsonObject,
     annotations_of,
@@ -94,11 +94,6 @@ class DeploymentTarget:
 
 def _metadata(canary: Canary, target: JsonObject, primary: JsonObject | None, rules: LabelRules) -> JsonObject:
     live = primary if primary is not None else {}
-    owners = set(owners_in(live)) - {owner_key(canary)}
-    if owners:
-        raise UserError(
-            f"Deployment {canary.primary_name} belongs to canary {min(owners)}: two canaries cannot share one target."
-        )
     kept = {key: value for key, value in annotations_of(live).items() if not rules.covers(key)}
     annotations = kept | rules.copied(annotations_of(target)) | owner_annotation(canary)
     return without_canary_owners(metadata_of(live)) | {"annotations": annotations}
@@ -131,6 +126,8 @@ def _selector(canary: Canary, target: JsonObject, rules: LabelRules, primary: Js
 
 
 def _selector_of_live(canary: Canary, match_labels: Mapping[str, str], primary: JsonObject) -> tuple[str, str]:
+    if reason := refusal(primary, canary):
+        raise UserError(reason)
     selector = _primary_selector(primary)
     if selector is not None:
         label, value = selector

@@ -21,8 +21,7 @@ from flaggerpy.api.marks import (
     made_by_us,
     owned_through_flagger,
     owner_annotation,
-    owner_key,
-    owners_in,
+    refusal,
     without_canary_owners,
     without_marks,
 )
@@ -58,12 +57,8 @@ def desired_service(
     service = _settings(canary)
     if live is None:
         return _new(canary, role, facts)
-    others = set(owners_in(live)) - {owner_key(canary)}
-    if others:
-        raise UserError(
-            f"Service {service_name(canary, role)} belongs to canary {min(others)}: choose another name in "
-            f"spec.service.name of {owner_key(canary)}."
-        )
+    if reason := refusal(live, canary):
+        raise UserError(reason)
     spec = _mended_spec(canary, role, facts, live)
     if made_by_us(live, canary):
         if service.traffic_distribution:
@@ -97,7 +92,7 @@ def released_service(canary: Canary, live: JsonObject | None) -> JsonObject | No
 
 def _settings(canary: Canary) -> CanaryService:
     if canary.spec.service is None:
-        raise UserError("spec.service is missing: add it, with at least the port that clients use.")
+        raise UserError("spec.service is missing, so there is no port to serve on: add spec.service.port.")
     return canary.spec.service
 
 
@@ -204,7 +199,7 @@ def _taken_over_metadata(canary: Canary, facts: TargetFacts, live: JsonObject) -
 def _is_held(canary: Canary, live: JsonObject) -> bool:
     if is_annotated(live, canary) or owned_through_flagger(live, canary):
         return True
-    if owners_in(live):
+    if refusal(live, canary):
         return False
     # Flagger leaves no trace on a Service that it took over but the selector and the annotations for Flux.
     selector = (live.get("spec") or {}).get("selector") or {}

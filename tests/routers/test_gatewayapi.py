@@ -6,6 +6,7 @@ import pytest
 
 from flaggerpy.api.canary import Canary
 from flaggerpy.kube.resources import HTTP_ROUTES, Ref
+from flaggerpy.rollout.errors import UserError
 from flaggerpy.rollout.traffic import Acceptance, Routes, RouteState
 from flaggerpy.routers.gatewayapi import GatewayApiRouter
 from tests.builders import canary
@@ -291,3 +292,11 @@ def test_an_original_that_names_our_services_cannot_stay() -> None:
     [released] = ROUTER.restore(OWNER, server.live)
 
     assert "web-primary" not in json.dumps(released["spec"])
+
+
+def test_a_route_of_another_canary_is_not_taken() -> None:
+    theirs = written()
+    theirs["metadata"]["annotations"]["flaggerpy.dev/canary"] = "shop/other"
+    with pytest.raises(UserError, match="HTTPRoute web belongs to canary shop/other"):
+        ROUTER.render(OWNER, {REF: theirs}, SHARES)
+    assert ROUTER.restore(OWNER, {REF: theirs}) == ()

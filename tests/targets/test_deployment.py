@@ -158,7 +158,7 @@ def test_labels_that_cannot_be_served(
 
 
 def test_two_canaries_cannot_share_a_target() -> None:
-    with pytest.raises(UserError, match="web-primary belongs to canary shop/web: two canaries"):
+    with pytest.raises(UserError, match="web-primary belongs to canary shop/web: let only one of the two"):
         TARGET.make_primary(
             canary("copy", spec={"targetRef": {"apiVersion": "apps/v1", "kind": "Deployment", "name": "web"}}),
             deployment(),

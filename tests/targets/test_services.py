@@ -227,10 +227,8 @@ def test_nothing_is_given_back_that_is_not_there_or_never_was_ours() -> None:
 
 
 def test_a_service_of_another_canary_is_not_taken() -> None:
-    theirs = write(canary("other"), APEX, None)
-    with pytest.raises(
-        UserError, match=r"Service web belongs to canary shop/other: choose another name in spec.service.name"
-    ):
+    theirs = write(canary("other", service={"name": "web"}), APEX, None)
+    with pytest.raises(UserError, match="Service web belongs to canary shop/other: let only one of the two"):
         desired_service(canary(), APEX, FACTS, theirs)
 
 
