@@ -63,7 +63,7 @@ class Workers:
     ) -> None:
         self._queue = queue
         self._reconcile = reconcile
-        self._slots = asyncio.Semaphore(concurrency)
+        self._concurrency = concurrency
         self._transient = transient
         self._clock = clock or SystemClock()
         self._running: dict[Key, tuple[asyncio.Task[None], float]] = {}
@@ -76,18 +76,21 @@ class Workers:
         return Progress(self._dispatching, len(self._running), longest)
 
     async def run(self) -> None:
-        """Work until cancelled.
+        """Work until cancelled; may be run again after that.
 
         Then nothing new is begun, what runs gets a few seconds to finish, and the rest is cancelled. A write in
         flight is finished even then: the client sees to it.
         """
+        slots = asyncio.Semaphore(self._concurrency)
         async with asyncio.TaskGroup() as group:
             self._dispatching = True
             try:
                 while True:
-                    await self._slots.acquire()
+                    await slots.acquire()
                     key = await self._queue.get()
-                    self._running[key] = (group.create_task(self._tick(key)), self._clock.monotonic())
+                    task = group.create_task(self._tick(key))
+                    task.add_done_callback(lambda _: slots.release())
+                    self._running[key] = (task, self._clock.monotonic())
             except asyncio.CancelledError:
                 await self._drain()
                 raise
@@ -116,7 +119,6 @@ class Workers:
         finally:
             self._running.pop(key, None)
             self._queue.done(key)
-            self._slots.release()
 
     async def _drain(self) -> None:
         tasks = {task for task, _ in self._running.values()}

@@ -79,7 +79,7 @@ async def settle(rounds: int = 20) -> None:
         await asyncio.sleep(0)
 
 
-async def eventually(condition: Callable[[], object], *, within: float = 5.0, what: str = "") -> None:
+async def eventually(condition: Callable[[], object], *, within: float = 10.0, what: str = "") -> None:
     """Wait for a condition with a limit."""
     try:
         async with asyncio.timeout(within):

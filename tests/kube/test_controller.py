@@ -138,6 +138,23 @@ async def test_what_runs_is_finished_at_the_end_and_nothing_new_begun() -> None:
     assert gate.finished == [A]
 
 
+async def test_workers_of_a_second_term_are_as_many_as_before() -> None:
+    gate = Gate()
+    queue = WorkQueue(ManualClock())
+    workers = Workers(queue, gate, concurrency=1)
+    for term in range(3):
+        task = asyncio.ensure_future(workers.run())
+        await settle()
+        queue.add(A)
+        await settle()
+        assert gate.inside == [A], f"term {term}"
+        gate.open.set()
+        await eventually(lambda: gate.inside == [])
+        gate.open.clear()
+        task.cancel()
+        await asyncio.wait({task})
+
+
 async def test_what_does_not_finish_in_time_is_cancelled(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("flaggerpy.kube.controller.DRAIN_SECONDS", 0.01)
     gate = Gate()

@@ -24,7 +24,7 @@ class Candidate:
 
     def __init__(self, transport: HttpTransport, identity: str) -> None:
         self.clock = ManualClock()
-        client = Client(transport, session="lease", timeout=0.3)
+        client = Client(transport, session="lease", timeout=3)
         self.elector = Elector(client, "flagger-system", self.clock, identity=identity)
         self.leading = False
         self.terms = 0
