@@ -231,7 +231,7 @@ class Client:
             try:
                 return await self._call_once(request)
             except TooManyRequests as error:
-                if not retries or error.retry_after > LONGEST_PAUSE:
+                if not retries or error.retry_after > min(LONGEST_PAUSE, self._timeout):
                     raise
                 retries -= 1
                 await self._throttle.pause(error.retry_after)

@@ -116,7 +116,12 @@ class EventRecorder:
         """Send all that waits."""
         while self._pending:
             same, pending = self._pending.popitem(last=False)
-            await self._send(same, pending)
+            try:
+                await self._send(same, pending)
+            except asyncio.CancelledError:
+                self._pending[same] = pending
+                self._pending.move_to_end(same, last=False)
+                raise
 
     async def _send(self, same: _Same, pending: _Pending) -> None:
         attempts = ATTEMPTS_IF_IMPORTANT if pending.important else 1

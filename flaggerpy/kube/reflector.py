@@ -105,6 +105,7 @@ class Reflector:
         self._rng = rng or random.Random()  # noqa: S311 - spreads requests over time, keeps no secret
         self._sign_of_life = clock.monotonic()
         self._failures = 0
+        self._complaint = ""
 
     def age_seconds(self) -> float:
         """Return the seconds since the server last said anything, a bookmark included."""
@@ -116,7 +117,7 @@ class Reflector:
             await self._sink.wanted()
             try:
                 version = await self._list()
-                self._failures = 0
+                self._failures, self._complaint = 0, ""
                 await self._watch_from(version)
             except Expired:
                 log.info("listing again: the server has forgotten where we were", subject=str(self.subject))
@@ -199,10 +200,10 @@ class Reflector:
         delay = min(longest, self._pace.first_delay * 2.0 ** min(self._failures, 32))
         delay *= self._rng.uniform(0.5, 1.0)
         self._failures += 1
-        if self._failures > 1:
-            log.warning(
-                "cannot follow", subject=str(self.subject), error=str(error or "closed at once"), again_in=delay
-            )
+        complaint = str(error or "the server closes the watch at once")
+        if self._failures > 1 and complaint != self._complaint:
+            self._complaint = complaint
+            log.warning("cannot follow", subject=str(self.subject), error=complaint)
         await self._clock.sleep(delay)
 
 

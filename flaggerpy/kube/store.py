@@ -6,6 +6,7 @@ Pure memory: no I/O, no clock. `cache` decides what is followed and asks the ser
 from __future__ import annotations
 
 import json
+from collections import deque
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
@@ -13,6 +14,7 @@ from flaggerpy.kube.objects import JsonObject, resource_version_of, version_numb
 from flaggerpy.kube.resources import Ref, Resource, ref_of
 
 REMEMBERED_WRITES = 8
+REMEMBERED_TOMBSTONES = 256
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +68,7 @@ class KindStore:
         self.whole = whole
         self._keeps = keeps
         self._entries: dict[Ref, Entry] = {}
+        self._tombstones: deque[Ref] = deque()
 
     def __len__(self) -> int:
         return len(self._entries)
@@ -114,6 +117,8 @@ class KindStore:
         if entry is not None and version < entry.version:
             return False
         self._entries[ref] = Entry(version, None, version)
+        if self.whole:
+            self._limit_tombstones(ref)
         return entry is None or entry.data is not None
 
     def vanish(self, known: frozenset[Ref], seen: set[Ref], resource_version: str, namespace: str | None) -> list[Ref]:
@@ -182,6 +187,15 @@ class KindStore:
             self._entries[ref] = Entry(version, data, version)
             return data != entry.data or (relisted and entry.unconfirmed)
         return entry.floor < version < entry.version and version not in entry.own
+
+    def _limit_tombstones(self, newest: Ref) -> None:
+        """Of a kind kept whole nobody says when a dead object stops mattering: only the last ones are remembered."""
+        self._tombstones.append(newest)
+        if len(self._tombstones) > REMEMBERED_TOMBSTONES:
+            oldest = self._tombstones.popleft()
+            entry = self._entries.get(oldest)
+            if entry is not None and entry.data is None:
+                del self._entries[oldest]
 
     def _bury(self, ref: Ref, version: int) -> None:
         if self.whole:

@@ -170,6 +170,15 @@ def test_a_kind_kept_whole_forgets_the_buried() -> None:
     assert store.objects() == [at(11, name="other")]
 
 
+def test_a_kind_kept_whole_remembers_only_the_last_of_the_dead() -> None:
+    store = KindStore(CANARIES, lambda _: True, whole=True)
+    for number in range(1000):
+        store.see(at(2 * number, name=f"c{number}"))
+        store.see_gone(at(2 * number + 1, name=f"c{number}"))
+    assert len(store) == 256
+    assert not store.see(at(1990, name="c999"))
+
+
 steps = st.lists(
     st.tuples(st.sampled_from(["see", "gone", "record", "unrecord", "fetch", "lost", "list"]), st.integers(1, 9)),
     max_size=12,
