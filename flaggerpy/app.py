@@ -5,8 +5,9 @@ from __future__ import annotations
 import asyncio
 import signal
 from collections import Counter
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Callable
 from contextlib import AsyncExitStack
+from functools import partial
 
 import structlog
 
@@ -69,8 +70,8 @@ class App:
         self._events = EventRecorder(self._reader, clock=clock)
         library = Library(self._reader, self._caches)
         hooks = WebhookClient(outbound)
-        self._event_hooks = EventHooks(hooks, everywhere=settings.event_webhook)
-        self._alerts = AlertSender(outbound, library.secret)
+        self._event_hooks = EventHooks(hooks, everywhere=settings.event_webhook, on_drop=self._dropped("event"))
+        self._alerts = AlertSender(outbound, library.secret, on_drop=self._dropped("alert"))
         channels = Channels(
             events=self._events,
             event_hooks=self._event_hooks,
@@ -130,6 +131,9 @@ class App:
         if problem and problem != self._problem:
             log.error(problem)
         self._problem = problem
+
+    def _dropped(self, kind: str) -> Callable[[int], None]:
+        return partial(self._recorder.count_dropped, kind)
 
     def _changed(self, ref: Ref) -> None:
         if ref.resource == CANARIES:

@@ -117,10 +117,10 @@ class AlertSender:
         self._timeout = timeout
         self._outbox: Outbox[_Letter] = Outbox(self._deliver, what="alerts", on_drop=on_drop)
 
-    def publish(self, alert: Alert, receiver: Receiver) -> None:
-        """Hand over an alert; returns at once."""
+    def publish(self, alert: Alert, receiver: Receiver) -> asyncio.Future[None]:
+        """Hand over an alert; returns at once. The future is done once it was delivered or given up."""
         key = (alert.namespace, alert.canary, receiver.kind, receiver.address, receiver.secret)
-        self._outbox.put(key, _Letter(alert, receiver))
+        return self._outbox.put(key, _Letter(alert, receiver))
 
     @property
     def dropped(self) -> int:

@@ -56,25 +56,32 @@ class Announcer:
         self._library = library
         self._clock = clock
         self._done = done
+        self._begun: dict[Key, set[str]] = {}
         self._made: dict[Key, set[str]] = {}
         self._running: set[asyncio.Task[None]] = set()
 
     def made(self, key: Key) -> frozenset[str]:
-        """Return the ids of the announcements that this process has made or is making."""
+        """Return the ids of the announcements that are delivered, or were given up."""
         return frozenset(self._made.get(key, ()))
 
     def forget(self, key: Key) -> None:
         """Forget a canary that is gone."""
+        self._begun.pop(key, None)
         self._made.pop(key, None)
 
     def plan(self, raw: JsonObject, canary: Canary, plan: Plan) -> None:
         """Announce what a plan says; returns at once."""
         for event in plan.events:
             self.event(raw, canary, event)
-        fresh = [item for item in plan.announcements if item.id not in self._made.get(canary.key, set())]
+        pending = {item.id for item in plan.announcements}
+        begun = self._begun.get(canary.key, set())
+        fresh = [item for item in plan.announcements if item.id not in begun]
+        self._begun[canary.key] = pending
+        self._made[canary.key] = self._made.get(canary.key, set()) & (
+            pending | {p.id for p in canary.status.rollout.pending}
+        )
         if not fresh:
             return
-        self._made.setdefault(canary.key, set()).update(item.id for item in fresh)
         task = asyncio.create_task(self._make(raw, canary, fresh))
         self._running.add(task)
         task.add_done_callback(self._running.discard)
@@ -106,15 +113,16 @@ class Announcer:
             for item in items:
                 match item.kind:
                     case "alert":
-                        self._alert(canary, item)
+                        await self._alert(canary, item)
                     case "event":
                         self.event(raw, canary, Event("Normal", item.message), important=True)
                     case "hooks":
                         await self._post_rollout(raw, canary, item)
+                self._made.setdefault(canary.key, set()).add(item.id)
         finally:
             self._done(canary.key)
 
-    def _alert(self, canary: Canary, item: Pending) -> None:
+    async def _alert(self, canary: Canary, item: Pending) -> None:
         alert = Alert(
             canary=canary.name,
             namespace=canary.namespace,
@@ -125,8 +133,9 @@ class Announcer:
         receivers, missing = receivers_for(canary, alert, self._library.alert_provider, self._out.receiver)
         for sentence in missing:
             log.warning(sentence, canary=alert.author)
-        for receiver in receivers:
-            self._out.alerts.publish(alert, receiver)
+        letters = [self._out.alerts.publish(alert, receiver) for receiver in receivers]
+        if letters:
+            await asyncio.wait(letters)
 
     async def _post_rollout(self, raw: JsonObject, canary: Canary, item: Pending) -> None:
         """Call every post-rollout hook; none keeps the next from being called."""

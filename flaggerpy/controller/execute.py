@@ -6,7 +6,8 @@ goes into the cache at once, so that the next tick reads its own writes.
 
 from __future__ import annotations
 
-import secrets
+import hashlib
+import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from typing import assert_never
@@ -28,7 +29,7 @@ from flaggerpy.kube.objects import (
     resource_version_of,
     uid_of,
 )
-from flaggerpy.kube.resources import Ref
+from flaggerpy.kube.resources import CANARIES, Ref, ref_of
 from flaggerpy.rollout.decision import (
     Action,
     AddFinalizer,
@@ -74,6 +75,13 @@ class Executor:
             await tick.do(action)
         if plan.status is not None:
             await tick.write_status(plan.status)
+
+    async def let_go(self, raw: JsonObject) -> None:
+        """Take our finalizer off a Canary that says nothing that could be done for it first."""
+        kept = [name for name in finalizers_of(raw) if name != FINALIZER]
+        if len(kept) < len(finalizers_of(raw)):
+            patch = {"metadata": {"finalizers": kept, "resourceVersion": resource_version_of(raw)}}
+            await self._client.merge_patch(ref_of(CANARIES, raw), patch)
 
 
 class _Tick:
@@ -171,7 +179,9 @@ class _Tick:
         if kind is None or target is None:
             raise Outdated("the target is gone")
         ref = kind.primary_ref(self._canary)
-        recipe = Recipe(rules=self._rules, tracked=self._world.seen.configs.ours, promotion_id=secrets.token_hex(8))
+        recipe = Recipe(
+            rules=self._rules, tracked=self._world.seen.configs.ours, promotion_id=_promotion_id(self._world)
+        )
         await self._put(ref, kind.make_primary(self._canary, target, self._live.get(ref), recipe))
 
     async def _scale(self, ref: Ref, replicas: int) -> None:
@@ -198,7 +208,7 @@ class _Tick:
         leaves zero replicas out.
         """
         observed = (live.get("spec") or {}).get("replicas", 1)
-        patch = [
+        patch: list[JsonObject] = [
             {"op": "test", "path": "/metadata/uid", "value": uid_of(live)},
             {"op": "test", "path": "/spec", "value": {"replicas": observed} if observed else {}},
             {"op": "add", "path": "/spec/replicas", "value": replicas},
@@ -329,3 +339,16 @@ class _Tick:
         if self._world.target_kind is None:
             raise Outdated("the target's kind is not served")
         return self._world.target_kind.primary_ref(self._canary)
+
+
+def _promotion_id(world: World) -> str:
+    """Name a promotion: the same when a crash makes it repeat, so that a repetition restarts no pod."""
+    step = world.canary.status.rollout.step
+    target = world.seen.target
+    parts = [
+        world.canary.metadata.uid,
+        target.template if target else "",
+        sorted(world.seen.configs.ours.items()),
+        step.started_at.isoformat() if step.started_at else "",
+    ]
+    return hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:16]

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 
 from flaggerpy.api.canary import Canary, parse_canary
 from flaggerpy.api.errors import InvalidObject
+from flaggerpy.api.validation import cross_namespace
 from flaggerpy.api.validation import problems as problems_of
 from flaggerpy.controller.check import provider_of, query_context
 from flaggerpy.controller.configs import ConfigDigests
@@ -38,7 +39,11 @@ NO_ROUTE = RouteState(routes=None, accepted=Acceptance.YES)
 
 
 class Unreadable(Exception):
-    """The Canary cannot be read at all; the message is a sentence for its author."""
+    """The Canary cannot be read at all; the message is a sentence for its author, ``raw`` is the object."""
+
+    def __init__(self, sentence: str, raw: JsonObject) -> None:
+        super().__init__(sentence)
+        self.raw = raw
 
 
 @dataclass(slots=True)
@@ -86,8 +91,10 @@ class Observer:
         try:
             canary = parse_canary(found.obj)
         except InvalidObject as error:
-            raise Unreadable(str(error)) from error
+            raise Unreadable(str(error), found.obj) from error
         draft = _Draft(found.obj, canary, list(problems_of(canary)))
+        if self._settings.no_cross_namespace_refs:
+            draft.problems += cross_namespace(canary)
         self._choose(draft)
         await self._read(draft, key)
         return self._world(draft, announced)

@@ -45,23 +45,29 @@ class Outbox(Generic[Item]):
         self._what = what
         self._waiting = waiting
         self._slots = asyncio.Semaphore(at_once)
-        self._queues: dict[Hashable, deque[Item]] = {}
+        self._queues: dict[Hashable, deque[tuple[Item, asyncio.Future[None]]]] = {}
         self._senders: dict[Hashable, asyncio.Task[None]] = {}
         self._closed = False
 
-    def put(self, key: Hashable, item: Item) -> None:
-        """Hand over an item; returns at once. After closing, items are dropped."""
+    def put(self, key: Hashable, item: Item) -> asyncio.Future[None]:
+        """Hand over an item; returns at once. After closing, items are dropped.
+
+        The future is done once the item was delivered, given up or dropped; nobody has to wait for it.
+        """
+        over: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         if self._closed:
+            over.set_result(None)
             self._drop(1)
-            return
+            return over
         queue = self._queues.setdefault(key, deque())
         if len(queue) >= self._waiting:
-            queue.popleft()
+            _over(queue.popleft()[1])
             self._drop(1)
             log.warning("a receiver is too slow, the oldest waiting item is dropped", what=self._what)
-        queue.append(item)
+        queue.append((item, over))
         if key not in self._senders:
             self._senders[key] = asyncio.get_running_loop().create_task(self._send(key), name=self._what)
+        return over
 
     def __len__(self) -> int:
         return sum(len(queue) for queue in self._queues.values())
@@ -95,9 +101,12 @@ class Outbox(Generic[Item]):
         queue = self._queues[key]
         try:
             while queue:
-                item = queue.popleft()
-                async with self._slots:
-                    await self._try(item)
+                item, over = queue.popleft()
+                try:
+                    async with self._slots:
+                        await self._try(item)
+                finally:
+                    _over(over)
         finally:
             # No await between finding the queue empty and leaving, so put() cannot slip in between.
             del self._queues[key]
@@ -108,3 +117,9 @@ class Outbox(Generic[Item]):
             await self._deliver(item)
         except Exception:
             log.exception("an item could not be delivered", what=self._what)
+
+
+def _over(future: asyncio.Future[None]) -> None:
+    """Tell whoever waits; a wait that was cancelled is over already."""
+    if not future.done():
+        future.set_result(None)

@@ -20,7 +20,7 @@ from flaggerpy.controller.world import World
 from flaggerpy.kube.cache import Caches
 from flaggerpy.kube.controller import Result
 from flaggerpy.kube.errors import Forbidden, Invalid
-from flaggerpy.kube.objects import generation_of
+from flaggerpy.kube.objects import generation_of, is_deleting
 from flaggerpy.kube.store import Present
 from flaggerpy.kube.workqueue import Key
 from flaggerpy.rollout.checks import Answer, Check
@@ -71,6 +71,8 @@ class Reconciler:
             world = await self._observe(key)
         except Unreadable as error:
             log.warning("canary cannot be read", canary=f"{key[1]}.{key[0]}", reason=str(error))
+            if is_deleting(error.raw):
+                await self._rooms.executor.let_go(error.raw)
             return Result()
         if world is None:
             self._gone(key)
