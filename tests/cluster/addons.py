@@ -30,6 +30,8 @@ Manifest = dict[str, Any]
 
 CONTOUR_NAMESPACE = "projectcontour"
 GATEWAY = {"namespace": CONTOUR_NAMESPACE, "name": "contour"}
+_NOT_SERVED = ("tlsroutes", "tcproutes", "backendtlspolicies")
+"""Kinds that Contour would watch in versions which the newer CRDs no longer serve; it would not start."""
 _CONTOUR_IMAGES = {"contour": "localhost/contour:local", "envoy": "localhost/envoy:local"}
 
 
@@ -91,7 +93,9 @@ def adapt(document: Manifest) -> Manifest:
             pod["metadata"]["annotations"] = {f"prometheus.io/{key}": value for key, value in scraped.items()}
         if kind == "Deployment":
             document["spec"]["replicas"] = 1
-            pod["spec"]["containers"][0]["readinessProbe"]["periodSeconds"] = 1
+            container = pod["spec"]["containers"][0]
+            container["readinessProbe"]["periodSeconds"] = 1
+            container["args"] += [f"--disable-feature={kind}" for kind in _NOT_SERVED]
     elif kind == "ConfigMap" and name == "contour":
         settings = {"gateway": {"gatewayRef": GATEWAY}, "ingress-status-address": NODE_IP}
         document["data"] = {"contour.yaml": json.dumps(settings)}

@@ -142,6 +142,8 @@ def _build_go(part: GoPart, scratch: Path, progress: Progress) -> None:
     linker = " ".join(["-s", "-w", *(f"-X {variable}" for variable in part.variables)])
     target = programs / part.rename if part.rename else f"{programs}/"
     command = [_go(progress), "build", "-trimpath", "-buildvcs=false", "-ldflags", linker, "-o", target]
+    if part.tags:
+        command += ["-tags", ",".join(part.tags)]
     run([*command, *part.packages], cwd=GO_FAMILIES / part.family, env=_go_environment())
 
 

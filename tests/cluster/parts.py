@@ -16,6 +16,7 @@ KWOK = "0.8.0"
 HELM = "3.22.0"
 CONTOUR = "1.33.8"
 GATEWAY_API = "1.6.3"
+PROMETHEUS = "3.13.5"
 PODINFO_VERSIONS = ("6.0.0", "6.0.1", "6.0.2", "6.0.3")
 
 
@@ -27,6 +28,7 @@ class GoPart:
     family: str
     packages: tuple[str, ...]
     variables: tuple[str, ...] = ()
+    tags: tuple[str, ...] = ()
     rename: str = ""
 
 
@@ -126,7 +128,14 @@ _TABLE: tuple[Part, ...] = (
         ),
     ),
     DebianPart("load-tools", ("hey", "wrk", "libluajit-5.1-2")),
-    DebianPart("prometheus", ("prometheus",)),
+    GoPart(
+        "prometheus",
+        "prometheus",
+        ("github.com/prometheus/prometheus/cmd/prometheus",),
+        (f"github.com/prometheus/common/version.Version={PROMETHEUS}",),
+        # Debian's package was built without the discovery of pods; the other discoveries are not worth their build.
+        tags=("remove_all_sd", "enable_kubernetes_sd"),
+    ),
     DebianPart("c-library", ("libc6",)),
     GoPart("pause", "pause", (".",), rename="pause"),
     GoPart("coredns", "coredns", ("github.com/coredns/coredns",)),

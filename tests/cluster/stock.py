@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tests.cluster.cache import keep
-from tests.cluster.images import Entry, ImageConfig, folder_entries, write_image
+from tests.cluster.images import Entry, ImageConfig, write_image
 from tests.cluster.parts import PODINFO_VERSIONS
 
 RECIPE = "1"
@@ -56,12 +56,6 @@ def _envoy(places: Places) -> list[Entry]:
     return [Entry("/bin/envoy", program, 0o755), Entry("/tmp/.keep"), *_c_library(places)]
 
 
-def _prometheus(places: Places) -> list[Entry]:
-    program = Entry("/bin/prometheus", places["prometheus"] / "usr/bin/prometheus", 0o755)
-    web = folder_entries(places["prometheus"] / "usr/share/prometheus", "/usr/share/prometheus")
-    return [program, *web, *_c_library(places)]
-
-
 def _c_library(places: Places) -> list[Entry]:
     """The shared C library with its loader, where programs that link it look for them."""
     root = places["c-library"]
@@ -80,7 +74,7 @@ def _table() -> Iterable[Stock]:
     envoy = ImageConfig(("/bin/envoy",), environment=path)
     yield Stock("envoy", "localhost/envoy:local", _envoy, envoy, ("c-library",))
     prometheus = ImageConfig(("/bin/prometheus",), environment=path)
-    yield Stock("prometheus", "localhost/prometheus:local", _prometheus, prometheus, ("c-library",))
+    yield Stock("prometheus", "localhost/prometheus:local", _static("prometheus", "/bin/prometheus"), prometheus)
     for version in PODINFO_VERSIONS:
         part = f"podinfo-{version}"
         config = ImageConfig((), ("./podinfo",), folder="/home/app")

@@ -21,6 +21,7 @@ FAMILIES = sorted({part.family for part in PARTS.values() if isinstance(part, Go
         ("kwok", "sigs.k8s.io/kwok", parts.KWOK),
         ("helm", "helm.sh/helm/v3", parts.HELM),
         ("contour", "github.com/projectcontour/contour", parts.CONTOUR),
+        ("prometheus", "github.com/prometheus/prometheus", "0.313.5"),
         ("gateway-api", "sigs.k8s.io/gateway-api", parts.GATEWAY_API),
     ],
 )
