@@ -71,7 +71,7 @@ PHASES: tuple[Phase, ...] = (
         "tests",
         options=("-m", "not (" + " or ".join(CLUSTER_MARKERS) + ")", *(f"--ignore={path}" for path in APART)),
     ),
-    _by_path("charts", "tests/charts"),
+    _by_path("charts", "tests/charts", options=("-m", "not integration")),
     _by_path("image", "tests/image"),
     _marked("integration", ("--control-plane",)),
     _marked("crash", ("--control-plane",)),

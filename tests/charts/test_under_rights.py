@@ -1,0 +1,230 @@
+"""The controller and the release command under exactly the rights that the chart gives, on a real API server.
+
+Every request is in the audit log with the API server's decision: nothing may be refused, and no right may be idle.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import subprocess
+import sys
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+import yaml
+
+from flaggerpy.app import App
+from flaggerpy.clock import SystemClock
+from flaggerpy.kube.resources import CANARIES, DEPLOYMENTS, HTTP_ROUTES, SECRETS
+from flaggerpy.kube.transport import connect
+from flaggerpy.metrics.outbound import Outbound
+from flaggerpy.settings import Settings
+from tests.charts.helm import Json, Rendered, render
+from tests.cluster.api import Cluster
+from tests.integration.conftest import control_plane, crds, full_node, site
+from tests.integration.objects import blue_green, config_map, deployment, progressive
+from tests.integration.site import Controller, Site
+
+__all__ = ["control_plane", "crds", "full_node", "site"]
+pytestmark = pytest.mark.integration
+
+
+@dataclass(frozen=True, slots=True)
+class Installed:
+    """A chart's accounts and roles in the cluster, without its Pods."""
+
+    rendered: Rendered
+    site: Site
+    cluster: Cluster
+    folder: Path
+    log_start: int
+
+    def kubeconfig(self, account: str) -> str:
+        """Log in as an account of the chart and as nobody else."""
+        file = self.folder / f"{account}.yaml"
+        config = yaml.safe_load(Path(self.cluster.kubeconfig).read_text(encoding="utf-8"))
+        token = kubectl("create", "token", account, "--namespace", self.site.namespace).strip()
+        config["users"] = [{"name": user["name"], "user": {"token": token}} for user in config["users"]]
+        file.write_text(yaml.safe_dump(config), encoding="utf-8")
+        return str(file)
+
+    @asynccontextmanager
+    async def controller(self, **changes: object) -> AsyncIterator[None]:
+        """Run the controller as the Deployment of the chart would."""
+        words = self.rendered.container()["args"]
+        flags = dict(word.partition("=")[::2] for word in words[1:])
+        settings = Settings(
+            namespaces=tuple(flags["-namespace"].split(",")) if "-namespace" in flags else (),
+            mesh_provider=flags["-mesh-provider"],
+            config_tracking=flags["-enable-config-tracking"] == "true",
+            leader_election=True,
+            leader_election_namespace=flags["-leader-election-namespace"],
+            min_interval=timedelta(seconds=0.5),
+            accept_within=timedelta(seconds=0.5),
+            port=0,
+        ).model_copy(update=changes)
+        async with (
+            await connect(self.kubeconfig("flaggerpy")) as transport,
+            Outbound() as outbound,
+            Controller(App(settings, transport, outbound, SystemClock())),
+        ):
+            yield
+
+    def requests(self, account: str) -> Iterator[tuple[bool, str, str, str]]:
+        """Whether each request of an account was allowed, and its verb, group and resource."""
+        user = f"system:serviceaccount:{self.site.namespace}:{account}"
+        for event in self.cluster.audit_events(self.log_start):
+            what = event.get("objectRef") or {}
+            if event["user"]["username"] == user and event["stage"] == "ResponseComplete" and what:
+                allowed = event["annotations"]["authorization.k8s.io/decision"] == "allow"
+                resource = "/".join(filter(None, [what["resource"], what.get("subresource")]))
+                yield allowed, event["verb"], what.get("apiGroup", ""), resource
+
+    def refused(self, account: str = "flaggerpy") -> set[str]:
+        """What the API server did not allow."""
+        return {f"{verb} {where}" for allowed, verb, _, where in self.requests(account) if not allowed}
+
+    def idle(self, account: str = "flaggerpy") -> set[str]:
+        """Rights that were given and not used."""
+        used = {(verb, group, where) for _, verb, group, where in self.requests(account)}
+        roles = [*self.rendered.of("ClusterRole"), *self.rendered.of("Role")]
+        given = {
+            (verb, group, where)
+            for role in roles
+            for rule in role["rules"]
+            for verb in rule["verbs"]
+            for group in rule["apiGroups"]
+            for where in rule["resources"]
+        }
+        return {f"{verb} {where}" for verb, _, where in given - used}
+
+
+# Rights that this life of a canary does not show in the audit log, and why they are given.
+NOT_SEEN = {
+    "create httproutes": "the API server asks for it beside patch when an apply makes the object; the log has one verb",
+    "update httproutes": "a route that is put back whole, as it was before us",
+    "get metrictemplates": "a canary that names one before the first list is in",
+    "get alertproviders": "a canary that names one before the first list is in",
+}
+Install = Callable[..., Installed]
+
+
+def kubectl(*words: str, given: str | None = None) -> str:
+    done = subprocess.run(["kubectl", *words], input=given, capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+@pytest.fixture
+def install(site: Site, control_plane: Cluster, tmp_path: Path) -> Iterator[Install]:
+    made: list[str] = []
+
+    def install(**values: object) -> Installed:
+        chosen = {"meshProvider": "kubernetes", **values}
+        if values.get("watchNamespaces") == "the site's":
+            chosen["watchNamespaces"] = [site.namespace]
+        rendered = render("flaggerpy", chosen, into=site.namespace)
+        kept = [one for one in rendered.objects if one["kind"] not in {"Deployment", "PodDisruptionBudget", "Job"}]
+        made.append(yaml.safe_dump_all(kept))
+        kubectl("apply", "--filename", "-", given=made[-1])
+        return Installed(rendered, site, control_plane, tmp_path, control_plane.audit_size())
+
+    yield install
+    for manifests in made:
+        kubectl("delete", "--wait=false", "--ignore-not-found", "--filename", "-", given=manifests)
+
+
+def secret(name: str, value: str) -> Json:
+    return {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": name}, "stringData": {"key": value}}
+
+
+async def a_whole_life(site: Site, *, tracked: bool) -> None:
+    """Bootstrap, a good rollout for a new image and for changed configs, and deletion."""
+    reads = [{"configMapRef": {"name": "settings"}}, {"secretRef": {"name": "token"}}] if tracked else []
+    workload = deployment(container={"envFrom": reads})
+    if tracked:
+        await site.client.create(
+            SECRETS, {**secret("token", "one"), "metadata": {"name": "token", "namespace": site.namespace}}
+        )
+        await site.apply(config_map("settings", {"color": "red"}))
+    await site.apply(workload, blue_green())
+    await site.phase_is("Initialized")
+    await site.set_image("6.0.1")
+    await site.phase_is("Progressing")
+    await site.phase_is("Succeeded")
+    if tracked:
+        await site.client.merge_patch(site.ref(SECRETS, "token"), {"stringData": {"key": "two"}})
+        await site.apply(config_map("settings", {"color": "blue"}))
+        await site.phase_is("Progressing")
+        await site.phase_is("Succeeded")
+    await site.client.delete(site.ref(CANARIES, "podinfo"))
+    await site.until(lambda: gone(site), "end of the Canary")
+    assert await site.ours() == []
+
+
+async def gone(site: Site) -> bool:
+    return await site.find(CANARIES, "podinfo") is None
+
+
+@pytest.mark.parametrize(
+    ("title", "values", "tracked", "refused"),
+    [
+        ("the whole cluster", {}, True, set()),
+        (
+            "listed namespaces: only the look at the schema is refused",
+            {"watchNamespaces": "the site's"},
+            True,
+            {"get customresourcedefinitions"},
+        ),
+        ("no config tracking", {"configTracking": {"enabled": False}}, False, set()),
+        (
+            "listed namespaces without config tracking",
+            {"watchNamespaces": "the site's", "configTracking": {"enabled": False}},
+            False,
+            {"get customresourcedefinitions"},
+        ),
+    ],
+)
+async def test_a_canary_lives_and_dies_under_the_rights_of_each_mode(
+    install: Install, site: Site, title: str, values: Json, tracked: bool, refused: set[str]
+) -> None:
+    installed = install(**values)
+    async with installed.controller():
+        await a_whole_life(site, tracked=tracked)
+    assert installed.refused() == refused, title
+
+
+async def test_no_right_of_the_controller_is_idle(install: Install, site: Site) -> None:
+    installed = install(meshProvider="gatewayapi:v1")
+    async with installed.controller():
+        await a_whole_life(site, tracked=True)
+        await site.apply(progressive())
+        await site.phase_is("Initialized")
+        # Without its target a Canary takes everything along, the route as well.
+        await site.client.delete(site.ref(DEPLOYMENTS, "podinfo"))
+        await site.client.delete(site.ref(CANARIES, "podinfo"))
+        await site.until(lambda: gone(site), "end of the Canary")
+        assert await site.find(HTTP_ROUTES, "podinfo") is None
+    assert installed.refused() == set()
+    assert installed.idle() == set(NOT_SEEN)
+
+
+@pytest.mark.parametrize("values", [{}, {"watchNamespaces": "the site's"}])
+async def test_uninstalling_releases_under_its_own_rights(install: Install, site: Site, values: Json) -> None:
+    installed = install(**values)
+    (job,) = installed.rendered.hooks("Job")
+    (container,) = job["spec"]["template"]["spec"]["containers"]
+    async with installed.controller():
+        await site.apply(deployment(), blue_green())
+        await site.phase_is("Initialized")
+        words = [*container["args"], f"--kubeconfig={installed.kubeconfig('flaggerpy-release')}"]
+        process = await asyncio.create_subprocess_exec(sys.executable, "-m", "flaggerpy", *words)
+        async with asyncio.timeout(60):
+            assert await process.wait() == 0
+    assert installed.refused("flaggerpy-release") == set()
+    assert await site.selector("podinfo") == {"app": "podinfo"}
+    assert (await site.canary())["metadata"].get("finalizers", []) == []
