@@ -145,6 +145,14 @@ def test_defaults_of_filters_are_no_drift() -> None:
     assert state(route, owner).drifted
 
 
+def test_the_weight_of_a_backend_that_is_alone_means_nothing() -> None:
+    audience = {"match": [{"headers": {"x": {"exact": "1"}}}], "iterations": 2, "stepWeight": None}
+    owner = canary(service={"gatewayRefs": [GATEWAY]}, analysis=audience)
+    route = written(owner=owner)
+    route["spec"]["rules"][1]["backendRefs"][0]["weight"] = 1
+    assert state(route, owner) == RouteState(SHARES)
+
+
 def test_a_setting_that_cannot_be_written_is_no_drift() -> None:
     broken = canary(service={"gatewayRefs": [GATEWAY], "timeout": "1.5s"})
     assert state(written(), broken) == RouteState(Routes(80, 20))
@@ -280,6 +288,16 @@ def test_giving_back_works_on_what_others_made_of_the_route() -> None:
 
     names = [[ref["name"] for ref in rule["backendRefs"]] for rule in released["spec"]["rules"]]
     assert names == [["web", "third"], ["other"]]
+
+
+def test_a_copy_of_kubectls_that_names_our_services_cannot_stay() -> None:
+    route = written()
+    applied = json.dumps({"spec": route["spec"]})
+    route["metadata"]["annotations"]["kubectl.kubernetes.io/last-applied-configuration"] = applied
+
+    [released] = ROUTER.restore(OWNER, {REF: route})
+
+    assert "web-primary" not in json.dumps(released["spec"])
 
 
 def test_an_original_that_names_our_services_cannot_stay() -> None:

@@ -76,6 +76,7 @@ def test_a_promotion_replaces_the_template_whole_and_keeps_what_is_not_ours() ->
     live = made()
     live["metadata"]["annotations"] |= {"deployment.kubernetes.io/revision": "4", "app.kubernetes.io/old": "gone"}
     live["metadata"]["ownerReferences"] = [FLAGGER_OWNER]
+    live["metadata"]["labels"] |= {"stranger": "s", "app.kubernetes.io/old": "gone"}
     live["spec"] |= {"replicas": 9, "paused": True, "minReadySeconds": 1}
     live["spec"]["template"]["spec"]["containers"][0]["env"].append({"name": "STRANGER", "value": "1"})
     new = deployment(pod=template(containers=[{"name": "web", "image": "example/web:2"}]), minReadySeconds=7)
@@ -91,6 +92,11 @@ def test_a_promotion_replaces_the_template_whole_and_keeps_what_is_not_ours() ->
     assert promoted["spec"]["selector"] == live["spec"]["selector"]
     assert promoted["metadata"]["resourceVersion"] == "3141", "the write is conditional on what was read"
     assert "ownerReferences" not in promoted["metadata"]
+    assert promoted["metadata"]["labels"] == {
+        "stranger": "s",
+        "app": "web-primary",
+        "app.kubernetes.io/managed-by": "flaggerpy",
+    }
     assert promoted["metadata"]["annotations"] == {
         "deployment.kubernetes.io/revision": "4",
         "flaggerpy.dev/canary": "shop/web",

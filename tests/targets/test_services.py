@@ -169,6 +169,10 @@ def test_annotations_for_flux_that_a_user_had_before_stay_with_them() -> None:
     assert released["metadata"]["annotations"] == own
 
 
+def test_a_service_that_its_user_hid_from_flux_is_not_in_our_hands_for_that() -> None:
+    assert released_service(canary(), user_service(annotations=dict(HANDS_OFF))) is None
+
+
 def test_our_own_apex_is_left_to_the_user_selecting_the_users_pods() -> None:
     live = write(canary(), APEX, None)
 
