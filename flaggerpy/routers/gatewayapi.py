@@ -11,11 +11,13 @@ from flaggerpy.api.canary import Canary
 from flaggerpy.api.constants import HANDS_OFF
 from flaggerpy.api.marks import (
     MARK_LABELS,
+    has_canary_owner,
     is_annotated,
     last_applied,
     owned_through_flagger,
     owner_annotation,
     refusal,
+    without_canary_owners,
     without_marks,
 )
 from flaggerpy.kube.objects import JsonObject, annotations_of, generation_of, labels_of, metadata_of
@@ -59,26 +61,21 @@ class GatewayApiRouter:
         return RouteState(routes, _drifted(canary, route, routes), accepted, note)
 
     def render(self, canary: Canary, live: Live, routes: Routes) -> tuple[JsonObject, ...]:
-        """Return the HTTPRoute with these shares; only what we own of it, for server-side apply."""
+        """Return the HTTPRoute with these shares: what we own of it, or one that Flagger made whole."""
         route = live.get(_ref(canary))
         labels, annotations = _own_metadata(canary)
         if route is not None:
             if reason := refusal(route, canary):
                 raise UserError(reason)
             annotations |= _backup(canary, route, labels, annotations)
-        return (
-            {
-                "apiVersion": HTTP_ROUTES.api_version,
-                "kind": HTTP_ROUTES.kind,
-                "metadata": {
-                    "name": canary.apex_name,
-                    "namespace": canary.namespace,
-                    "labels": labels,
-                    "annotations": annotations,
-                },
-                "spec": route_spec(canary, routes),
-            },
-        )
+        named = {"name": canary.apex_name, "namespace": canary.namespace}
+        body = {
+            "apiVersion": HTTP_ROUTES.api_version,
+            "kind": HTTP_ROUTES.kind,
+            "metadata": {**named, "labels": labels, "annotations": annotations},
+            "spec": route_spec(canary, routes),
+        }
+        return (body if route is None or not has_canary_owner(route) else _disowned(route, body),)
 
     def restore(self, canary: Canary, live: Live) -> tuple[JsonObject, ...]:
         """Return the user's own route as it was, or ours with everything going to the apex Service."""
@@ -100,6 +97,18 @@ class GatewayApiRouter:
 
 def _ref(canary: Canary) -> Ref:
     return Ref(HTTP_ROUTES, canary.namespace, canary.apex_name)
+
+
+def _disowned(route: JsonObject, body: JsonObject) -> JsonObject:
+    """Return the whole of a route that Flagger made, with what we want of it, so that no deletion collects it.
+
+    A server-side apply cannot take an ownerReference away that somebody else wrote.
+    """
+    metadata = without_canary_owners(metadata_of(route)) | {
+        "labels": labels_of(route) | body["metadata"]["labels"],
+        "annotations": annotations_of(route) | body["metadata"]["annotations"],
+    }
+    return {**route, **body, "metadata": metadata, "spec": {**(route.get("spec") or {}), **body["spec"]}}
 
 
 def _own_metadata(canary: Canary) -> tuple[dict[str, str], dict[str, str]]:

@@ -41,11 +41,12 @@ def route_spec(canary: Canary, routes: Routes) -> JsonObject:
             "spec.service.gatewayRefs is empty: name at least one Gateway, as provider gatewayapi needs a parent "
             "for its HTTPRoute."
         )
-    spec: JsonObject = {"parentRefs": [reference.to_json() for reference in service.gateway_refs]}
-    if service.hosts:
-        spec["hostnames"] = list(service.hosts)
-    spec["rules"] = list(_rules(canary, service, routes))
-    return spec
+    return {
+        "parentRefs": [reference.to_json() for reference in service.gateway_refs],
+        # Written out even when empty: an apply cannot remove a list that it does not name and another manager wrote.
+        "hostnames": list(service.hosts),
+        "rules": list(_rules(canary, service, routes)),
+    }
 
 
 def backend(name: str, port: int, weight: int) -> JsonObject:

@@ -233,11 +233,22 @@ def test_every_gateway_must_accept() -> None:
 
 def test_a_route_of_flaggers_is_ours_with_its_weights_and_without_a_backup() -> None:
     route = written()
-    route["metadata"] |= {"labels": {}, "annotations": dict(HANDS_OFF), "ownerReferences": [FLAGGER_OWNER]}
+    route["metadata"] |= {
+        "labels": {"team": "a"},
+        "annotations": dict(HANDS_OFF),
+        "ownerReferences": [FLAGGER_OWNER],
+        "resourceVersion": "1",
+    }
+    route["spec"]["unheardOf"] = 1
 
     assert state(route) == RouteState(Routes(80, 20), drifted=True), "it lacks our marks"
     [body] = ROUTER.render(OWNER, {REF: route}, Routes(80, 20))
     assert "flaggerpy.dev/original-route" not in body["metadata"]["annotations"]
+    assert "ownerReferences" not in body["metadata"], "the garbage collector must not take it"
+    assert body["metadata"]["resourceVersion"] == "1", "it is put in the place of the one that was read"
+    assert body["metadata"]["labels"]["team"] == "a", "what others wrote stays"
+    assert (body["spec"]["unheardOf"], body["spec"]["rules"]) == (1, written()["spec"]["rules"])
+    assert state(body) == RouteState(SHARES)
 
     [released] = ROUTER.restore(OWNER, {REF: route})
     assert "ownerReferences" not in released["metadata"]

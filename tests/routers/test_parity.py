@@ -77,6 +77,7 @@ def test_taking_over_changes_only_marks(scenario: str) -> None:
 
         assert not ROUTER.state(canary, {ref: ours}).drifted
         assert ours["spec"] == theirs["spec"]
+        assert "ownerReferences" not in ours["metadata"]
 
 
 def test_acceptance_as_a_gateway_gave_and_withdrew_it() -> None:
