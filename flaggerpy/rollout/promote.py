@@ -19,7 +19,7 @@ from flaggerpy.rollout.turn import Turn
 def begin(turn: Turn) -> None:
     """Decide that the analysed revision is to be copied to the primary."""
     turn.set(phase=Phase.PROMOTING)
-    step = turn.status.rollout.step.model_copy(update={"started_at": turn.now, "checked_at": None})
+    step = turn.status.rollout.step.model_copy(update={"started_at": turn.now, "checked_at": None, "attempt": 0})
     turn.note(step=step, promoted=None)
     turn.say(f"Copying {turn.target_name} template spec to {turn.primary_name}")
     turn.wake_now()
@@ -54,19 +54,23 @@ def fail(turn: Turn, why: str) -> None:
 
 
 def _primary_has_it(turn: Turn, *, unchanged: bool) -> bool:
-    """Whether the analysed template and configs were written, and the template is still there."""
+    """Whether the analysed template and configs were written, and the template is still there.
+
+    It is written again once. If it does not read back as written even then (an admission webhook, say), it has to do.
+    """
     rollout, primary = turn.status.rollout, turn.seen.primary
     if primary is None or rollout.applied is None or not revision.alike(rollout.promoted, rollout.applied):
         return False
-    return primary.template == rollout.applied.template or (unchanged and primary.template == turn.target.template)
+    there = primary.template == rollout.applied.template or (unchanged and primary.template == turn.target.template)
+    return there or rollout.step.attempt > 0
 
 
 def _write_primary(turn: Turn, *, unchanged: bool) -> None:
     """Write what was analysed; if the target asks for something else by now, analyse that instead."""
     applied, primary = turn.status.rollout.applied, turn.seen.primary
+    turn.wake_now()
     if not unchanged or applied is None:
         turn.set(phase=Phase.PROGRESSING)
-        turn.wake_now()
         return
     if primary is None:
         children.clone_target(turn)
@@ -74,15 +78,13 @@ def _write_primary(turn: Turn, *, unchanged: bool) -> None:
             turn.do(SetRoutes(ALL_TO_CANARY))
             turn.begin_step(100)
     else:
-        again = revision.alike(turn.status.rollout.promoted, applied)
-        if again and not children.may_mend(turn, f"the template of {turn.primary_name}"):
-            return
+        if revision.alike(turn.status.rollout.promoted, applied):
+            turn.judged()
         if turn.canary.spec.autoscaler_ref is None and primary.replicas < turn.target.replicas:
             turn.do(ScalePrimary(turn.target.replicas))
         turn.do(CopyConfigs(dict(applied.configs)), UpdatePrimary())
     turn.note(promoted=applied)
     turn.wait(f"waiting for {turn.primary_name} to become ready")
-    turn.wake_now()
 
 
 def _leave_changed_canary(turn: Turn) -> bool:

@@ -18,6 +18,9 @@ from flaggerpy.rollout.transition import ANALYSIS, NEXT
 if TYPE_CHECKING:
     from tests.rollout.world import World
 
+BOOTSTRAP = (Phase.NEW, Phase.INITIALIZING, Phase.TERMINATING, Phase.TERMINATED)
+"""Phases stored while a (new) bootstrap may begin."""
+
 DRAIN = timedelta(milliseconds=900)
 """How long a data plane may go on sending users where a route no longer points; shorter than every settle here."""
 
@@ -45,22 +48,16 @@ class Laws:
         for name, last in self.recent.items():
             workload = world.target if name == "target" else world.primary
             serving = workload is not None and workload.available > 0
-            waiting = not world.actions and world.now - last == timedelta(0)  # nobody has come yet
-            assert serving or waiting or world.now - last > DRAIN or self._never_served(world), (
+            assert serving or world.now - last > DRAIN, (
                 f"at {world.now:%H:%M:%S} users are sent to {name}, which cannot serve: {workload}"
             )
-
-    @staticmethod
-    def _never_served(world: World) -> bool:
-        """A target that has not become ready since the beginning."""
-        return world.primary is None or world.status.phase in (Phase.NEW, Phase.INITIALIZING)
 
     def planned(self, world: World, seen: Observation, plan: Plan) -> None:
         """Nothing is decided in a hot loop."""
         if self.instant != world.now:
             self.instant, self.ticks = world.now, 0
         self.ticks += 1
-        assert self.ticks <= 15, f"hot loop in {seen.canary.status.phase}: {plan}"
+        assert self.ticks <= 15, f"hot loop in {seen.canary.status.phase}: {plan.actions} {plan.wake_at}"
         assert plan.wake_at is None or plan.wake_at >= world.now - timedelta(0)
 
     def status_written(self, world: World, status: CanaryStatus) -> None:
@@ -102,9 +99,10 @@ class Laws:
     def promoted(self, world: World, seen: Observation) -> None:
         """What is written into the primary is what was analysed, after every gate."""
         status = world.status
-        if status.phase is Phase.INITIALIZING or status.phase is Phase.NEW:
+        if status.phase is not Phase.PROMOTING:
+            assert status.phase in BOOTSTRAP, f"the primary is written in {status.phase}"
+            assert "primary" not in world.destinations(), "users are on the primary that is written"
             return
-        assert status.phase is Phase.PROMOTING, f"the primary is written in {status.phase}"
         applied = status.rollout.applied
         assert applied is not None
         assert seen.target is not None

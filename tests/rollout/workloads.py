@@ -34,8 +34,8 @@ class Deployment:
     deleting: bool = False
     asleep: bool = False
     """The deployment controller does not look."""
-    identity: str = ""
-    """What the API server makes of the template, when a newer one adds defaults."""
+    default: str = ""
+    """What a newer API server adds to every template."""
     pods: list[Pod] = field(default_factory=list)
     rolled: str = ""
     revision: int = 0
@@ -118,7 +118,7 @@ class Deployment:
             uid=self.uid,
             generation=self.generation,
             observed_generation=self.observed_generation,
-            template=self.identity or self.template,
+            template=self.template + self.default,
             controller_revision=str(self.revision) if self.revision else None,
             paused=self.paused,
             replicas=self.replicas,

@@ -89,7 +89,7 @@ class World:
     hooks: dict[str, Verdict] = field(default_factory=dict)
     """Answers of hooks by type or name; every hook passes and no rollback hook fires unless told here."""
     metrics: dict[str, Verdict] = field(default_factory=dict)
-    meanwhile: Callable[[World], None] | None = None
+    meanwhile: Callable[[World], object] | None = None
     """What somebody does between the observation and the first write of the next plan."""
 
     announced: set[str] = field(default_factory=set)
@@ -105,6 +105,11 @@ class World:
     crashed: bool = False
     laws: Laws = field(default_factory=Laws)
     _written: int = 0
+
+    def __post_init__(self) -> None:
+        if self.target is not None:
+            self.target.sync(START - timedelta(minutes=10))  # users have been served for a while
+            self.target.sync(START)
 
     # What the core sees
 
@@ -266,8 +271,8 @@ class World:
                 if self.primary is None or seen.target is None or self.target is None:
                     raise Stale
                 self.laws.promoted(self, seen)
-                self.primary.edit(seen.target.template, stamp=json.dumps(self.primary_configs, sort_keys=True))
-                self.primary.identity = seen.target.template
+                template = seen.target.template.rstrip("+")
+                self.primary.edit(template, stamp=json.dumps(self.primary_configs, sort_keys=True))
             case d.ScaleTarget(replicas):
                 if self.target is None:
                     raise Stale
@@ -295,12 +300,13 @@ class World:
             raise Stale
         self.primary = Deployment(
             f"{NAME}-primary",
-            seen.target.template,
+            seen.target.template.rstrip("+"),
             self.target.replicas or 1,
             self.now,
             uid=f"primary-{self.ticks}",
             broken=self.target.broken if self.primary_breaks is None else self.primary_breaks,
             stamp=json.dumps(self.primary_configs, sort_keys=True),
+            default=self.target.default,
         )
 
     primary_breaks: set[str] | None = None
@@ -377,6 +383,7 @@ class World:
     def touch(self) -> World:
         """Something changed from outside: the core looks."""
         self.dirty = True
+        self.laws.ticks = 0
         return self
 
     def edit(self, **analysis: Any) -> World:

@@ -1,0 +1,249 @@
+"""Strangers, crashes and time in any order: what the laws say of every instant, and how it all ends.
+
+The laws themselves are in laws.py and hold in every test of this folder. Here Hypothesis looks for a history that breaks
+them, and for one that does not end.
+"""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule
+
+from flaggerpy.api.status import Phase
+from flaggerpy.rollout.checks import Verdict
+from flaggerpy.rollout.decision import Plan
+from flaggerpy.rollout.transition import IDLE
+from tests.rollout.workloads import Deployment
+from tests.rollout.world import NAME, World, hook, spec
+
+pytestmark = pytest.mark.laws
+
+TEMPLATES = st.sampled_from(["v1", "v2", "v3", "v4"])
+GATES = ["confirm-rollout", "pre-rollout", "rollout", "confirm-traffic-increase", "confirm-promotion", "rollback"]
+STRATEGIES: list[dict[str, Any]] = [
+    {},
+    {"stepWeights": [5, 50, 100]},
+    {"stepWeight": 40, "maxWeight": 50, "stepWeightPromotion": 30},
+    {"iterations": 2},
+    {"iterations": 2, "match": [{"headers": {"x-user": {"exact": "me"}}}]},
+    {"_skipAnalysis": True},
+]
+REST_SECONDS = 3600
+
+
+class Histories(RuleBasedStateMachine):
+    """What happens to a canary; nobody takes pods or routes away from users."""
+
+    sabotage = False
+
+    @initialize(
+        routed=st.booleans(),
+        strategy=st.sampled_from(STRATEGIES),
+        kinds=st.sets(st.sampled_from(GATES)),
+        accept=st.sampled_from([1, 0, 90]),
+        bootstrapped=st.sampled_from([True, True, False]),
+    )
+    def begin(self, routed: bool, strategy: dict[str, Any], kinds: set[str], accept: int, bootstrapped: bool) -> None:
+        hooks = [hook(kind) for kind in sorted(kinds)]
+        metrics = [{"name": "latency", "interval": "1m", "thresholdRange": {"max": 1}, "query": "x"}]
+        self.more = {"webhooks": hooks, "metrics": metrics}
+        self.world = World(spec=spec(**strategy, **self.more), routed=routed, accept_after=timedelta(seconds=accept))
+        # A data plane slower than the time we give it may drop users; who waits for it is tested elsewhere.
+        self.world.laws.sabotaged = self.sabotage or accept > 60
+        if bootstrapped:
+            self.world.run()
+
+    def _alive(self) -> bool:
+        return not self.world.gone
+
+    def _rolls(self) -> bool:
+        return self._alive() and self.world.target is not None
+
+    @rule(ticks=st.integers(1, 15))
+    def time_passes(self, ticks: int) -> None:
+        for _ in range(ticks):
+            if self.world.advance():
+                self.world.tick()
+
+    @rule(before=st.integers(0, 6), crash_after=st.integers(0, 6))
+    def controller_dies(self, before: int, crash_after: int) -> None:
+        self.time_passes(before)
+        if self.world.advance():
+            self.world.tick(crash_after=crash_after)
+
+    @rule(template=TEMPLATES, ticks=st.integers(1, 15))
+    def a_rollout_goes_on(self, template: str, ticks: int) -> None:
+        self.new_revision(template)
+        self.time_passes(ticks)
+
+    @rule(seconds=st.floats(0.1, 100))
+    def something_unrelated_happens(self, seconds: float) -> None:
+        self.world.run_for(seconds)
+        self.world.touch()
+
+    @rule(template=TEMPLATES)
+    def new_revision(self, template: str) -> None:
+        if self._rolls():
+            self.world.push(template)
+
+    @rule(template=TEMPLATES)
+    def new_revision_between_look_and_write(self, template: str) -> None:
+        if self._rolls() and self.world.advance():
+            self.world.meanwhile = lambda world: world.push(template)
+            self.world.tick()
+
+    @rule(value=st.sampled_from(["1", "2"]))
+    def new_config(self, value: str) -> None:
+        self.world.configure(settings=value)
+
+    @rule(templates=st.sets(st.sampled_from(["v2", "v3"])))
+    def revisions_that_never_become_ready(self, templates: set[str]) -> None:
+        if self._rolls() and self.world.target and not templates & self._running():
+            self.world.target.broken = templates
+
+    @rule(templates=st.sets(st.sampled_from(["v2", "v3", "v4"])))
+    def revisions_that_fail_as_primary_only(self, templates: set[str]) -> None:
+        if self.world.primary is not None and not templates & self._running():
+            self.world.primary.broken = self.world.primary_breaks = templates
+
+    def _running(self) -> set[str]:
+        workloads = [workload for workload in (self.world.target, self.world.primary) if workload]
+        return {pod.version.split("|")[0] for workload in workloads for pod in workload.pods if workload.is_ready(pod)}
+
+    @rule(kind=st.sampled_from([*GATES, "latency"]), verdict=st.sampled_from(Verdict))
+    def answers_change(self, kind: str, verdict: Verdict) -> None:
+        (self.world.metrics if kind == "latency" else self.world.hooks)[kind] = verdict
+
+    @rule(suspended=st.booleans())
+    def suspension(self, suspended: bool) -> None:
+        self.world.suspend(suspended)
+
+    @rule(strategy=st.sampled_from(STRATEGIES), interval=st.sampled_from(["10s", "30s"]))
+    def the_canary_is_edited(self, strategy: dict[str, Any], interval: str) -> None:
+        self.world.edit(**strategy, **self.more, interval=interval)
+        self.world.laws.moved_at = None  # the new interval counts from the next step
+
+    @rule(problems=st.sampled_from([(), ("spec.x is wrong: write y",)]))
+    def a_mistake_comes_or_goes(self, problems: tuple[str, ...]) -> None:
+        self.world.problems = problems
+        self.world.touch()
+
+    @rule(paused=st.booleans(), asleep=st.booleans())
+    def the_target_is_not_rolled(self, paused: bool, asleep: bool) -> None:
+        target = self.world.target
+        if target is not None:
+            target.generation += target.paused != paused
+            target.paused, target.asleep = paused, asleep
+            self.world.touch()
+
+    @rule()
+    def the_api_server_learns_a_default(self) -> None:
+        for workload in (self.world.target, self.world.primary):
+            if workload is not None:
+                workload.default += "+"
+        self.world.touch()
+
+    @precondition(lambda self: self.world.ticks > 25)
+    @rule(wanted=st.booleans())
+    def release_is_asked_for_or_taken_back(self, wanted: bool) -> None:
+        self.world.release(wanted)
+
+    @precondition(lambda self: self.world.ticks > 40)
+    @rule()
+    def deletion(self) -> None:
+        self.world.delete()
+
+    def teardown(self) -> None:
+        """Everything is mended, every gate opens: then every path ends, and users are served."""
+        if not hasattr(self, "world"):
+            return
+        world = self.world
+        world.hooks, world.metrics, world.problems = {}, {}, ()
+        if world.target is not None:
+            world.target.generation += world.target.paused
+            world.target.paused = world.target.asleep = False
+        if not world.gone:
+            world.suspend(False)
+        world.run()
+        self._rests(world)
+
+    @staticmethod
+    def _rests(world: World) -> None:
+        if world.gone:
+            return
+        stalled = world.status.conditions and world.condition("Stalled") == "True"
+        broken = world.primary is not None and world.primary.template in world.primary.broken
+        assert (
+            world.phase in IDLE
+            or world.phase is Phase.TERMINATED
+            or stalled
+            or (world.phase is Phase.INITIALIZING and broken)
+        ), f"rests in {world.phase}: {world.status.rollout.reason}"
+        assert world.tick() == Plan(), "a fixed point stays one"
+        if world.routed and not stalled and world.phase in IDLE:
+            workloads = {"primary": world.primary, "target": world.target}
+            able = {name for name, workload in workloads.items() if workload is not None and workload.available}
+            assert not able or world.destinations() <= able, f"users are sent to {world.destinations() - able}"
+            assert not world.status.rollout.pending
+
+
+class Sabotage(Histories):
+    """The same with strangers who scale, route and delete as they like."""
+
+    sabotage = True
+
+    @rule(replicas=st.integers(0, 3))
+    def somebody_scales(self, replicas: int) -> None:
+        if self._rolls():
+            self.world.scale(replicas)
+
+    @rule(weight=st.sampled_from([0, 5, 10, 20, 50, 100]))
+    def somebody_turns_the_route(self, weight: int) -> None:
+        if self.world.route is not None:
+            self.world.turn_route(weight)
+
+    @rule()
+    def somebody_edits_the_route(self) -> None:
+        if self.world.route is not None:
+            self.world.route.drifted = True
+            self.world.touch()
+
+    @rule()
+    def somebody_deletes_the_route(self) -> None:
+        self.world.delete_route()
+
+    @rule()
+    def somebody_deletes_the_primary(self) -> None:
+        self.world.delete_primary()
+
+    @rule(back=st.booleans())
+    def somebody_deletes_the_target(self, back: bool) -> None:
+        world = self.world
+        if world.target is not None:
+            world.delete_target()
+        elif back:
+            world.target = Deployment(NAME, "v1", 2, world.now, uid=f"uid-{world.ticks}")
+            world.touch()
+
+    @rule()
+    def somebody_takes_the_services(self) -> None:
+        self.world.services.clear()
+        self.world.apex = "target"
+        self.world.touch()
+
+
+TestHistories = Histories.TestCase
+TestSabotage = Sabotage.TestCase
+_profile = settings(
+    max_examples=settings().max_examples,
+    stateful_step_count=25,
+    deadline=None,
+    suppress_health_check=list(HealthCheck),
+)
+TestHistories.settings = _profile
+TestSabotage.settings = _profile
