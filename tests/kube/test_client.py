@@ -497,7 +497,7 @@ async def test_lines_of_any_length_arrive_whole(client: Client, server: FakeApiS
 async def test_watches_never_starve_a_write(client: Client, server: FakeApiServer) -> None:
     """More watches than any pool has connections for requests; the write goes through at once."""
     server.put(DEPLOYMENTS, DEPLOYMENT)
-    watches = [asyncio.ensure_future(_drain(client, str(server.version))) for _ in range(110)]
+    watches = [asyncio.ensure_future(_drain(client, str(server.version), inactivity=60)) for _ in range(110)]
     await eventually(lambda: len(server.watchers) == 110)
 
     async with asyncio.timeout(2):
