@@ -10,6 +10,9 @@ import pytest
 
 from tests.cluster.api import Cluster
 from tests.cluster.fixtures import control_plane, full_node
+from tests.integration.gateway import Gateway, serving_routes
+from tests.integration.pods import Breaker, breaking
+from tests.integration.servers import Hooks, PrometheusServer, measuring, receiving
 from tests.integration.site import Site, new_site
 
 __all__ = ["control_plane", "full_node"]
@@ -27,3 +30,31 @@ async def site(crds: None) -> AsyncIterator[Site]:
     """Make a namespace of one's own."""
     async with new_site() as site:
         yield site
+
+
+@pytest.fixture
+async def gateway(site: Site) -> AsyncIterator[Gateway]:
+    """Have the site's routes accepted."""
+    async with serving_routes(site) as gateway:
+        yield gateway
+
+
+@pytest.fixture
+async def pods(site: Site) -> AsyncIterator[Breaker]:
+    """Have a hand on the site's pods."""
+    async with breaking(site) as breaker:
+        yield breaker
+
+
+@pytest.fixture
+async def hooks() -> AsyncIterator[Hooks]:
+    """Receive webhooks."""
+    async with receiving() as hooks:
+        yield hooks
+
+
+@pytest.fixture
+async def prometheus() -> AsyncIterator[PrometheusServer]:
+    """Answer queries."""
+    async with measuring() as server:
+        yield server

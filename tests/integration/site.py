@@ -8,8 +8,8 @@ from __future__ import annotations
 import asyncio
 import itertools
 import os
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
+from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any
@@ -17,14 +17,16 @@ from typing import Any
 from flaggerpy.app import App
 from flaggerpy.clock import SystemClock
 from flaggerpy.kube.client import Client
-from flaggerpy.kube.errors import NotFound
-from flaggerpy.kube.objects import JsonObject, labels_of
+from flaggerpy.kube.errors import NotFound, Unreachable
+from flaggerpy.kube.objects import JsonObject, labels_of, name_of
 from flaggerpy.kube.resources import (
+    ALERT_PROVIDERS,
     CANARIES,
     CONFIG_MAPS,
     DEPLOYMENTS,
     EVENTS,
     HTTP_ROUTES,
+    METRIC_TEMPLATES,
     NAMESPACES,
     SECRETS,
     SERVICES,
@@ -32,13 +34,26 @@ from flaggerpy.kube.resources import (
     Resource,
 )
 from flaggerpy.kube.transport import connect
-from flaggerpy.kube.wire import Transport
+from flaggerpy.kube.wire import Request, Response, Transport
 from flaggerpy.metrics.outbound import Outbound
 from flaggerpy.settings import Settings
 
 PATIENCE = 30.0
 IMAGE = "ghcr.io/stefanprodan/podinfo"
-_KINDS = {r.kind: r for r in (CANARIES, CONFIG_MAPS, DEPLOYMENTS, HTTP_ROUTES, SECRETS, SERVICES)}
+_KINDS = {
+    resource.kind: resource
+    for resource in (
+        ALERT_PROVIDERS,
+        CANARIES,
+        CONFIG_MAPS,
+        DEPLOYMENTS,
+        HTTP_ROUTES,
+        METRIC_TEMPLATES,
+        SECRETS,
+        SERVICES,
+        Resource("", "v1", "resourcequotas", "ResourceQuota"),
+    )
+}
 _numbers = itertools.count(1)
 
 
@@ -91,6 +106,63 @@ class Site:
 
         found: JsonObject = await self.until(there, f"phase {phase}", patience=patience)
         return found
+
+    async def condition(self, kind: str, name: str = "podinfo") -> JsonObject:
+        """Return a condition of the Canary, empty when it has none of this type."""
+        rows = ((await self.canary(name)).get("status") or {}).get("conditions") or ()
+        return next((dict(row) for row in rows if row["type"] == kind), {})
+
+    async def reason(self, name: str = "podinfo") -> str:
+        """Return why the Canary waits, in its own words."""
+        status = (await self.canary(name)).get("status") or {}
+        return str((status.get("rollout") or {}).get("reason") or "")
+
+    async def reason_has(self, words: str, name: str = "podinfo", *, patience: float = PATIENCE) -> str:
+        """Wait until the Canary's reason contains these words and return it."""
+
+        async def there() -> str | None:
+            reason = await self.reason(name)
+            return reason if words in reason else None
+
+        return str(await self.until(there, f"reason with {words!r}", patience=patience))
+
+    async def stalled(self, words: str, name: str = "podinfo", *, patience: float = PATIENCE) -> str:
+        """Wait until the Canary says that its user must mend something, in these words; return the sentence."""
+
+        async def there() -> str | None:
+            row = await self.condition("Stalled", name)
+            return str(row["message"]) if row.get("status") == "True" and words in row["message"] else None
+
+        return str(await self.until(there, f"Stalled condition with {words!r}", patience=patience))
+
+    async def event(self, words: str, *, patience: float = PATIENCE) -> str:
+        """Wait for an event of a Canary that contains these words and return it."""
+
+        async def there() -> str | None:
+            return next((message for message in await self.events() if words in message), None)
+
+        return str(await self.until(there, f"event with {words!r}", patience=patience))
+
+    async def gone(self, resource: Resource = CANARIES, name: str = "podinfo", *, patience: float = PATIENCE) -> None:
+        """Wait until an object is gone."""
+
+        async def there() -> bool:
+            return await self.find(resource, name) is None
+
+        await self.until(there, f"end of {resource.kind} {name}", patience=patience)
+
+    async def edit(self, resource: Resource, name: str, patch: JsonObject) -> JsonObject:
+        """Change an object by a merge patch."""
+        return await self.client.merge_patch(self.ref(resource, name), patch)
+
+    async def set_weights(self, primary: int, canary: int, name: str = "podinfo") -> None:
+        """Change the weights of the HTTPRoute by hand."""
+        path = "/spec/rules/0/backendRefs/{}/weight"
+        patch = [
+            {"op": "replace", "path": path.format(index), "value": weight}
+            for index, weight in enumerate((primary, canary))
+        ]
+        await self.client.json_patch(self.ref(HTTP_ROUTES, name), patch)
 
     async def set_image(self, tag: str, name: str = "podinfo") -> None:
         """Push a new revision."""
@@ -147,9 +219,19 @@ class Site:
                     await asyncio.sleep(pause)
                 return found
         except TimeoutError:
-            canary = await self.find(CANARIES, "podinfo")
-            state = (canary or {}).get("status")
-            raise AssertionError(f"no {what} within {patience:g}s in {self.namespace}; status: {state}") from None
+            canaries, _ = await self.client.list(CANARIES, self.namespace)
+            states = {name_of(canary): canary.get("status") for canary in canaries}
+            raise AssertionError(f"no {what} within {patience:g}s in {self.namespace}; status: {states}") from None
+
+    async def settled(self, name: str = "podinfo", *, quiet: float = 1.5) -> JsonObject:
+        """Wait until nobody has written the Canary for a while and return it."""
+        last = await self.canary(name)
+        while True:
+            await asyncio.sleep(quiet)
+            now = await self.canary(name)
+            if now["metadata"]["resourceVersion"] == last["metadata"]["resourceVersion"]:
+                return now
+            last = now
 
     @asynccontextmanager
     async def controller(
@@ -158,18 +240,70 @@ class Site:
         """Run a controller for this namespace while the block lasts."""
         settings = self.settings.model_copy(update=changes)
         async with await connect() as transport, Outbound() as outbound:
-            controller = Controller(App(settings, wrap(transport), outbound, SystemClock()))
+            mortal = Mortal(wrap(transport))
+            controller = Controller(App(settings, mortal, outbound, SystemClock()), mortal)
             async with controller:
                 yield controller
+
+
+class Mortal:
+    """A transport that writes down what passes through it and, once dead, lets nothing pass."""
+
+    def __init__(self, inner: Transport) -> None:
+        self._inner = inner
+        self.requests: list[Request] = []
+        self.dead = False
+
+    @property
+    def writes(self) -> list[Request]:
+        """What was sent in order to change something, but for events and leases."""
+        return [
+            request
+            for request in self.requests
+            if request.is_write and "/events" not in request.path and "/leases" not in request.path
+        ]
+
+    async def send(self, request: Request) -> Response:
+        self._live()
+        self.requests.append(request)
+        response = await self._inner.send(request)
+        self._live()
+        return response
+
+    async def stream(self, request: Request) -> AsyncGenerator[bytes, None]:
+        self._live()
+        async with aclosing(self._inner.stream(request)) as lines:
+            async for line in lines:
+                self._live()
+                yield line
+
+    def _live(self) -> None:
+        if self.dead:
+            raise Unreachable("the process was killed")
 
 
 class Controller:
     """A running controller that can be stopped kindly or killed."""
 
-    def __init__(self, app: App) -> None:
+    def __init__(self, app: App, transport: Mortal | None = None) -> None:
         self._app = app
         self._stop = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
+        self._transport = transport
+
+    @property
+    def writes(self) -> list[Request]:
+        """What this controller sent in order to change something, but for events and leases."""
+        return [] if self._transport is None else self._transport.writes
+
+    async def kill(self) -> None:
+        """End as SIGKILL does: from now on nothing gets out, not even a farewell."""
+        if self._transport is not None:
+            self._transport.dead = True
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.wait([self._task])
+            self._task = None
 
     async def __aenter__(self) -> Controller:
         self._task = asyncio.create_task(self._app.run(self._stop))

@@ -1,0 +1,73 @@
+"""Are users served? Looks as kube-proxy and a gateway do: at the endpoints behind every Service that gets traffic."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+
+from flaggerpy.kube.objects import JsonObject
+from flaggerpy.kube.resources import HTTP_ROUTES, SERVICES, Resource
+from tests.integration.site import Site
+
+_SLICES = Resource("discovery.k8s.io", "v1", "endpointslices", "EndpointSlice")
+
+
+@dataclass(slots=True)
+class Users:
+    """Looks again and again whether a request would find a pod."""
+
+    site: Site
+    name: str
+    failures: list[str] = field(default_factory=list)
+    looks: int = 0
+
+    async def run(self) -> None:
+        """Look until cancelled."""
+        while True:
+            await self._look()
+            await asyncio.sleep(0.05)
+
+    async def _look(self) -> None:
+        backends = await self._backends()
+        slices, _ = await self.site.client.list(_SLICES, self.site.namespace)
+        self.looks += 1
+        for service in backends:
+            if not any(_is_ready(one) for one in slices if _service_of(one) == service):
+                self.failures.append(f"{service} gets traffic and has no pod")
+
+    async def _backends(self) -> list[str]:
+        route = await self.site.find(HTTP_ROUTES, self.name)
+        if route is None:
+            return [self.name] if await self.site.find(SERVICES, self.name) else [f"nothing instead of {self.name}"]
+        return [
+            backend["name"]
+            for rule in route["spec"]["rules"]
+            for backend in rule.get("backendRefs") or ()
+            if int(backend.get("weight", 1)) > 0
+        ]
+
+
+def _service_of(one: JsonObject) -> str:
+    return str((one["metadata"].get("labels") or {}).get("kubernetes.io/service-name"))
+
+
+def _is_ready(one: JsonObject) -> bool:
+    return any((endpoint.get("conditions") or {}).get("ready") for endpoint in one.get("endpoints") or ())
+
+
+@asynccontextmanager
+async def always_served(site: Site, name: str = "podinfo") -> AsyncIterator[Users]:
+    """Demand that users are served at every look while the block lasts."""
+    users = Users(site, name)
+    task = asyncio.create_task(users.run())
+    try:
+        yield users
+    finally:
+        if task.done():
+            task.result()
+        task.cancel()
+        await asyncio.wait([task])
+    assert users.looks > 3
+    assert users.failures == []

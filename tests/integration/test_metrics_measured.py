@@ -1,0 +1,190 @@
+"""Metrics against a server on loopback that speaks Prometheus' JSON: what counts, what holds, and what is a mistake."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+
+import pytest
+from aiohttp import web
+
+from flaggerpy.kube.objects import JsonObject
+from flaggerpy.kube.resources import CANARIES, METRIC_TEMPLATES, SECRETS
+from tests.integration.gateway import Gateway
+from tests.integration.objects import blue_green, canary, deployment, progressive
+from tests.integration.servers import PrometheusServer, login_page, server_error, silence
+from tests.integration.site import Site
+
+pytestmark = pytest.mark.integration
+
+AT_LEAST_99: JsonObject = {"name": "goodness", "query": "sum(good)", "thresholdRange": {"min": 99}}
+
+
+def measured(base: JsonObject, prometheus: PrometheusServer) -> JsonObject:
+    return {**base, "spec": {**base["spec"], "metricsServer": prometheus.url}}
+
+
+def template(prometheus: PrometheusServer, *, secret: str = "") -> JsonObject:
+    provider: JsonObject = {"type": "prometheus", "address": prometheus.url}
+    if secret:
+        provider |= {"secretRef": {"name": secret}}
+    query = 'sum(rate(errors{namespace="{{ namespace }}",pod=~"{{ target }}-.*"}[{{ interval }}]))'
+    return {
+        "apiVersion": "flagger.app/v1beta1",
+        "kind": "MetricTemplate",
+        "metadata": {"name": "errors"},
+        "spec": {"provider": provider, "query": query},
+    }
+
+
+FROM_TEMPLATE: JsonObject = {
+    "name": "errors",
+    "templateRef": {"name": "errors"},
+    "thresholdRange": {"max": 1},
+    "interval": "30s",
+}
+
+
+async def test_good_values_let_the_rollout_pass(site: Site, gateway: Gateway, prometheus: PrometheusServer) -> None:
+    prometheus.value = "99.5"
+    builtin = {"name": "request-success-rate", "thresholdRange": {"min": 99}, "interval": "1m"}
+    async with site.controller():
+        made = progressive(step=50, most=50, metrics=[builtin, AT_LEAST_99])
+        await site.apply(deployment(), measured(made, prometheus))
+        await site.phase_is("Initialized")
+        await site.set_image("6.0.1")
+        await site.phase_is("Progressing")
+        found = await site.phase_is("Succeeded")
+
+    checks = {check["name"]: check for check in found["status"]["rollout"]["checks"]}
+    assert {name: check["verdict"] for name, check in checks.items()} == {
+        "request-success-rate": "Passed",
+        "goodness": "Passed",
+    }
+    assert checks["goodness"]["value"] == "99.5"
+    assert any(site.namespace in query and "podinfo" in query for query in prometheus.queries)
+    assert "sum(good)" in prometheus.queries
+
+
+async def test_the_threshold_rolls_back_at_once(site: Site, gateway: Gateway, prometheus: PrometheusServer) -> None:
+    prometheus.value = "50"
+    async with site.controller():
+        made = progressive(step=25, most=50, threshold=3, interval="2s", metrics=[AT_LEAST_99])
+        await site.apply(deployment(), measured(made, prometheus))
+        await site.phase_is("Initialized")
+        await site.set_image("6.0.1")
+        await site.phase_is("Failed")
+        told = await site.event("goodness 50")
+
+        assert told == f"Halt podinfo.{site.namespace} advancement goodness 50.00 < 99"
+        assert len(prometheus.queries) == 3
+        assert gateway.shares() == [0, 25, 0]
+        # Three judgements at two seconds each: a fourth interval would have been Flagger's wait for the next tick.
+        assert gateway.stays()[1] < 7.8
+        assert "failed checks threshold reached 3" in await site.reason()
+
+
+async def test_no_data_is_a_failed_check(site: Site, gateway: Gateway, prometheus: PrometheusServer) -> None:
+    prometheus.value = None
+    async with site.controller():
+        made = progressive(threshold=2, metrics=[AT_LEAST_99])
+        await site.apply(deployment(), measured(made, prometheus))
+        await site.phase_is("Initialized")
+        await site.set_image("6.0.1")
+        await site.phase_is("Failed")
+        await site.event("no values found for custom metric: goodness")
+        assert len(prometheus.queries) == 2
+
+
+@pytest.mark.parametrize(
+    ("title", "answer", "times"),
+    [
+        ("the server is in trouble", server_error, 4),
+        ("a page for people instead of an answer", login_page, 4),
+        ("no answer in time", silence, 2),
+    ],
+)
+async def test_what_cannot_be_measured_holds_the_weight_and_is_not_counted(
+    site: Site,
+    gateway: Gateway,
+    prometheus: PrometheusServer,
+    title: str,
+    answer: Callable[[], Awaitable[web.Response]],
+    times: int,
+) -> None:
+    prometheus.value, prometheus.broken = "100", answer
+
+    async def asked() -> bool:
+        return len(prometheus.queries) > times
+
+    async with site.controller():
+        made = progressive(step=25, most=25, threshold=1, metrics=[AT_LEAST_99])
+        await site.apply(deployment(), measured(made, prometheus))
+        await site.phase_is("Initialized")
+        await site.set_image("6.0.1")
+        await site.until(asked, f"{times} questions while {title}")
+
+        status = (await site.canary())["status"]
+        assert (status["phase"], status["failedChecks"], status["canaryWeight"]) == ("Progressing", 0, 25), title
+        assert [check["verdict"] for check in status["rollout"]["checks"]] == ["Error"]
+        assert status["rollout"]["reason"] == "metric goodness could not be measured"
+
+        prometheus.broken = None
+        await site.phase_is("Succeeded")
+        assert gateway.shares() == [0, 25, 0]
+
+
+async def test_a_template_is_asked_with_the_secret_as_it_is_now(site: Site, prometheus: PrometheusServer) -> None:
+    prometheus.value = "0"
+    key = {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "prometheus"}}
+    async with site.controller():
+        await site.apply({**key, "stringData": {"token": "first"}}, template(prometheus, secret="prometheus"))
+        await site.apply(deployment(), blue_green(iterations=40, metrics=[FROM_TEMPLATE]))
+        await site.phase_is("Initialized")
+        await site.set_image("6.0.1")
+
+        async def sent(token: str) -> bool:
+            return f"Bearer {token}" in prometheus.authorizations
+
+        await site.until(lambda: sent("first"), "a query with the first token")
+        await site.edit(SECRETS, "prometheus", {"stringData": {"token": "second"}})
+        await site.until(lambda: sent("second"), "a query with the second token")
+
+    assert prometheus.queries[0] == f'sum(rate(errors{{namespace="{site.namespace}",pod=~"podinfo-.*"}}[30s]))'
+
+
+async def test_a_missing_template_stops_the_canary_until_it_is_there(site: Site, prometheus: PrometheusServer) -> None:
+    prometheus.value = "0"
+    async with site.controller() as controller:
+        await site.apply(deployment(), blue_green(metrics=[FROM_TEMPLATE]))
+        sentence = await site.stalled("MetricTemplate errors of metric errors does not exist")
+        assert await site.event("MetricTemplate errors") == sentence
+        own = site.ref(CANARIES, "podinfo").path()
+        assert all(request.path.startswith(own) for request in controller.writes)
+
+        await site.apply(template(prometheus))
+        await site.phase_is("Initialized")
+        assert (await site.condition("Stalled"))["status"] == "False"
+
+        # It goes again between two rollouts: the next one does not begin.
+        await site.client.delete(site.ref(METRIC_TEMPLATES, "errors"))
+        await site.stalled("MetricTemplate errors")
+        await site.set_image("6.0.1")
+        await site.settled()
+        assert await site.replicas("podinfo") == 0
+        await site.apply(template(prometheus))
+        await site.phase_is("Succeeded")
+    assert await site.image("podinfo-primary") == "6.0.1"
+
+
+async def test_a_query_that_prometheus_refuses_is_a_failed_check(site: Site, prometheus: PrometheusServer) -> None:
+    async def refused() -> web.Response:
+        return web.json_response({"status": "error", "errorType": "bad_data", "error": "parse error"}, status=400)
+
+    prometheus.broken = refused
+    async with site.controller():
+        made = canary("podinfo", {"iterations": 2, "metrics": [AT_LEAST_99]}, provider="kubernetes")
+        await site.apply(deployment(), measured(made, prometheus))
+        await site.phase_is("Initialized")
+        await site.set_image("6.0.1")
+        await site.phase_is("Failed")
+        assert "parse error" in await site.event("parse error")
