@@ -12,7 +12,7 @@ ROOT = Path(__file__).resolve().parents[2]
 PYTHON = sys.executable
 CLUSTER_MARKERS = ("integration", "e2e", "crash", "takeover", "bench")
 # What machines write, and what is not in the repository.
-NOT_PROSE = "*.sum,*.mod,*.lock,./requirements,./.venv,./dist,./build,./.git"
+NOT_PROSE = "*.sum,./tests/*/data,*.mod,*.lock,./requirements,./.venv,./dist,./build,./.git"
 APART = ("tests/charts", "tests/image")
 
 
