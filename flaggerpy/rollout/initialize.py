@@ -6,7 +6,7 @@ the primary → users have left the target → target to zero.
 
 from __future__ import annotations
 
-from flaggerpy.api.status import Phase, RolloutStatus
+from flaggerpy.api.status import Phase, RolloutStatus, Step
 from flaggerpy.rollout import children, revision
 from flaggerpy.rollout.decision import (
     Action,
@@ -55,7 +55,7 @@ def _primary_is_as_wanted(turn: Turn) -> bool:
         return False
     else:
         return True
-    turn.note(applied=turn.current_revision())
+    turn.note(applied=turn.current_revision(), step=Step(started_at=turn.now))
     return False
 
 

@@ -30,7 +30,9 @@ READY = Readiness(ready=True)
 _WAITING = "waiting for rollout to finish: "
 
 
-def readiness(workload: Workload, *, percent: int, deadline: timedelta, now: datetime) -> Readiness:
+def readiness(
+    workload: Workload, *, percent: int, deadline: timedelta, now: datetime, since: datetime | None = None
+) -> Readiness:
     """Judge a workload's rollout.
 
     Args:
@@ -38,6 +40,7 @@ def readiness(workload: Workload, *, percent: int, deadline: timedelta, now: dat
         percent: how many of its updated pods must be available, rounded up to whole pods; at least one of them.
         deadline: how long too few pods may be available before it counts as stuck.
         now: the time of the decision.
+        since: when it was last given something new to run: what it missed before is not counted against that.
 
     """
     if workload.generation > workload.observed_generation:
@@ -50,7 +53,7 @@ def readiness(workload: Workload, *, percent: int, deadline: timedelta, now: dat
     message = _WAITING + missing
     if workload.unavailable_since is None:
         return Readiness(False, message=message)
-    stuck_at = workload.unavailable_since + deadline
+    stuck_at = max(workload.unavailable_since, since or workload.unavailable_since) + deadline
     return Readiness(False, stuck=now >= stuck_at, message=message, stuck_at=stuck_at)
 
 

@@ -69,7 +69,7 @@ def _given_back(turn: Turn) -> bool:
 
 def _target_serves(turn: Turn, target: Workload) -> bool:
     """Whether the target has the primary's size and is ready; gives up on it when its time is over."""
-    state = readiness(target, percent=100, deadline=turn.deadline, now=turn.now)
+    state = readiness(target, percent=100, deadline=turn.deadline, now=turn.now, since=_began(turn))
     size = max(turn.seen.primary.replicas if turn.seen.primary else 1, 1)
     if state.ready and target.replicas >= size:
         return True

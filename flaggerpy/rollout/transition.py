@@ -45,8 +45,8 @@ NEXT: dict[Phase, frozenset[Phase]] = {
     Phase.FINALISING: frozenset({Phase.SUCCEEDED, Phase.FAILED, Phase.PROMOTING}),
     Phase.SUCCEEDED: frozenset({Phase.WAITING, Phase.PROGRESSING}),
     Phase.FAILED: frozenset({Phase.WAITING, Phase.PROGRESSING, Phase.SUCCEEDED}),
-    Phase.TERMINATING: frozenset({Phase.TERMINATED, Phase.INITIALIZING}),
-    Phase.TERMINATED: frozenset({Phase.INITIALIZING}),
+    Phase.TERMINATING: frozenset({Phase.TERMINATED, Phase.INITIALIZING, Phase.INITIALIZED}),
+    Phase.TERMINATED: frozenset({Phase.INITIALIZING, Phase.INITIALIZED}),
 }
 """The phases that may follow each phase; every phase may also become Terminating."""
 

@@ -87,15 +87,17 @@ class Turn:
 
     def target_readiness(self) -> Readiness:
         """Whether enough pods of the canary are available."""
-        percent = self.canary.analysis.canary_ready_threshold
-        return readiness(self.target, percent=percent, deadline=self.deadline, now=self.now)
+        return self._readiness(self.target, self.canary.analysis.canary_ready_threshold)
 
     def primary_readiness(self) -> Readiness:
         """Whether enough pods of the primary are available."""
         if self.seen.primary is None:
             return Readiness(False, message="it does not exist")
-        percent = self.canary.analysis.primary_ready_threshold
-        return readiness(self.seen.primary, percent=percent, deadline=self.deadline, now=self.now)
+        return self._readiness(self.seen.primary, self.canary.analysis.primary_ready_threshold)
+
+    def _readiness(self, workload: Workload, percent: int) -> Readiness:
+        began = self.before.rollout.step.started_at
+        return readiness(workload, percent=percent, deadline=self.deadline, now=self.now, since=began)
 
     def only_canary_serves(self) -> bool:
         """Whether the primary has no pod that can serve and the canary has: a bad answer beats none."""

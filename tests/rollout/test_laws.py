@@ -1,7 +1,7 @@
 """Strangers, crashes and time in any order: what the laws say of every instant, and how it all ends.
 
-The laws themselves are in laws.py and hold in every test of this folder. Here Hypothesis looks for a history that breaks
-them, and for one that does not end.
+The laws themselves are in laws.py and hold in every test of this folder. Here Hypothesis looks for a history that
+breaks them, and for one that does not end.
 """
 
 from __future__ import annotations
@@ -18,8 +18,9 @@ from flaggerpy.api.status import Phase
 from flaggerpy.rollout.checks import Verdict
 from flaggerpy.rollout.decision import Plan
 from flaggerpy.rollout.transition import IDLE
+from tests.rollout.simulation import NAME
 from tests.rollout.workloads import Deployment
-from tests.rollout.world import NAME, World, hook, spec
+from tests.rollout.world import World, hook, spec
 
 pytestmark = pytest.mark.laws
 

@@ -1,4 +1,4 @@
-"""An idealised Deployment controller: no pod is lost, new pods surge, old ones go when new ones are ready."""
+"""An idealised Deployment controller (no pod is lost, new ones surge, old ones go when new are ready) and a route."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
+from flaggerpy.rollout.traffic import Routes
 from flaggerpy.rollout.workload import Workload
 
 
@@ -129,3 +130,15 @@ class Deployment:
             unavailable_since=self.unavailable_since,
             deleting=self.deleting,
         )
+
+
+@dataclass
+class Route:
+    """What is written, and what the data plane serves of it."""
+
+    written: Routes
+    served: Routes | None
+    accept_at: datetime
+    drifted: bool = False
+    released: bool = False
+    refused: bool = False

@@ -1,0 +1,350 @@
+"""A small simulated cluster around one canary, whose clock jumps to the next thing that happens.
+
+It carries out the core's plans as the shell does, dies where it is told to, and lets strangers edit everything. Only
+what the cluster or a stranger changes wakes the core, apart from the time it asked for: a decision that forgets to ask
+for another look is found here.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, timedelta
+from typing import Any, Self, assert_never
+
+from flaggerpy.api.analysis import HookType
+from flaggerpy.api.canary import Canary, CanarySpec, ObjectMeta
+from flaggerpy.api.constants import FINALIZER
+from flaggerpy.api.status import CanaryStatus, Pending, Phase
+from flaggerpy.rollout import decision as d
+from flaggerpy.rollout.checks import Answer, Check, HookCheck, Verdict
+from flaggerpy.rollout.decide import decide
+from flaggerpy.rollout.observation import ConfigsSeen, Limits, Observation, ServicesSeen
+from flaggerpy.rollout.traffic import Acceptance, Capabilities, Routes, RouteState
+from tests.rollout.laws import Laws
+from tests.rollout.workloads import Deployment, Route
+
+START = datetime(2026, 11, 25, 12, 0, tzinfo=UTC)
+NAMESPACE = "shop"
+NAME = "payment"
+
+
+class Stale(Exception):
+    """A precondition of a write no longer holds: the rest of the plan is dropped."""
+
+
+class CrashError(Exception):
+    """The controller dies here."""
+
+
+@dataclass
+class Simulation:
+    spec: CanarySpec
+    routed: bool = True
+    accept_after: timedelta = timedelta(seconds=1)
+    now: datetime = START
+    target: Deployment | None = field(default_factory=lambda: Deployment(NAME, "v1", 2, START))
+    primary: Deployment | None = None
+    primary_breaks: set[str] | None = None
+    """Templates whose pods never become ready in the primary; those of the target if None."""
+    apex: str | None = "target"
+    services: set[d.ServiceRole] = field(default_factory=set)
+    route: Route | None = None
+    configs: dict[str, str] = field(default_factory=dict)
+    primary_configs: dict[str, str] = field(default_factory=dict)
+    status: CanaryStatus = field(default_factory=CanaryStatus)
+    generation: int = 1
+    finalizer: bool = False
+    deleting: bool = False
+    gone: bool = False
+    annotations: dict[str, str] = field(default_factory=dict)
+    problems: tuple[str, ...] = ()
+    hooks: dict[str, Verdict] = field(default_factory=dict)
+    """Answers of hooks by type or name; every hook passes and no rollback hook fires unless told here."""
+    metrics: dict[str, Verdict] = field(default_factory=dict)
+    meanwhile: Callable[[Any], object] | None = None
+    """What somebody does between the observation and the first write of the next plan."""
+
+    announced: set[str] = field(default_factory=set)
+    sent: list[Pending] = field(default_factory=list)
+    events: list[d.Event] = field(default_factory=list)
+    actions: list[tuple[datetime, d.Action]] = field(default_factory=list)
+    outcomes: list[str] = field(default_factory=list)
+    asked: list[tuple[datetime, Check, Answer]] = field(default_factory=list)
+    status_writes: int = 0
+    ticks: int = 0
+    wake_at: datetime | None = START
+    dirty: bool = True
+    crashed: bool = False
+    laws: Laws = field(default_factory=Laws)
+    _written: int = 0
+
+    def __post_init__(self) -> None:
+        if self.target is not None:
+            self.target.sync(START - timedelta(minutes=10))  # users have been served for a while
+            self.target.sync(START)
+
+    # What the core sees
+
+    def observe(self) -> Observation:
+        metadata = ObjectMeta(
+            name=NAME,
+            namespace=NAMESPACE,
+            uid="canary-uid",
+            generation=self.generation,
+            annotations=self.annotations,
+            finalizers=(FINALIZER,) if self.finalizer else (),
+            deletion_timestamp=START if self.deleting else None,
+        )
+        return Observation(
+            canary=Canary(metadata=metadata, spec=self.spec, status=self.status),
+            target=self.target.seen() if self.target else None,
+            primary=self.primary.seen() if self.primary else None,
+            services=ServicesSeen(
+                canary=d.ServiceRole.CANARY in self.services,
+                primary=d.ServiceRole.PRIMARY in self.services,
+                apex=self.apex == "primary",
+                apex_released=self.apex != "primary",
+            ),
+            route=self._route_state(),
+            capabilities=Capabilities(weights=self.routed, match=self.routed),
+            routed=self.routed,
+            configs=ConfigsSeen(ours=dict(self.configs), flagger=dict(self.configs)),
+            limits=Limits(min_interval=timedelta(seconds=1)),
+            route_released=self.route is None or self.route.released,
+            problems=self.problems,
+            announced=frozenset(self.announced),
+        )
+
+    def _route_state(self) -> RouteState:
+        if self.route is None or self.route.released:
+            return RouteState(routes=None)
+        if self.route.refused:
+            return RouteState(self.route.written, self.route.drifted, Acceptance.NO, "no such gateway")
+        accepted = Acceptance.YES if self.now >= self.route.accept_at else Acceptance.UNKNOWN
+        return RouteState(self.route.written, self.route.drifted, accepted)
+
+    def destinations(self) -> set[str]:
+        """Where users are sent now: ``target``, ``primary`` or both."""
+        route = self.route
+        if route is not None and not route.released and route.served is not None:
+            shares = {"primary": route.served.primary, "target": route.served.canary}
+            return {name for name, share in shares.items() if share}
+        return {self.apex} if self.apex else set()
+
+    # One tick
+
+    def tick(self, *, crash_after: int | None = None) -> d.Plan:
+        """Decide and carry out; with ``crash_after`` die when so many writes are done."""
+        self.ticks += 1
+        self.dirty = False
+        seen = self.observe()
+        plan = self._decide(seen)
+        self.wake_at = plan.wake_at
+        generation = self.generation
+        if self.meanwhile is not None:
+            meanwhile, self.meanwhile = self.meanwhile, None
+            meanwhile(self)
+        self._written = 0
+        try:
+            for action in plan.actions:
+                self._count(crash_after)
+                self._carry_out(action, seen)
+                self.actions.append((self.now, action))
+                self.laws.look(self)
+            self._count(crash_after)
+            if plan.status is not None and not self.gone:
+                if self.generation != generation:
+                    raise Stale
+                self._write_status(plan.status)
+                self._count(crash_after)
+        except Stale:
+            self.wake_at = self.now
+            self._settle()
+            return plan
+        except CrashError:
+            self.crashed = True
+            self.announced.clear()
+            self.wake_at = self.now
+            self._settle()
+            return plan
+        self._announce(plan)
+        self._settle()
+        return plan
+
+    def _decide(self, seen: Observation) -> d.Plan:
+        rounds = 0
+        answers: dict[Check, Answer] = {}
+        while True:
+            decided = decide(replace(seen, answers=dict(answers)), self.now)
+            assert decide(replace(seen, answers=dict(answers)), self.now) == decided, "a decision is a function"
+            if isinstance(decided, d.Plan):
+                self.laws.planned(self, seen, decided)
+                return decided
+            rounds += 1
+            assert rounds <= 6, "a tick asks at most six rounds of questions"
+            assert decided.checks
+            assert not set(decided.checks) & set(answers), "nothing is asked twice in a tick"
+            for check in decided.checks:
+                answers[check] = self._answer(check)
+                self.asked.append((self.now, check, answers[check]))
+                if not answers[check].passed:
+                    break
+
+    def _answer(self, check: Check) -> Answer:
+        if isinstance(check, HookCheck):
+            name = self.spec.analysis.webhooks[check.index].name
+            default = Verdict.FAILED if check.type is HookType.ROLLBACK else Verdict.PASSED
+            verdict = self.hooks.get(name, self.hooks.get(check.type.value, default))
+            return Answer(verdict, "" if verdict is Verdict.PASSED else "403 closed")
+        name = self.spec.analysis.metrics[check.index].name
+        verdict = self.metrics.get(name, Verdict.PASSED)
+        return Answer(verdict, "" if verdict is Verdict.PASSED else f"Halt advancement {name} is off", "1", "<= 2")
+
+    def _count(self, crash_after: int | None) -> None:
+        if crash_after is not None and self._written >= crash_after:
+            raise CrashError
+        self._written += 1
+
+    def _write_status(self, status: CanaryStatus) -> None:
+        self.laws.status_written(self, status)
+        self.status = CanaryStatus.model_validate(json.loads(json.dumps(status.to_json())))
+        self.status_writes += 1
+        self.laws.look(self)
+
+    def _announce(self, plan: d.Plan) -> None:
+        self.events += plan.events
+        for item in plan.announcements:
+            if item.id not in self.announced:
+                self.sent.append(item)
+                self.announced.add(item.id)
+        if plan.outcome:
+            self.outcomes.append(plan.outcome)
+
+    def _carry_out(self, action: d.Action, seen: Observation) -> None:  # noqa: C901, PLR0912 -- one case an action
+        match action:
+            case d.AddFinalizer():
+                self.finalizer = True
+            case d.RemoveFinalizer():
+                self.finalizer = False
+                self.gone = self.deleting
+            case d.WriteService(role):
+                self.services.add(role)
+                if role is d.ServiceRole.APEX:
+                    self.apex = "primary"
+            case d.ReleaseService():
+                self.apex = "target" if self.apex else None
+            case d.CopyConfigs(expected):
+                if dict(expected) != self.configs:
+                    raise Stale
+                self.primary_configs = dict(self.configs)
+            case d.CreatePrimary():
+                self._create_primary(seen)
+            case d.UpdatePrimary():
+                if self.primary is None or seen.target is None or self.target is None:
+                    raise Stale
+                self.laws.promoted(self, seen)
+                template = seen.target.template.rstrip("+")
+                self.primary.edit(template, stamp=json.dumps(self.primary_configs, sort_keys=True))
+            case d.ScaleTarget(replicas):
+                if self.target is None:
+                    raise Stale
+                self.target.edit(replicas=replicas)
+            case d.ScalePrimary(replicas):
+                if self.primary is None:
+                    raise Stale
+                self.primary.edit(replicas=replicas)
+            case d.SetRoutes(routes):
+                self.laws.routed(self, routes)
+                self._set_routes(routes)
+            case d.ReleaseRoute():
+                if self.route is not None:
+                    self.route.released = True
+            case d.DeleteChildren(serving):
+                self.primary = None
+                self.services.clear()
+                if not serving:
+                    self.apex, self.route = None, None
+            case _ as unreachable:
+                assert_never(unreachable)
+
+    def _create_primary(self, seen: Observation) -> None:
+        if self.primary is not None or self.target is None or seen.target is None:
+            raise Stale
+        self.primary = Deployment(
+            f"{NAME}-primary",
+            seen.target.template.rstrip("+"),
+            self.target.replicas or 1,
+            self.now,
+            uid=f"primary-{self.ticks}",
+            broken=self.target.broken if self.primary_breaks is None else self.primary_breaks,
+            stamp=json.dumps(self.primary_configs, sort_keys=True),
+            default=self.target.default,
+        )
+
+    def _set_routes(self, routes: Routes) -> None:
+        assert self.routed, "no route to write"
+        served = self.route.served if self.route is not None and not self.route.released else None
+        if self.route is not None and self.route.written == routes and not self.route.released:
+            self.route.drifted = False
+            return
+        self.route = Route(routes, served, self.now + self.accept_after)
+
+    # Time
+
+    def _settle(self) -> None:
+        """Let the cluster's own controllers do what they do at this instant; what they change wakes the core."""
+        if self.route is not None and self.now >= self.route.accept_at and not self.route.refused:
+            if self.route.served != self.route.written:
+                self.dirty = True
+            self.route.served = self.route.written
+        for workload in self._workloads():
+            before = workload.seen()
+            workload.sync(self.now)
+            self.dirty = self.dirty or workload.seen() != before
+        self.laws.look(self)
+
+    def _workloads(self) -> list[Deployment]:
+        return [workload for workload in (self.target, self.primary) if workload is not None]
+
+    def _moments(self) -> Iterator[datetime]:
+        if self.dirty:
+            yield self.now
+        if self.wake_at is not None:
+            yield max(self.wake_at, self.now)
+        for workload in self._workloads():
+            yield from workload.moments()
+        if self.route is not None and self.route.accept_at > self.now:
+            yield self.route.accept_at
+
+    def advance(self) -> bool:
+        """Go to the next moment at which the core has to look; False when there is none, ever."""
+        self._settle()
+        while not self.gone:
+            coming = min(self._moments(), default=None)
+            if coming is None:
+                return False
+            self.now = max(self.now, coming)
+            self._settle()
+            if self.dirty or (self.wake_at is not None and self.now >= self.wake_at):
+                return True
+        return False
+
+    def run(self, *until: Phase, limit: int = 400, crash_after: int | None = None) -> Self:
+        """Tick until a phase is reached, or until nothing will ever happen again by itself."""
+        for _ in range(limit):
+            if self.status.phase in until or not self.advance():
+                assert not until or self.status.phase in until or self.gone, f"rests in {self.status.phase}"
+                return self
+            self.tick(crash_after=crash_after)
+        raise AssertionError(f"no end after {limit} ticks in {self.status.phase}: {self.status.rollout.reason}")
+
+    def run_for(self, seconds: float) -> Self:
+        """Tick for a while, whatever happens."""
+        end = self.now + timedelta(seconds=seconds)
+        while self.advance() and self.now <= end:
+            self.tick()
+        self.now = max(end, self.now)
+        self._settle()
+        return self
