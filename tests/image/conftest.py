@@ -80,8 +80,8 @@ class Image:
         return subprocess.run(arguments, capture_output=True, text=True, timeout=60, check=False)
 
 
-def archives(folder: Path, environment: dict[str, str], mask: int) -> dict[str, Archive]:
-    command = [sys.executable, "-m", "tools.image", "build", "--output", str(folder)]
+def archives(folder: Path, environment: dict[str, str], mask: int, *more: str) -> dict[str, Archive]:
+    command = [sys.executable, "-m", "tools.image", "build", "--output", str(folder), *more]
     done = subprocess.run(
         command, cwd=ROOT, env=os.environ | environment, umask=mask, capture_output=True, text=True, check=False
     )
@@ -99,7 +99,7 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Archive]:
 @pytest.fixture(scope="session")
 def built_again(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Archive]:
     changed = {"TZ": "Asia/Tokyo", "PYTHONHASHSEED": "2009", "LC_ALL": "C"}
-    return archives(tmp_path_factory.mktemp("second"), changed, 0o077)
+    return archives(tmp_path_factory.mktemp("second"), changed, 0o077, "--fresh")
 
 
 def laid_out(archive: Archive, folder: Path) -> Image:

@@ -18,6 +18,7 @@ def main(words: list[str]) -> int:
     command.add_argument("--output", type=Path, default=Path("dist"), help="folder for the archives (dist)")
     command.add_argument("--arch", action="append", choices=ARCHITECTURES, help="only this one; may be repeated")
     command.add_argument("--image", action="append", choices=[one.name for one in RECIPES], help="only this one")
+    command.add_argument("--fresh", action="store_true", help="pack every layer anew, even one that is in the cache")
     chosen = parser.parse_args(words)
     began = time.monotonic()
 
@@ -27,7 +28,7 @@ def main(words: list[str]) -> int:
     recipes = tuple(recipe for recipe in RECIPES if not chosen.image or recipe.name in chosen.image)
     architectures = tuple(one for one in ARCHITECTURES if not chosen.arch or one in chosen.arch)
     try:
-        built = build(chosen.output, architectures, recipes, say)
+        built = build(chosen.output, architectures, recipes, say=say, fresh=chosen.fresh)
     except ImageError as error:
         print(f"image: {error}", file=sys.stderr)
         return 1

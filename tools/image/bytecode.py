@@ -9,7 +9,6 @@ import subprocess
 import tempfile
 from collections.abc import Iterable
 from pathlib import Path
-from types import TracebackType
 
 from tools.image.errors import ImageError
 from tools.image.tree import Tree
@@ -31,22 +30,12 @@ for line in sys.stdin:
 class Compiler:
     """The image's interpreter, run through its own loader: no root and no chroot needed."""
 
-    def __init__(self, base: Tree) -> None:
+    def __init__(self, base: Tree, folder: Path) -> None:
         if platform.machine() != "x86_64":
             raise ImageError("building images runs the amd64 Python of the image: it needs an x86-64 machine")
-        self._base = base
+        self._root = folder / "root"
+        base.write_to(self._root)
         self._seen: dict[tuple[str, bytes], bytes | None] = {}
-
-    def __enter__(self) -> "Compiler":
-        self._home = tempfile.TemporaryDirectory(prefix="flaggerpy-image-")
-        self._root = Path(self._home.name) / "root"
-        self._base.write_to(self._root)
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._home.cleanup()
 
     def compile(self, tree: Tree) -> None:
         """Add the compiled form of every module of the tree that compiles."""

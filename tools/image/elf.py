@@ -1,10 +1,6 @@
 """Reads which shared libraries an ELF file needs: a missing package is found when building, not when running."""
 
-import posixpath
 import struct
-from collections.abc import Iterator
-
-from tools.image.tree import Tree
 
 _DYNAMIC, _LOAD = 2, 1
 _NEEDED, _STRTAB = 1, 5
@@ -37,12 +33,3 @@ def _place(address: int, loads: list[tuple[int, int, int]]) -> int:
 
 def _text(data: bytes, at: int) -> str:
     return data[at : data.index(b"\0", at)].decode()
-
-
-def missing(tree: Tree) -> Iterator[str]:
-    """A sentence for every library that some file needs and the tree does not have."""
-    present = {posixpath.basename(name) for name in tree.nodes}
-    for name, data in tree.files():
-        for library in needed(data):
-            if library not in present:
-                yield f"/{name} needs {library}, which no package of the image brings"

@@ -82,6 +82,8 @@ class Tree:
         """Take over what an archive holds, but what lies below one of `drop`."""
         for member in archive:
             name = canonical(member.name)
+            if member.issym() and posixpath.normpath(member.name) in MERGED:
+                continue
             if not name or any(name == path or name.startswith(path + "/") for path in drop):
                 continue
             if member.isdir():
