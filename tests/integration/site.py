@@ -9,7 +9,7 @@ import asyncio
 import itertools
 import os
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
-from contextlib import aclosing, asynccontextmanager
+from contextlib import aclosing, asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any
@@ -17,7 +17,7 @@ from typing import Any
 from flaggerpy.app import App
 from flaggerpy.clock import SystemClock
 from flaggerpy.kube.client import Client
-from flaggerpy.kube.errors import NotFound, Unreachable
+from flaggerpy.kube.errors import Conflict, NotFound, Unreachable
 from flaggerpy.kube.objects import JsonObject, labels_of, name_of
 from flaggerpy.kube.resources import (
     ALERT_PROVIDERS,
@@ -296,6 +296,11 @@ class Controller:
         """What this controller sent in order to change something, but for events and leases."""
         return [] if self._transport is None else self._transport.writes
 
+    @property
+    def seen(self) -> list[str]:
+        """The paths that this controller has read, but for watches."""
+        return [] if self._transport is None else [r.path for r in self._transport.requests if not r.is_write]
+
     async def kill(self) -> None:
         """End as SIGKILL does: from now on nothing gets out, not even a farewell."""
         if self._transport is not None:
@@ -342,4 +347,5 @@ async def new_site(**changes: Any) -> AsyncIterator[Site]:
         try:
             yield site
         finally:
-            await client.delete(Ref(NAMESPACES, "", name))
+            with suppress(NotFound, Conflict):  # a test may have deleted it
+                await client.delete(Ref(NAMESPACES, "", name))

@@ -1,0 +1,81 @@
+"""What fifty canaries cost while nothing happens: by the API server's own log, nothing but watches and the lease."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from pathlib import Path
+
+import pytest
+
+from flaggerpy.kube.resources import CANARIES
+from tests.cluster.api import Cluster
+from tests.integration.gateway import serving_routes
+from tests.integration.objects import blue_green, deployment, progressive
+from tests.integration.process import Account, new_account, running
+from tests.integration.site import Site
+
+pytestmark = pytest.mark.integration
+
+CANARIES_OF_EACH_KIND = 25
+WINDOW = 300.0
+QUIET = 10.0
+
+
+def requests(account: Account, cluster: Cluster, offset: int) -> Counter[str]:
+    """Count an account's requests by verb and resource."""
+    return Counter(
+        f"{event['verb']} {(event.get('objectRef') or {}).get('resource', event['requestURI'])}"
+        for event in account.requests(cluster, offset)
+    )
+
+
+@pytest.mark.timeout(600)
+async def test_fifty_idle_canaries_cost_only_watches_and_the_lease(
+    site: Site, control_plane: Cluster, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    account = new_account(site, control_plane, tmp_path, "idle")
+    async with running(site, account, enable_leader_election="true") as process:
+        async with serving_routes(site):
+            for index in range(CANARIES_OF_EACH_KIND):
+                names = f"plain-{index}", f"routed-{index}"
+                await site.apply(*(deployment(name, replicas=1) for name in names))
+                await site.apply(blue_green(names[0]), progressive(names[1]))
+            await site.until(lambda: _all_initialized(site), "fifty canaries at work", patience=120, pause=1)
+            await _quiet(account, control_plane)
+
+        # The measured window. Nobody else uses this account.
+        offset = control_plane.audit_size()
+        await asyncio.sleep(WINDOW)
+        counted = requests(account, control_plane, offset)
+
+        with capfd.disabled():
+            print(f"\nidle: 50 canaries, {WINDOW:g} s: {dict(counted)}; RSS {process.rss()} MiB")  # noqa: T201 -- asked for
+    kinds = {
+        "canaries",
+        "metrictemplates",
+        "alertproviders",
+        "deployments",
+        "services",
+        "httproutes",
+    }
+    allowed = {f"watch {kind}" for kind in kinds} | {"update leases"}
+    assert set(counted) <= allowed
+    assert counted["update leases"] >= WINDOW / 4
+    # A watch is renewed every five to ten minutes.
+    assert all(count <= 2 for what, count in counted.items() if what.startswith("watch "))
+
+
+async def _all_initialized(site: Site) -> bool:
+    canaries, _ = await site.client.list(CANARIES, site.namespace)
+    phases = [(canary.get("status") or {}).get("phase") for canary in canaries]
+    return phases == ["Initialized"] * (2 * CANARIES_OF_EACH_KIND)
+
+
+async def _quiet(account: Account, cluster: Cluster) -> None:
+    """Return when the account has written nothing but the lease for a while."""
+    while True:
+        offset = cluster.audit_size()
+        await asyncio.sleep(QUIET)
+        if set(requests(account, cluster, offset)) <= {"update leases"}:
+            return
