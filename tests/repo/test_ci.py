@@ -4,6 +4,7 @@ import select
 import signal
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -13,9 +14,7 @@ from tools.ci.results import Result, closing_line, from_report, table
 from tools.ci.run import run
 
 # A bare pytest starts three times as fast.
-QUICK = tuple(
-    f"-pno:{plugin}" for plugin in ("cacheprovider", "asyncio", "xdist", "timeout", "hypothesispytest")
-)
+QUICK = tuple(f"-pno:{plugin}" for plugin in ("cacheprovider", "asyncio", "xdist", "timeout", "hypothesispytest"))
 
 
 def pytest_phase(folder: Path, source: str, *options: str) -> Phase:
@@ -37,10 +36,15 @@ def pytest_phase(folder: Path, source: str, *options: str) -> Phase:
 
 
 def test_passed_and_failed_tests_are_counted(tmp_path: Path) -> None:
-    result = run(
-        pytest_phase(tmp_path, "def test_a(): pass\ndef test_b(): pass\ndef test_c(): assert False\n")
-    )
+    result = run(pytest_phase(tmp_path, "def test_a(): pass\ndef test_b(): pass\ndef test_c(): assert False\n"))
     assert (result.passed, result.failed, result.ok) == (2, 1, False)
+
+
+def test_a_phase_that_cannot_be_prepared_has_failed_and_runs_nothing(tmp_path: Path) -> None:
+    mark = tmp_path / "ran"
+    phase = pytest_phase(tmp_path, f"def test_a(): open({str(mark)!r}, 'w')\n")
+    result = run(replace(phase, prepare=((sys.executable, "-c", "raise SystemExit(4)"),)))
+    assert (result.ok, result.note, mark.exists()) == (False, "not prepared: exit status 4", False)
 
 
 def test_a_phase_that_collects_nothing_has_failed(tmp_path: Path) -> None:

@@ -30,9 +30,9 @@ def test_sizes(title: str, source: str, fault: str) -> None:
 
 @pytest.mark.parametrize("host", house.REGISTRY_HOSTS)
 def test_a_registry_host_is_found_with_its_line(host: str) -> None:
-    assert [
-        fault.split(": ")[0] for fault in house.registries("x.md", f"one\nget it from {host}/simple\n")
-    ] == ["x.md:2"]
+    assert [fault.split(": ")[0] for fault in house.registries("x.md", f"one\nget it from {host}/simple\n")] == [
+        "x.md:2"
+    ]
 
 
 def test_binary_files_are_left_alone(tmp_path: Path) -> None:

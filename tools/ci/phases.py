@@ -5,7 +5,7 @@ Nothing here starts a process; see run.py for that.
 
 import re
 import sys
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -18,7 +18,10 @@ APART = ("tests/charts", "tests/image")
 
 @dataclass(frozen=True, slots=True)
 class Phase:
-    """One step of CI: commands to run in order; a test phase is one pytest whose results are counted."""
+    """One step of CI: commands to run in order; a test phase is one pytest whose results are counted.
+
+    `prepare` runs before it, outside the cluster that `prefix` starts; when that fails, the phase has failed.
+    """
 
     name: str
     commands: tuple[tuple[str, ...], ...]
@@ -26,7 +29,8 @@ class Phase:
     marker: str | None = None
     paths: tuple[str, ...] = ()
     in_everything: bool = True
-    prefix: tuple[str, ...] = field(default=())
+    prefix: tuple[str, ...] = ()
+    prepare: tuple[tuple[str, ...], ...] = ()
 
     def has_tests(self, root: Path = ROOT) -> bool:
         """Whether there is anything to run: a phase whose rooms are empty is left out, with a word."""
@@ -46,10 +50,22 @@ def _gate(name: str, *commands: tuple[str, ...]) -> Phase:
     return Phase(name, commands)
 
 
-def _marked(name: str, cluster: tuple[str, ...], *, in_everything: bool = True) -> Phase:
-    prefix = _python("tests.cluster", "run", *cluster, "--")
-    command = _python("pytest", "-m", name, "tests")
-    return Phase(name, (command,), tests=True, marker=name, in_everything=in_everything, prefix=prefix)
+def _marked(
+    name: str,
+    cluster: tuple[str, ...],
+    *,
+    in_everything: bool = True,
+    prepare: tuple[tuple[str, ...], ...] = (),
+) -> Phase:
+    return Phase(
+        name,
+        (_python("pytest", "-m", name, "tests"),),
+        tests=True,
+        marker=name,
+        in_everything=in_everything,
+        prefix=_python("tests.cluster", "run", *cluster, "--"),
+        prepare=prepare,
+    )
 
 
 def _by_path(name: str, *paths: str, options: tuple[str, ...] = ()) -> Phase:
@@ -76,7 +92,12 @@ PHASES: tuple[Phase, ...] = (
     _marked("integration", ("--control-plane",)),
     _marked("crash", ("--control-plane",)),
     _marked("takeover", ("--control-plane",)),
-    _marked("e2e", ()),
+    _marked(
+        "e2e",
+        ("--addons", "contour", "prometheus", "podinfo"),
+        # There is no way out of the cluster's network: what it installs is made before.
+        prepare=(_python("tools.image", "build", "--arch", "amd64"),),
+    ),
     _marked("bench", ("--control-plane",), in_everything=False),
 )
 

@@ -81,6 +81,10 @@ def run(phase: Phase) -> Result:
         for command in phase.commands:
             status = call(command) or status
         return from_gate(phase.name, status, time.monotonic() - began)
+    for command in phase.prepare:
+        status = call(command)
+        if status:
+            return Result(phase.name, 0, 1, 0, time.monotonic() - began, f"not prepared: exit status {status}")
     with tempfile.TemporaryDirectory(prefix="flaggerpy-ci-") as folder:
         report = Path(folder) / "report.xml"
         (command,) = phase.commands
