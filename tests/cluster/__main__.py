@@ -84,7 +84,7 @@ def _dispatch(options: argparse.Namespace, command: list[str]) -> int:
         case "load-image":
             addons.load_images(running(), options.archives)
         case "component":
-            launch.control(running(), options.action, options.name)
+            _component(running(), options.action, options.name)
         case _:
             raise ClusterError(f"unknown command {options.verb}")
     return 0
@@ -107,15 +107,31 @@ def _run(options: argparse.Namespace, command: list[str], progress: Progress) ->
         return launch.execute(command, {"FLAGGERPY_CLUSTER_KIND": kind}, [])
     with launch.temporary(_kind(options), options.kwok_nodes, progress) as home:
         addons.install(home, options.addons, progress)
-        return launch.execute(command, launch.environment(home), launch.entrance(home))
+        code = launch.execute(command, launch.environment(home), launch.entrance(home))
+        if not home.alive():
+            status = home.status()
+            reason = status.sentence if status and status.sentence else "its supervisor was killed"
+            raise ClusterError(f"The cluster ended before its command, which gave {code}: {reason}")
+        return code
 
 
 def _down() -> None:
     home = Home(states_root() / launch.UP_NAME)
-    if not home.folder.exists():
-        raise ClusterError("No cluster is running.")
-    launch.down(home)
-    print("Ended, nothing is left of it.")
+    if home.folder.exists():
+        launch.down(home)
+        print("Ended, nothing is left of it.")
+    else:
+        print("No cluster is running.")
+
+
+def _component(home: Home, action: str, name: str) -> None:
+    """Do it, and where the API server was started wait for it: the next command will want it."""
+    launch.control(home, action, name)
+    if name == "kube-apiserver" and action != "stop":
+        ready = "until kubectl get --raw /readyz >/dev/null 2>&1; do sleep 0.1; done"
+        words = ["timeout", "60", "sh", "-c", ready]
+        if launch.execute(words, launch.environment(home), launch.entrance(home)) != 0:
+            raise ClusterError("The API server does not get ready.")
 
 
 def _status() -> int:

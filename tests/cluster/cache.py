@@ -19,7 +19,7 @@ def cache_root() -> Path:
     """The cache folder: $FLAGGERPY_CACHE, or flaggerpy in the user's cache folder."""
     chosen = os.environ.get("FLAGGERPY_CACHE")
     if chosen:
-        return Path(chosen)
+        return Path(chosen).absolute()
     home = os.environ.get("XDG_CACHE_HOME")
     base = Path(home) if home else Path.home() / ".cache"
     return base / "flaggerpy"

@@ -16,9 +16,10 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from types import FrameType
 
-from tests.cluster import parts, walls
+from tests.cluster import node, parts, walls
 from tests.cluster.build import obtain
 from tests.cluster.cache import only_one
+from tests.cluster.components import POD_RANGE, SERVICE_RANGE
 from tests.cluster.errors import ClusterError
 from tests.cluster.progress import Progress
 from tests.cluster.state import Home, Isolation, Kind, Phase, Ports, Spec, birth, homes, states_root
@@ -84,6 +85,10 @@ def environment(home: Home) -> dict[str, str]:
         "FLAGGERPY_AUDIT_LOG": str(home.audit_log),
         "FLAGGERPY_CLUSTER_KIND": spec.kind,
         "FLAGGERPY_CLUSTER_STATE": str(home.folder),
+        # What these tools remember goes with the cluster, not into the person's home.
+        "KUBECACHEDIR": str(home.folder / "kubectl-cache"),
+        **{f"HELM_{name}_HOME": str(home.folder / "helm" / name.lower()) for name in ("CACHE", "CONFIG", "DATA")},
+        **{name: _past_proxies(name) for name in ("NO_PROXY", "no_proxy")},
         "PATH": os.pathsep.join([str(home.folder / "tools"), *_program_folders(spec.parts), os.environ["PATH"]]),
     }
 
@@ -125,7 +130,7 @@ def control(home: Home, verb: str, component: str) -> None:
             line.write(json.dumps({"verb": verb, "component": component}) + "\n")
             line.flush()
             answer = json.loads(line.readline())
-    if "error" in answer:
+    if answer["error"]:
         raise ClusterError(answer["error"])
 
 
@@ -135,6 +140,8 @@ def _start(
     if sys.platform != "linux":
         raise ClusterError(f"A cluster of our own needs Linux, this is {sys.platform}: set KUBECONFIG to one.")
     isolation = walls.choose(kind)
+    if kind is Kind.FULL:
+        node.require_tools()
     wanted = parts.FULL_NODE if kind is Kind.FULL else parts.CONTROL_PLANE
     places = {part: str(place) for part, place in obtain(wanted, progress).items()}
     root = states_root()
@@ -142,6 +149,8 @@ def _start(
     home = Home(root / name)
     with only_one(root / ".lock"):
         sweep()
+        if home.folder.exists():
+            raise ClusterError(f"A cluster is being started or ended already: {describe(home)}.")
         home.folder.mkdir(mode=0o755)
         home.write_spec(
             Spec(
@@ -232,6 +241,12 @@ def _free_ports() -> Ports:
             free.bind(("127.0.0.1", 0))
         api, etcd, peer = (free.getsockname()[1] for free in sockets)
     return Ports(api=api, etcd=etcd, etcd_peer=peer)
+
+
+def _past_proxies(name: str) -> str:
+    """The addresses of the cluster beside those that already bypass the machine's proxy."""
+    own = ["127.0.0.1", "localhost", POD_RANGE, SERVICE_RANGE, ".svc", ".cluster.local"]
+    return ",".join([*filter(None, [os.environ.get(name)]), *own])
 
 
 def _program_folders(places: Mapping[str, str]) -> list[str]:

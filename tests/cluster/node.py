@@ -272,7 +272,12 @@ def _kube_proxy(site: Site, environment: dict[str, str]) -> Component:
 
 
 def require_tools() -> None:
-    """A sentence for what the node takes from the machine itself."""
-    missing = [name for name in ("unshare", "nsenter", "ip", "mount") if not shutil.which(name)]
+    """What the node takes from the machine itself: iproute2 is fetched, it starts nothing."""
+    missing = [name for name in ("unshare", "nsenter", "mount") if not shutil.which(name)]
     if missing:
-        raise ClusterError(f"The node needs {', '.join(missing)}: install util-linux and iproute2.")
+        raise ClusterError(f"The node needs {', '.join(missing)}: install util-linux and mount.")
+    if not shutil.which("ip"):
+        if not shutil.which("apt-get"):
+            raise ClusterError("The node needs the command ip: install iproute2.")
+        command(["apt-get", "update"])
+        command(["apt-get", "install", "--yes", "--no-install-recommends", "iproute2"])

@@ -112,20 +112,21 @@ class Supervisor:
     def _answer(self) -> None:
         """One request on the socket: a JSON line with a verb and a component."""
         connection, _ = self._listener.accept()
-        with connection, connection.makefile("rw") as line:
-            connection.settimeout(5)
+        connection.settimeout(5)
+        with contextlib.suppress(OSError, ValueError), connection, connection.makefile("rw") as line:
             request = json.loads(line.readline())
-            verb, name = request["verb"], request.get("component", "")
-            if verb == "quit":
-                raise StopError
-            if name not in self._components:
-                line.write(json.dumps({"error": f"no component {name}"}) + "\n")
-                return
-            if verb in {"stop", "restart"} and name in self._processes:
-                self.stop(name)
-            if verb in {"start", "restart"} and name not in self._processes:
-                self.start(self._components[name])
-            line.write(json.dumps({"done": True}) + "\n")
+            refusal = self._obey(str(request.get("verb")), str(request.get("component")))
+            line.write(json.dumps({"error": refusal}) + "\n")
+
+    def _obey(self, verb: str, name: str) -> str:
+        """Carry one request out; gives the reason where it cannot be done, else nothing."""
+        if name not in self._components:
+            return f"There is no component {name}. There are: {', '.join(self._components)}."
+        if verb in {"stop", "restart"} and name in self._processes:
+            self.stop(name)
+        if verb in {"start", "restart"} and name not in self._processes:
+            self.start(self._components[name])
+        return ""
 
 
 def main(folder: str) -> None:

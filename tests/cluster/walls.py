@@ -7,8 +7,11 @@ vanish with their namespaces, and only the cgroups and the state folder are left
 from __future__ import annotations
 
 import ctypes
+import fcntl
 import os
 import shutil
+import socket
+import struct
 import subprocess
 import time
 from pathlib import Path
@@ -18,6 +21,7 @@ from tests.cluster.state import Home, Isolation, Kind, Status
 
 CGROUPS = Path("/sys/fs/cgroup")
 _NEW_CGROUP_NAMESPACE = 0x02000000
+_SET_FLAGS, _FLAG_UP = 0x8914, 0x1
 
 
 def choose(kind: Kind) -> Isolation:
@@ -78,10 +82,16 @@ def furnish(home: Home, isolation: Isolation) -> None:
         return
     _call("mount", "--make-rprivate", "/")
     _call("mount", "-t", "proc", "proc", "/proc")
-    _call("ip", "link", "set", "lo", "up")
+    _loopback_up()
     if isolation is Isolation.ROOT:
         _own_folders(home)
         _own_cgroups(home)
+
+
+def _loopback_up() -> None:
+    """A new network namespace begins with its loopback down."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as any_socket:
+        fcntl.ioctl(any_socket, _SET_FLAGS, struct.pack("16sh14x", b"lo", _FLAG_UP))
 
 
 def _own_folders(home: Home) -> None:
