@@ -17,8 +17,7 @@ from flaggerpy.rollout.turn import Turn
 def run(turn: Turn) -> NeedChecks | None:
     """Keep what is stable, or start a rollout."""
     rollout, phase = turn.status.rollout, turn.status.phase
-    if phase is Phase.FAILED:
-        turn.wait(rollout.failing)
+    turn.wait(rollout.failing)
     if turn.seen.primary is None:
         _primary_lost(turn)
         return None
@@ -80,9 +79,8 @@ def _let_target_sleep(turn: Turn) -> None:
 
 
 def _primary_lost(turn: Turn) -> None:
-    """Bring a deleted primary back, but never with a template that nobody analysed and no user has seen."""
-    rollout = turn.status.rollout
-    if rollout.serving_canary or revision.same(rollout.promoted, turn.seen, turn.target):
+    """Bring a deleted primary back, but never with a template that did not pass its analysis."""
+    if revision.same(turn.status.rollout.promoted, turn.seen, turn.target):
         now = turn.current_revision()
         children.clone_target(turn)
         turn.note(applied=now, promoted=now)

@@ -318,12 +318,12 @@ class Simulation:
         if self.route is not None and self.route.accept_at > self.now:
             yield self.route.accept_at
 
-    def advance(self) -> bool:
-        """Go to the next moment at which the core has to look; False when there is none, ever."""
+    def advance(self, until: datetime | None = None) -> bool:
+        """Go to the next moment at which the core has to look; False when there is none (before ``until``)."""
         self._settle()
         while not self.gone:
             coming = min(self._moments(), default=None)
-            if coming is None:
+            if coming is None or (until is not None and coming > until):
                 return False
             self.now = max(self.now, coming)
             self._settle()
@@ -343,8 +343,8 @@ class Simulation:
     def run_for(self, seconds: float) -> Self:
         """Tick for a while, whatever happens."""
         end = self.now + timedelta(seconds=seconds)
-        while self.advance() and self.now <= end:
+        while self.advance(end):
             self.tick()
-        self.now = max(end, self.now)
+        self.now = end
         self._settle()
         return self

@@ -1,0 +1,259 @@
+"""A target that changes its mind: new revisions, reverts, configs and edits in every phase."""
+
+from __future__ import annotations
+
+import pytest
+
+from flaggerpy.api.status import Phase
+from flaggerpy.rollout import decision as d
+from flaggerpy.rollout.checks import Verdict
+from tests.rollout.world import World, hook, initialized, spec
+
+
+def at_weight(world: World, weight: int) -> World:
+    while world.weight < weight:
+        assert world.advance()
+        world.tick()
+    return world
+
+
+def test_a_new_revision_in_mid_analysis_takes_the_users_off_and_begins_again() -> None:
+    world = at_weight(initialized(spec=spec(webhooks=[hook("rollout")], threshold=5)).push("v2"), 20)
+    world.hooks["rollout"] = Verdict.FAILED
+    world.run_for(11)
+    world.hooks.clear()
+    world.actions.clear()
+    world.asked.clear()
+    world.push("v3")
+    world.advance()
+    world.tick()
+    assert (world.weight, world.status.failed_checks, world.status.canary_weight) == (0, 0, 0)
+    assert world.texts[-1] == "New revision detected! Restarting analysis for payment.shop"
+    world.run()
+    assert world.primary
+    assert (world.outcomes, world.primary.template) == (["succeeded"], "v3")
+    assert [a.routes.canary for _, a in world.actions if isinstance(a, d.SetRoutes)] == [0, 10, 20, 30, 0]
+
+
+def test_a_changed_config_is_a_new_revision() -> None:
+    world = initialized(configs={"configmap/app": "1"})
+    world.configure(app="2").run()
+    assert world.outcomes == ["succeeded"]
+    assert world.primary_configs == {"configmap/app": "2"}
+    assert world.status.tracked_configs == {"configmap/app": "2"}
+
+
+def test_a_config_that_changes_between_look_and_copy_is_not_promoted() -> None:
+    world = initialized(configs={"configmap/app": "1"}).configure(app="2")
+    world.run(Phase.PROMOTING)
+    world.meanwhile = lambda world: world.configure(app="3")
+    world.advance()
+    world.tick()
+    assert world.primary_configs == {"configmap/app": "1"}
+    world.run()
+    assert world.primary_configs == {"configmap/app": "3"}, "analysed by itself"
+    assert world.texts.count("New revision detected! Restarting analysis for payment.shop") == 1
+
+
+def test_putting_an_old_config_back_is_a_revert_like_any_other() -> None:
+    world = at_weight(initialized(configs={"configmap/app": "1"}).configure(app="2"), 20)
+    world.configure(app="1").run()
+    assert (world.phase, world.outcomes) == (Phase.SUCCEEDED, [])
+
+
+@pytest.mark.parametrize("restart", [False, True])
+def test_the_promoted_template_put_back_cancels(restart: bool) -> None:
+    world = at_weight(initialized().push("v2"), 20)
+    if restart:
+        at_weight(world.push("v3"), 10)
+    world.push("v1").run()
+    assert (world.phase, world.weight, world.outcomes) == (Phase.SUCCEEDED, 0, [])
+    assert world.target
+    assert world.target.replicas == 0
+    assert "cancelled: the promoted revision was put back" in world.texts[-1]
+    world.touch().run()
+    assert world.phase is Phase.SUCCEEDED, "and nothing starts afterwards"
+
+
+def test_a_revision_that_waits_can_be_withdrawn() -> None:
+    world = initialized(spec=spec(webhooks=[hook("confirm-rollout")]))
+    world.hooks["confirm-rollout"] = Verdict.FAILED
+    world.push("v2").run(Phase.WAITING)
+    world.push("v1").run()
+    assert world.phase is Phase.SUCCEEDED
+    world.hooks.clear()
+    world.touch().run()
+    assert world.outcomes == []
+
+
+def test_a_revision_that_waits_after_a_failure_falls_back_to_failed() -> None:
+    world = at_weight(initialized(spec=spec(webhooks=[hook("rollback"), hook("confirm-rollout")])).push("v2"), 10)
+    world.hooks["rollback"] = Verdict.PASSED
+    world.run()
+    world.hooks |= {"rollback": Verdict.FAILED, "confirm-rollout": Verdict.FAILED}
+    world.push("v3").run(Phase.WAITING)
+    world.push("v1").run()
+    assert world.phase is Phase.FAILED
+    assert world.status.rollout.reason == "manual webhook invoked: the-rollback"
+
+
+def test_after_a_failure_the_promoted_template_changes_nothing_and_the_failed_one_is_tried_again() -> None:
+    world = at_weight(initialized(spec=spec(webhooks=[hook("rollback")])).push("v2"), 10)
+    world.hooks["rollback"] = Verdict.PASSED
+    world.run()
+    world.hooks.clear()
+    world.push("v1").run()
+    assert (world.phase, world.outcomes) == (Phase.FAILED, ["failed"])
+    world.push("v2").run()
+    assert (world.phase, world.outcomes) == (Phase.SUCCEEDED, ["failed", "succeeded"])
+
+
+def test_a_change_while_promoting_is_rolled_out_after_what_was_analysed() -> None:
+    world = initialized().push("v2")
+    world.run(Phase.PROMOTING)
+    world.advance()
+    world.tick()
+    world.push("v3")
+    world.advance()
+    world.tick()
+    assert world.weight == 0, "nobody reaches what nobody analysed"
+    assert world.primary
+    assert world.primary.template == "v2"
+    world.run()
+    assert world.outcomes == ["succeeded", "succeeded"]
+    assert world.primary.template == "v3"
+
+
+def test_a_change_before_the_primary_is_written_is_analysed_itself() -> None:
+    world = initialized().push("v2")
+    world.run(Phase.PROMOTING)
+    world.push("v3").run()
+    assert world.primary
+    assert (world.outcomes, world.primary.template) == (["succeeded"], "v3")
+
+
+def test_a_change_between_look_and_write_is_not_what_is_promoted() -> None:
+    world = initialized().push("v2")
+    world.run(Phase.PROMOTING)
+    world.meanwhile = lambda world: world.push("v3")
+    world.advance()
+    world.tick()
+    assert world.primary
+    assert world.primary.template == "v2"
+
+
+def test_skip_analysis_turned_on_in_mid_rollout_promotes_at_once() -> None:
+    world = at_weight(initialized().push("v2"), 10)
+    world.edit(_skipAnalysis=True).run()
+    assert world.outcomes == ["skipped"]
+    assert world.texts[-1] == "Promotion completed! Canary analysis was skipped for payment.shop"
+    assert world.alerts[-1] == ("info", "Canary analysis was skipped, promotion finished.")
+
+
+def test_suspension_freezes_everything_in_silence_and_can_be_taken_back() -> None:
+    world = at_weight(initialized().push("v2"), 20)
+    world.suspend().run()
+    before = (list(world.actions), list(world.events), world.status_writes)
+    for _ in range(5):
+        world.touch().run_for(60)
+    assert (world.actions, world.events, world.status_writes) == before
+    assert world.status.rollout.reason == "suspended by spec.suspend"
+    world.suspend(False).run()
+    assert world.outcomes == ["succeeded"]
+
+
+def test_a_suspended_canary_leaves_a_strangers_route_alone() -> None:
+    world = at_weight(initialized().push("v2"), 20)
+    world.suspend().run()
+    world.turn_route(70).run()
+    assert world.weight == 70
+    world.suspend(False)
+    world.advance()
+    world.tick()
+    assert world.weight == 20, "put back when it is resumed"
+    world.run()
+
+
+def test_a_new_canary_that_is_suspended_touches_nothing() -> None:
+    world = World(spec=spec(_suspend=True)).run()
+    assert (world.actions, world.phase) == ([], Phase.INITIALIZING)
+
+
+@pytest.mark.parametrize("weight", [0, 50, 90])
+def test_a_strangers_weights_are_put_back_and_the_step_begins_anew(weight: int) -> None:
+    world = at_weight(initialized().push("v2"), 20)
+    world.run_for(5)
+    began = world.now
+    world.turn_route(weight)
+    at_weight(world, 30) if weight < 30 else world.run_for(0.1)
+    if weight >= 30:
+        assert world.weight == 20
+        at_weight(world, 30)
+    assert (world.now - began).total_seconds() == 10
+    assert f"changed from outside to {weight}%: put back to 20%" in " ".join(world.texts)
+
+
+def test_a_deleted_route_is_written_again_at_once_with_its_weight() -> None:
+    world = at_weight(initialized().push("v2"), 20)
+    world.delete_route()
+    world.advance()
+    world.tick()
+    assert world.weight == 20
+
+
+def test_a_fight_over_the_route_is_fought_once_an_interval_and_named() -> None:
+    world = initialized()
+    world.actions.clear()
+    for _ in range(95):
+        if world.weight != 30:
+            world.turn_route(30)
+        world.run_for(1)
+    assert 9 <= len(world.actions) <= 11
+    assert "something else keeps changing the route of payment.shop" in world.status.rollout.reason
+    assert world.outcomes == []
+
+
+def test_a_fight_over_the_services_and_drift_is_fought_once_an_interval_too() -> None:
+    world = initialized()
+    world.actions.clear()
+    world.laws.sabotaged = True
+    for _ in range(100):
+        world.apex = "target"
+        assert world.route
+        world.route.drifted = True
+        world.touch().run_for(1)
+    assert 18 <= len(world.actions) <= 22
+    assert world.weight == 0
+
+
+def test_a_fight_over_the_targets_replicas_is_fought_once_an_interval_and_starts_nothing() -> None:
+    world = initialized()
+    world.actions.clear()
+    for _ in range(100):
+        world.scale(3).run_for(1)
+    assert 9 <= len(world.actions) <= 11
+    assert world.phase is Phase.INITIALIZED
+
+
+def test_users_leave_a_canary_that_a_stranger_scales_to_zero() -> None:
+    world = at_weight(initialized().push("v2"), 20)
+    world.scale(0)
+    world.advance()
+    world.tick()
+    assert world.weight == 0
+    assert "its analysis starts again" in world.texts[-1]
+    world.run()
+    assert world.outcomes == ["succeeded"]
+
+
+def test_a_first_step_that_died_unrecorded_is_not_asked_for_less_than_its_hooks() -> None:
+    world = initialized(spec=spec(webhooks=[hook("pre-rollout")], threshold=5))
+    world.hooks["pre-rollout"] = Verdict.FAILED
+    world.push("v2").run_for(5)
+    world.turn_route(10)
+    world.run_for(20)
+    assert world.weight == 0, "a stranger's weight that looks like ours passes no hook"
+    world.hooks.clear()
+    at_weight(world, 10)
+    world.run()
+    assert world.outcomes == ["succeeded"]

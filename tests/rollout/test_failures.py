@@ -1,0 +1,210 @@
+"""Rollback, deadlines and failed promotions: where users are afterwards, and the way out."""
+
+from __future__ import annotations
+
+import pytest
+
+from flaggerpy.api.status import Phase
+from flaggerpy.rollout import decision as d
+from flaggerpy.rollout.checks import Verdict
+from tests.rollout.world import World, hook, initialized, spec
+
+
+def at_weight(world: World, weight: int) -> World:
+    while world.weight < weight:
+        assert world.advance()
+        world.tick()
+    return world
+
+
+def failed_promotion(*, routed: bool = True) -> World:
+    """The primary cannot run v2, which the canary can."""
+    world = initialized(routed=routed)
+    assert world.primary
+    world.primary.broken = {"v2"}
+    return world.push("v2").run()
+
+
+def test_a_rollback_hook_that_answers_rolls_back_at_the_next_due_tick() -> None:
+    world = at_weight(initialized(spec=spec(webhooks=[hook("rollback")])).push("v2"), 20)
+    world.hooks["rollback"] = Verdict.PASSED
+    world.run()
+    assert (world.phase, world.weight) == (Phase.FAILED, 0)
+    assert "Rollback check the-rollback passed" in world.texts
+    assert "Rolling back payment.shop manual webhook invoked: the-rollback" in world.texts
+    assert world.alerts[-1] == ("warn", "Rolling back payment.shop manual webhook invoked: the-rollback")
+    assert world.target
+    assert world.target.replicas == 0
+    assert world.outcomes == ["failed"]
+
+
+def test_a_rollback_hook_is_heard_before_the_first_weight_and_while_waiting() -> None:
+    world = initialized(spec=spec(webhooks=[hook("rollback"), hook("confirm-rollout")]))
+    world.hooks |= {"rollback": Verdict.PASSED, "confirm-rollout": Verdict.FAILED}
+    world.push("v2").run()
+    assert world.phase is Phase.FAILED
+    world.hooks["confirm-rollout"] = Verdict.PASSED
+    world.push("v3").run()
+    assert world.phase is Phase.FAILED
+    assert not [a for _, a in world.actions if isinstance(a, d.SetRoutes) and a.routes.canary]
+
+
+def test_traffic_moves_before_anything_is_scaled_and_the_decision_is_written_before_both() -> None:
+    world = at_weight(initialized(spec=spec(webhooks=[hook("rollback")])).push("v2"), 20)
+    world.hooks["rollback"] = Verdict.PASSED
+    world.actions.clear()
+    while not world.status.rollout.failing:
+        world.advance()
+        world.tick()
+    assert not world.actions
+    world.run()
+    (moved, _), (scaled, action) = world.actions
+    assert action == d.ScaleTarget(0)
+    assert (scaled - moved).total_seconds() == 10, "users had time to leave"
+
+
+@pytest.mark.parametrize("died_after", [0, 1, 2])
+def test_a_rollback_that_dies_goes_on_with_the_next_controller(died_after: int) -> None:
+    world = at_weight(initialized(spec=spec(webhooks=[hook("rollback")])).push("v2"), 20)
+    world.hooks["rollback"] = Verdict.PASSED
+    while not world.status.rollout.failing:
+        world.advance()
+        world.tick()
+    world.advance()
+    world.tick(crash_after=died_after)
+    world.hooks["rollback"] = Verdict.FAILED
+    world.run()
+    assert (world.phase, world.weight) == (Phase.FAILED, 0)
+    assert [item.phase for item in world.sent if item.kind == "hooks"] == ["Failed"]
+
+
+def test_why_it_failed_stays_in_the_status() -> None:
+    world = at_weight(initialized(spec=spec(webhooks=[hook("rollback")])).push("v2"), 20)
+    world.hooks["rollback"] = Verdict.PASSED
+    world.run()
+    assert world.status.rollout.reason == "manual webhook invoked: the-rollback"
+    assert world.condition("Ready") == "False"
+    world.hooks.clear()
+    world.push("v3").run()
+    assert world.status.rollout.failing == ""
+    assert world.condition("Ready") == "True"
+
+
+def test_a_decided_rollback_waits_for_no_users_mistake() -> None:
+    world = at_weight(initialized(spec=spec(webhooks=[hook("rollback")])).push("v2"), 20)
+    world.hooks["rollback"] = Verdict.PASSED
+    while not world.status.rollout.failing:
+        world.advance()
+        world.tick()
+    world.problems = ("spec.x is wrong: write y",)
+    world.touch().run()
+    assert (world.phase, world.weight) == (Phase.FAILED, 0)
+
+
+def test_a_canary_that_dies_for_good_is_rolled_back_at_its_deadline() -> None:
+    world = at_weight(initialized().push("v2"), 10)
+    assert world.target
+    world.laws.sabotaged = True
+    world.target.broken.add("v2")
+    began = world.now
+    world.touch().run()
+    assert world.phase is Phase.FAILED
+    assert (world.now - began).total_seconds() == pytest.approx(60 + 10, abs=5)
+
+
+def test_a_canary_beside_a_dead_primary_keeps_the_users() -> None:
+    world = at_weight(initialized(spec=spec(webhooks=[hook("rollback")])).push("v2"), 10)
+    assert world.primary
+    world.laws.sabotaged = True
+    world.primary.broken.add("v1")
+    world.primary.sync(world.now)
+    world.touch().run_for(62)
+    world.hooks["rollback"] = Verdict.PASSED
+    world.run()
+    assert (world.phase, world.weight) == (Phase.FAILED, 100), "a bad answer beats none"
+    assert world.target
+    assert world.target.replicas == 2
+    assert "serves all users" in next(c.message for c in world.status.conditions if c.type == "Promoted")
+    world.primary.broken.clear()
+    world.touch().run()
+    assert world.weight == 0, "the primary is back"
+    assert world.target.replicas == 0
+    assert world.phase is Phase.FAILED, "the revision failed nevertheless"
+
+
+def test_a_failed_promotion_serves_from_the_canary() -> None:
+    world = failed_promotion()
+    assert (world.phase, world.weight) == (Phase.FAILED, 100)
+    assert world.target
+    assert world.target.replicas == 2
+    assert world.alerts[-1][0] == "error"
+    assert world.alerts[-1][1].startswith("Promotion of payment.shop failed, primary not ready: ")
+    assert [item.phase for item in world.sent if item.kind == "hooks"] == ["Failed"]
+    assert world.outcomes == ["failed"]
+
+
+def test_a_primary_that_becomes_ready_after_all_gets_its_users_back() -> None:
+    world = failed_promotion()
+    assert world.primary
+    world.primary.broken.clear()
+    world.touch().run()
+    assert (world.phase, world.weight) == (Phase.SUCCEEDED, 0)
+    assert world.target
+    assert world.target.replicas == 0
+
+
+@pytest.mark.parametrize("routed", [True, False])
+@pytest.mark.parametrize("template", ["v1", "v3"])
+def test_the_way_out_of_a_failed_promotion_is_any_other_revision(routed: bool, template: str) -> None:
+    world = failed_promotion(routed=routed).push(template).run()
+    assert world.phase is Phase.SUCCEEDED
+    assert world.primary
+    assert (world.primary.template, world.primary.complete()) == (template, True)
+    assert world.weight == 0
+
+
+def test_withdrawing_the_way_out_of_a_failed_promotion_leaves_it_failed() -> None:
+    world = failed_promotion().push("v3")
+    world.run(Phase.PROGRESSING)
+    world.push("v2").run()
+    assert (world.phase, world.weight) == (Phase.FAILED, 100)
+
+
+def test_a_deleted_primary_in_mid_analysis_leaves_the_users_on_the_canary() -> None:
+    world = at_weight(initialized().push("v2"), 20)
+    world.delete_primary().run()
+    assert (world.phase, world.weight) == (Phase.FAILED, 100)
+    assert world.primary is None, "v2 did not pass its analysis"
+    assert "put the promoted template back" in world.status.rollout.reason
+    world.push("v1").run()
+    assert world.primary
+    assert (world.primary.template, world.weight, world.phase) == ("v1", 0, Phase.SUCCEEDED)
+
+
+def test_a_deleted_target_in_mid_rollout_leaves_the_users_on_the_primary() -> None:
+    world = at_weight(initialized().push("v2"), 20)
+    world.delete_target().run()
+    assert (world.phase, world.weight) == (Phase.FAILED, 0)
+    assert world.condition("Stalled") == "True"
+    assert world.alerts[-1] == (
+        "error",
+        "payment.shop was deleted during its rollout: all traffic is on the primary",
+    )
+
+
+def test_a_deleted_primary_between_rollouts_is_created_again() -> None:
+    world = initialized()
+    world.delete_primary().run()
+    assert world.primary
+    assert (world.primary.template, world.phase) == ("v1", Phase.INITIALIZED)
+
+
+def test_a_deleted_primary_is_never_created_from_what_nobody_analysed() -> None:
+    world = initialized()
+    world.suspend().push("v2").delete_primary()
+    world.suspend(False).run()
+    assert world.primary is None
+    assert world.condition("Stalled") == "True"
+    world.push("v1").run()
+    assert world.primary
+    assert world.condition("Stalled") == "False"
