@@ -1,0 +1,131 @@
+"""What test_schema_versions.py runs in a cluster of its own: the controller meets CRDs that it cannot work with."""
+
+from __future__ import annotations
+
+import asyncio
+import subprocess
+import sys
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import aiohttp
+import pytest
+
+from flaggerpy.api.crds import definitions
+from flaggerpy.kube.client import Client
+from flaggerpy.kube.objects import JsonObject
+from flaggerpy.kube.resources import CRDS, ref_of
+from flaggerpy.kube.transport import connect
+from tests.builders import flagger_crd
+from tests.cluster.api import Cluster
+from tests.integration.objects import blue_green, deployment
+from tests.integration.process import Account, Process, new_account, running
+from tests.integration.site import Site, new_site
+
+COMMAND = "run `flaggerpy crds apply`"
+
+
+@pytest.fixture
+async def site(control_plane: Cluster) -> AsyncIterator[Site]:
+    """Make a namespace in a cluster whose CRDs are the test's business."""
+    async with new_site() as site:
+        yield site
+
+
+@pytest.fixture
+def account(site: Site, control_plane: Cluster, tmp_path: Path) -> Account:
+    return new_account(site, control_plane, tmp_path, "controller")
+
+
+async def put(*crds: JsonObject) -> None:
+    """Create CRDs, or put them in the place of those that are there."""
+    async with await connect() as transport:
+        client = Client(transport, field_manager="helm")
+        for crd in crds:
+            ref = ref_of(CRDS, crd)
+            await client.apply(ref, crd)
+
+
+async def remove() -> None:
+    """Remove all our CRDs and with them every object of their kinds."""
+    async with await connect() as transport:
+        client = Client(transport)
+        installed, _ = await client.list(CRDS)
+        refs = [ref_of(CRDS, crd) for crd in installed if crd["spec"]["group"] == "flagger.app"]
+        for ref in refs:
+            await client.delete(ref)
+        while {ref_of(CRDS, crd) for crd in (await client.list(CRDS))[0]} & set(refs):  # noqa: ASYNC110 -- elsewhere
+            await asyncio.sleep(0.2)
+
+
+def upgrade() -> None:
+    """Run the command that the sentence names."""
+    subprocess.run([sys.executable, "-m", "flaggerpy", "crds", "apply"], check=True, timeout=60)
+
+
+async def ready(process: Process) -> tuple[int, str]:
+    """Ask the readiness probe."""
+    async with (
+        aiohttp.ClientSession() as session,
+        session.get(f"http://127.0.0.1:{process.port}/readyz") as answer,
+    ):
+        return answer.status, await answer.text()
+
+
+def written(account: Account, cluster: Cluster) -> list[str]:
+    verbs = {"create", "update", "patch", "delete"}
+    return [event["requestURI"] for event in account.requests(cluster) if event["verb"] in verbs]
+
+
+async def acting(site: Site, process: Process) -> None:
+    """Wait until the running process has begun to act."""
+    found = await site.phase_is("Initialized", patience=90)
+    assert found["status"]["rollout"]["promoted"]
+    assert found["status"]["observedGeneration"] == found["metadata"]["generation"]
+    assert process.child.returncode is None
+    assert await ready(process) == (200, "OK")
+
+
+async def test_flaggers_schema_stops_the_controller_until_it_is_upgraded(
+    site: Site, account: Account, control_plane: Cluster
+) -> None:
+    await put(flagger_crd(), *definitions()[1:])
+    await site.until(lambda: _served(site), "the kind")
+    await site.apply(deployment(), blue_green())
+    async with running(site, account) as process:
+        await site.until(lambda: _says(process, COMMAND), "the sentence in the log")
+        status, sentence = await ready(process)
+        assert status == 503
+        assert sentence.startswith("The CRD canaries.flagger.app is not flaggerpy's")
+        assert COMMAND in sentence
+        await asyncio.sleep(3)
+        assert written(account, control_plane) == []
+        assert "status" not in await site.canary()
+
+        upgrade()
+        await acting(site, process)
+    await remove()
+
+
+async def test_a_missing_crd_is_waited_for(site: Site, account: Account, control_plane: Cluster) -> None:
+    async with running(site, account) as process:
+        await site.until(lambda: _says(process, COMMAND), "the sentence in the log")
+        assert await ready(process) == (503, f"The CRD canaries.flagger.app is not installed: {COMMAND}.")
+        assert written(account, control_plane) == []
+
+        upgrade()
+        await site.apply(deployment(), blue_green())
+        await acting(site, process)
+    await remove()
+
+
+async def _says(process: Process, words: str) -> bool:
+    return process.said(words)
+
+
+async def _served(site: Site) -> bool:
+    try:
+        await site.phase()
+    except Exception:
+        return False
+    return True
