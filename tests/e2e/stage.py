@@ -2,6 +2,9 @@
 
 Runs inside the network of the cluster (``python -m tests.cluster run`` or ``exec``). The images were written before,
 outside: in here there is no way out.
+
+For tests there is one controller with the chart's rights in the whole cluster that looks at the namespaces of
+``SHARED`` only; so a test whose controller is to be killed or uninstalled brings its own.
 """
 
 from __future__ import annotations
@@ -17,9 +20,26 @@ from flaggerpy import __version__
 ROOT = Path(__file__).resolve().parents[2]
 IMAGES = ROOT / "dist"
 SYSTEM = "flagger-system"
+TESTER = "test"
 METRICS_SERVER = "http://prometheus.monitoring:9090"
 ENVOY = "http://10.200.0.1/"
 NETWORKS = ("10.200.0.0/16", "10.201.0.0/16")
+
+
+SHARED = (
+    "good",
+    "bad",
+    "slow",
+    "shares",
+    "blue-green",
+    "acceptance",
+    "rollback-gate",
+    "promotion-gate",
+    "configs",
+    "namespace-gone",
+    *(f"{kind}-{way}" for kind in ("plain", "revert") for way in ("background", "foreground", "orphan")),
+)
+"""Namespaces of the tests that share a controller."""
 
 
 class StageError(Exception):
@@ -68,7 +88,26 @@ def install_controller(namespace: str = SYSTEM, release: str = "flaggerpy", **va
     helm_install(release, "flaggerpy", namespace, settings)
 
 
-def install_loadtester(namespace: str = "test") -> None:
+def install_shared_controller() -> None:
+    """Install a controller with rights in the whole cluster that watches the tests' shared namespaces."""
+    install_controller(replicaCount=0)
+    patch = [
+        {"op": "add", "path": "/spec/template/spec/containers/0/args/-", "value": f"-namespace={','.join(SHARED)}"},
+        {"op": "replace", "path": "/spec/replicas", "value": 2},
+    ]
+    deployment = ("deployment", "flaggerpy", "--namespace", SYSTEM)
+    run("kubectl", "patch", *deployment, "--type=json", f"--patch={json.dumps(patch)}")
+    run("kubectl", "rollout", "status", "deployment/flaggerpy", "--namespace", SYSTEM, "--timeout=120s")
+
+
+def set_stage() -> None:
+    """Put on the cluster what all tests share."""
+    load_images()
+    install_shared_controller()
+    install_loadtester()
+
+
+def install_loadtester(namespace: str = TESTER) -> None:
     """Install the load tester where most manifests expect it."""
     helm_install("flagger-loadtester", "loadtester", namespace, {"image.tag": __version__})
 

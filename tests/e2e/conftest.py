@@ -1,0 +1,41 @@
+"""What end-to-end tests start from: the full node with both charts on it, set up once for all workers."""
+
+from __future__ import annotations
+
+import fcntl
+import sys
+from collections.abc import Callable
+
+import pytest
+
+from tests.cluster.api import Cluster
+from tests.cluster.fixtures import full_node
+from tests.e2e import stage
+
+__all__ = ["full_node"]
+
+Figures = Callable[[str], None]
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _stage(full_node: Cluster, tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> None:
+    """Set the stage, once: workers of pytest-xdist share the folder above their own."""
+    base = tmp_path_factory.getbasetemp()
+    shared = base if worker_id == "master" else base.parent
+    with (shared / "stage.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        done = shared / "stage.done"
+        if not done.exists():
+            stage.set_stage()
+            done.touch()
+
+
+@pytest.fixture
+def figures(request: pytest.FixtureRequest) -> Figures:
+    """Take lines that belong in the report of the run, passed or not."""
+
+    def note(text: str) -> None:
+        sys.stdout.write(f"{text}\n")
+        request.node.user_properties.append(("figures", text))
+
+    return note

@@ -1,0 +1,113 @@
+"""What a user of the end-to-end tests writes: podinfo with a Service and a route of its own, and Canaries for it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from flaggerpy.kube.objects import JsonObject
+from tests.integration import objects
+from tests.integration.site import IMAGE
+
+GATEWAY = {"name": "contour", "namespace": "projectcontour"}
+PORT = 9898
+LOADTESTER = "http://flagger-loadtester.test"
+
+
+def container(tag: str, *flags: str, **more: Any) -> JsonObject:
+    """Write podinfo's container; it goes on serving for three seconds after it was told to end."""
+    return {
+        "name": "podinfod",
+        "image": f"{IMAGE}:{tag}",
+        "command": ["./podinfo", f"--port={PORT}", "--level=error", *flags],
+        "ports": [{"name": "http", "containerPort": PORT}],
+        # A release that is bad on purpose is bad to probes as well.
+        "readinessProbe": {
+            "httpGet": {"path": "/readyz", "port": "http"},
+            "periodSeconds": 1,
+            "timeoutSeconds": 2,
+            "failureThreshold": 10,
+        },
+        "lifecycle": {"preStop": {"sleep": {"seconds": 3}}},
+        "resources": {"requests": {"cpu": "5m", "memory": "16Mi"}},
+        **more,
+    }
+
+
+def deployment(
+    tag: str = "6.0.0", *, replicas: int = 2, volumes: tuple[JsonObject, ...] = (), **more: Any
+) -> JsonObject:
+    """Write podinfo's Deployment; ``more`` adds to its container."""
+    labels = {"app": "podinfo"}
+    scraped = {"prometheus.io/scrape": "true", "prometheus.io/port": str(PORT)}
+    return {
+        "apiVersion": "apps/v1",
+        "kind": "Deployment",
+        "metadata": {"name": "podinfo", "labels": labels},
+        "spec": {
+            "replicas": replicas,
+            "selector": {"matchLabels": labels},
+            "template": {
+                "metadata": {"labels": labels, "annotations": scraped},
+                "spec": {"containers": [container(tag, **more)], "volumes": list(volumes)},
+            },
+        },
+    }
+
+
+def service() -> JsonObject:
+    """Write the user's own Service."""
+    return {
+        "apiVersion": "v1",
+        "kind": "Service",
+        "metadata": {"name": "podinfo", "labels": {"team": "payments"}},
+        "spec": {"selector": {"app": "podinfo"}, "ports": [{"name": "http", "port": 80, "targetPort": PORT}]},
+    }
+
+
+def route(host: str) -> JsonObject:
+    """Write the user's own HTTPRoute."""
+    return {
+        "apiVersion": "gateway.networking.k8s.io/v1",
+        "kind": "HTTPRoute",
+        "metadata": {"name": "podinfo"},
+        "spec": {
+            "parentRefs": [GATEWAY],
+            "hostnames": [host],
+            "rules": [{"backendRefs": [{"name": "podinfo", "port": 80}]}],
+        },
+    }
+
+
+def progressive(host: str, *, step: int = 25, most: int = 50, revert: bool = False, **analysis: Any) -> JsonObject:
+    """Write a Canary whose traffic grows in steps behind the Gateway."""
+    return objects.canary(
+        "podinfo",
+        {"stepWeight": step, "maxWeight": most, **analysis},
+        provider="gatewayapi:v1",
+        service={"gatewayRefs": [GATEWAY], "hosts": [host]},
+        revertOnDeletion=revert,
+    )
+
+
+def blue_green(*, iterations: int = 3, **analysis: Any) -> JsonObject:
+    """Write a Canary that switches at the apex Service."""
+    return objects.blue_green(iterations=iterations, **analysis)
+
+
+def builtin_metrics(window: str = "20s") -> list[JsonObject]:
+    """Write the two built-in checks; Prometheus scrapes every five seconds."""
+    return [
+        {"name": "request-success-rate", "interval": window, "thresholdRange": {"min": 99}},
+        {"name": "request-duration", "interval": window, "thresholdRange": {"max": 500}},
+    ]
+
+
+def gate(kind: str, path: str = "gate/check") -> JsonObject:
+    """Write a hook that asks a gate of the load tester."""
+    return {"name": f"{kind} at the load tester", "type": kind, "url": f"{LOADTESTER}/{path}", "timeout": "5s"}
+
+
+def task(kind: str, name: str, cmd: str, *, timeout: str = "30s", **metadata: str) -> JsonObject:
+    """Write a hook that has the load tester run a command."""
+    metadata = {"cmd": cmd, **metadata}
+    return {"name": name, "type": kind, "url": f"{LOADTESTER}/", "timeout": timeout, "metadata": metadata}
