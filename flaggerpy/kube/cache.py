@@ -209,7 +209,7 @@ class Caches:
         finally:
             if outer is None:
                 del self._writing[ref]
-                if mine.held - mine.own:
+                if mine.held - mine.own or (mine.held and self._is_shared(ref)):
                     self.tell(ref)
 
     def record(self, ref: Ref, obj: JsonObject | None) -> None:
@@ -330,5 +330,8 @@ class Caches:
 
     def _tell_others(self, ref: Ref) -> None:
         """Tell about what a key learnt by itself: it needs no wake-up, others who share the object do."""
-        if len(self._owners.get(ref, ())) > 1:
+        if self._is_shared(ref):
             self.tell(ref)
+
+    def _is_shared(self, ref: Ref) -> bool:
+        return len(self._owners.get(ref, ())) > 1

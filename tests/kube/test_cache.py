@@ -248,7 +248,10 @@ async def test_a_deletion_whose_echo_overtakes_the_answer_wakes_nobody(client: C
         assert told == []
 
 
-async def test_our_write_wakes_the_others_who_share_the_object(client: Client, server: FakeApiServer) -> None:
+@pytest.mark.parametrize("first", ["the answer", "the echo"])
+async def test_our_write_wakes_the_others_who_share_the_object(
+    client: Client, server: FakeApiServer, first: str
+) -> None:
     server.put(DEPLOYMENTS, obj(spec={"replicas": 1}))
     async with running(client) as (caches, told):
         caches.follow(KEY, [TARGET])
@@ -256,9 +259,42 @@ async def test_our_write_wakes_the_others_who_share_the_object(client: Client, s
         await caches.ensure([TARGET])
         await ready(caches, server, DEPLOYMENTS)
         told.clear()
+        if first == "the answer":
+            server.silence_watches()
 
-        caches.record(TARGET, await client.merge_patch(TARGET, {"spec": {"paused": True}}))
+        with caches.writing(TARGET):
+            answer = await client.merge_patch(TARGET, {"spec": {"paused": True}})
+            if first == "the echo":
+                await eventually(lambda: _version(caches) == server.version)
+            caches.record(TARGET, answer)
         assert told == [TARGET]
+
+
+async def test_a_new_watch_goes_on_where_the_last_one_stopped(client: Client, server: FakeApiServer) -> None:
+    server.put(CANARIES, obj(spec={}))
+    async with running(client) as (caches, told):
+        await ready(caches, server)
+        server.change(CANARY, lambda o: o["spec"].update(a=2))
+        await eventually(lambda: len(told) == 2)
+        server.end_watches()
+        await eventually(lambda: len([s for s in server.seen("GET", "/canaries") if s.is_watch]) == 2)
+        assert server.seen("GET", "/canaries")[-1].query["resourceVersion"] == str(server.version)
+
+
+async def test_after_a_scale_the_generation_is_the_servers_before_the_watch_says_so(
+    client: Client, server: FakeApiServer
+) -> None:
+    server.put(DEPLOYMENTS, obj(spec={"replicas": 1}))
+    async with running(client) as (caches, _):
+        caches.follow(KEY, [TARGET])
+        await caches.ensure([TARGET])
+        await ready(caches, server, DEPLOYMENTS)
+        server.silence_watches()
+        for replicas in (5, 5, 0):
+            caches.record_scale(TARGET, await client.scale(TARGET, replicas))
+            found = caches.get(TARGET)
+            assert isinstance(found, Present)
+            assert found.obj == server.objects[TARGET]
 
 
 async def test_a_scale_is_seen_at_once_with_the_generation_that_the_server_gave(
@@ -401,11 +437,13 @@ async def test_the_age_of_a_watch_is_the_time_since_the_server_said_anything(
 ROUTE = Ref(HTTP_ROUTES, "test", "podinfo")
 
 
+@pytest.mark.parametrize("exists", [True, False], ids=["with objects", "without objects"])
 @pytest.mark.parametrize("why", ["missing", "forbidden"])
 async def test_a_kind_in_trouble_hurts_only_itself_says_why_and_heals(
-    client: Client, server: FakeApiServer, why: str
+    client: Client, server: FakeApiServer, why: str, exists: bool
 ) -> None:
-    server.put(HTTP_ROUTES, obj())
+    if exists:
+        server.put(HTTP_ROUTES, obj())
     server.put(DEPLOYMENTS, obj())
     if why == "missing":
         server.served.remove(HTTP_ROUTES)
@@ -429,8 +467,7 @@ async def test_a_kind_in_trouble_hurts_only_itself_says_why_and_heals(
         server.forbidden.clear()
         await eventually(lambda: ROUTE in told)
         assert caches.trouble(HTTP_ROUTES) is None
-        await caches.ensure([ROUTE])
-        assert isinstance(caches.get(ROUTE), Present)
+        assert isinstance(caches.get(ROUTE), Present if exists else Absent)
 
 
 async def test_a_kind_that_is_taken_away_is_forgotten_and_its_followers_hear_of_it(
