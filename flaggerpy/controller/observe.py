@@ -8,9 +8,10 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
+from flaggerpy.api.analysis import CanaryAnalysis
 from flaggerpy.api.canary import Canary, parse_canary
 from flaggerpy.api.errors import InvalidObject
-from flaggerpy.api.validation import cross_namespace
+from flaggerpy.api.validation import cross_namespace, remarks
 from flaggerpy.api.validation import problems as problems_of
 from flaggerpy.controller.check import provider_of, query_context
 from flaggerpy.controller.configs import ConfigDigests
@@ -229,12 +230,12 @@ class Observer:
         return draft.router.state(draft.canary, draft.live), released
 
     def _notes(self, draft: _Draft) -> tuple[str, ...]:
-        """Settings that the provider serves differently from how they read."""
-        if draft.router is None:
-            return ()
-        analysis, can = draft.canary.analysis, draft.router.capabilities
-        provider = provider_of(draft.canary, self._settings.mesh_provider)
-        return tuple(_unserved(provider, can, progressive=analysis.iterations < 1, matched=bool(analysis.match)))
+        """Settings that work and are served differently from how they read."""
+        notes = list(remarks(draft.canary))
+        if draft.router is not None:
+            provider = provider_of(draft.canary, self._settings.mesh_provider)
+            notes += _unserved(provider, draft.router.capabilities, draft.canary.analysis)
+        return tuple(notes)
 
 
 def _template_refs(canary: Canary) -> list[Ref]:
@@ -243,11 +244,13 @@ def _template_refs(canary: Canary) -> list[Ref]:
     return [Ref(METRIC_TEMPLATES, ref.namespace or canary.namespace, ref.name) for ref in named if ref is not None]
 
 
-def _unserved(provider: str, can: Capabilities, *, progressive: bool, matched: bool) -> Iterable[str]:
-    if matched and not can.match:
+def _unserved(provider: str, can: Capabilities, analysis: CanaryAnalysis) -> Iterable[str]:
+    if analysis.match and not can.match:
         yield f"A/B testing is not supported when using the {provider} provider: spec.analysis.match has no effect"
-    if progressive and not can.weights:
+    if analysis.iterations < 1 and not can.weights:
         yield (
             f"Progressive traffic is not supported when using the {provider} provider: "
             "ten iterations are done instead; set spec.analysis.iterations to choose their number"
         )
+    if analysis.mirror:
+        yield "Traffic mirroring is not built into flaggerpy yet: spec.analysis.mirror has no effect"

@@ -25,7 +25,7 @@ from flaggerpy.kube.store import Present
 from flaggerpy.kube.workqueue import Key
 from flaggerpy.rollout.checks import Answer, Check
 from flaggerpy.rollout.decide import decide
-from flaggerpy.rollout.decision import NeedChecks, Plan
+from flaggerpy.rollout.decision import Decision, NeedChecks, Plan
 from flaggerpy.telemetry.recorder import Labels, Recorder
 
 log = structlog.get_logger()
@@ -85,13 +85,14 @@ class Reconciler:
         return await self._rooms.observer.observe(key, self._rooms.announcer.made(key))
 
     async def _carry_out(self, world: World) -> Plan:
-        world, plan = await self._decide(world)
-        if (plan.actions or plan.status is not None) and world.canary.key not in self._acted:
+        if world.canary.key not in self._acted and _wants_something(decide(world.seen, self._clock.now())):
+            # Before the first question or write, not after: hooks would be called for a world that is no more.
             fresh = await self._read_again(world)
             if fresh is None:
                 return Plan()
-            world, plan = await self._decide(fresh)
+            world = fresh
             self._acted.add(world.canary.key)
+        world, plan = await self._decide(world)
         try:
             await self._rooms.executor.run(plan, world)
         except (Invalid, Forbidden) as error:
@@ -172,6 +173,10 @@ class Reconciler:
                 self._recorder.count_failure(labels, strategy)
             case None:
                 pass
+
+
+def _wants_something(decision: Decision) -> bool:
+    return isinstance(decision, NeedChecks) or bool(decision.actions) or decision.status is not None
 
 
 def _wish(raw: Mapping[str, object]) -> tuple[object, ...]:

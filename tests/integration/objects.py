@@ -44,10 +44,15 @@ def blue_green(name: str = "podinfo", *, iterations: int = 2, **analysis: Any) -
 
 
 def progressive(name: str = "podinfo", *, step: int = 25, most: int = 50, **analysis: Any) -> JsonObject:
+    """Write a Canary of provider gatewayapi:v1 that advances in equal steps."""
+    return routed(name, {"stepWeight": step, "maxWeight": most, **analysis})
+
+
+def routed(name: str, analysis: Mapping[str, Any]) -> JsonObject:
     """Write a Canary of provider gatewayapi:v1."""
     gateway = {"name": "contour", "namespace": "projectcontour"}
-    plan = {"stepWeight": step, "maxWeight": most, **analysis}
-    return canary(name, plan, provider="gatewayapi:v1", service={"gatewayRefs": [gateway], "hosts": ["podinfo.local"]})
+    service = {"gatewayRefs": [gateway], "hosts": ["podinfo.local"]}
+    return canary(name, analysis, provider="gatewayapi:v1", service=service)
 
 
 def canary(

@@ -11,23 +11,17 @@ from flaggerpy.kube.objects import JsonObject, name_of
 from flaggerpy.kube.resources import CANARIES, DEPLOYMENTS, SERVICES
 from flaggerpy.kube.wire import Request
 from tests.integration.gateway import Gateway
-from tests.integration.objects import blue_green, canary, deployment, progressive
+from tests.integration.objects import blue_green, canary, deployment, progressive, routed
 from tests.integration.site import Site
 
 pytestmark = pytest.mark.integration
 
 ITERATIONS = {"iterations": 1}
-GATEWAY = {"gatewayRefs": [{"name": "contour", "namespace": "projectcontour"}]}
 
 
 def wrong(analysis: JsonObject | None = None, **fields: Any) -> JsonObject:
     """Write a Canary named ``wrong`` for the Deployment of the same name."""
     return canary("wrong", analysis or ITERATIONS, **{"provider": "kubernetes", **fields})
-
-
-def routed(**analysis: Any) -> JsonObject:
-    """Write a Canary named ``wrong`` that a Gateway serves."""
-    return canary("wrong", analysis, provider="gatewayapi:v1", service=GATEWAY)
 
 
 @pytest.mark.parametrize(
@@ -42,14 +36,20 @@ def routed(**analysis: Any) -> JsonObject:
             id="a kind of target that is not served",
         ),
         pytest.param(wrong(service={"port": 0}), ["spec.service.port"], id="a port that is none"),
-        pytest.param(routed(stepWeight=0), ["spec.analysis.stepWeight", "never advances"], id="stepWeight 0"),
-        pytest.param(routed(stepWeights=[50, 20]), ["20 after 50 is not ascending"], id="stepWeights descend"),
-        pytest.param(routed(stepWeights=[10, 101]), ["101 is no share"], id="a share beyond everybody"),
+        pytest.param(
+            routed("wrong", {"stepWeight": 0}), ["spec.analysis.stepWeight", "never advances"], id="stepWeight 0"
+        ),
+        pytest.param(
+            routed("wrong", {"stepWeights": [50, 20]}), ["20 after 50 is not ascending"], id="stepWeights descend"
+        ),
+        pytest.param(routed("wrong", {"stepWeights": [10, 101]}), ["101 is no share"], id="a share beyond everybody"),
         pytest.param(
             canary("wrong", {"stepWeight": 10}, provider="gatewayapi:v1"), ["gatewayRefs is empty"], id="no Gateway"
         ),
         pytest.param(
-            routed(stepWeight=10, sessionAffinity={"cookieName": "x"}), ["sessionAffinity"], id="no session affinity"
+            routed("wrong", {"stepWeight": 10, "sessionAffinity": {"cookieName": "x"}}),
+            ["sessionAffinity"],
+            id="no session affinity",
         ),
         pytest.param(wrong({**ITERATIONS, "metrics": [{"name": "mood"}]}), ['"mood"'], id="nothing to measure"),
         pytest.param(

@@ -60,7 +60,7 @@ async def test_good_values_let_the_rollout_pass(site: Site, gateway: Gateway, pr
         "request-success-rate": "Passed",
         "goodness": "Passed",
     }
-    assert checks["goodness"]["value"] == "99.5"
+    assert checks["goodness"]["value"] == "99.50"
     assert any(site.namespace in query and "podinfo" in query for query in prometheus.queries)
     assert "sum(good)" in prometheus.queries
 

@@ -9,7 +9,7 @@ import pytest
 from flaggerpy.kube.objects import annotations_of, generation_of, labels_of
 from flaggerpy.kube.resources import DEPLOYMENTS, HTTP_ROUTES, SERVICES
 from tests.integration.gateway import Gateway
-from tests.integration.objects import deployment, progressive
+from tests.integration.objects import deployment, progressive, routed
 from tests.integration.servers import Hooks
 from tests.integration.site import Site
 
@@ -21,7 +21,7 @@ pytestmark = pytest.mark.integration
     [
         ("equal steps up to the maximum", {"stepWeight": 25, "maxWeight": 50}, [0, 25, 50, 0]),
         ("the last equal step may overshoot", {"stepWeight": 30, "maxWeight": 50}, [0, 30, 60, 0]),
-        ("a list of steps", {"stepWeight": 0, "maxWeight": 0, "stepWeights": [1, 10, 80]}, [0, 1, 10, 80, 0]),
+        ("a list of steps", {"stepWeights": [1, 10, 80]}, [0, 1, 10, 80, 0]),
         (
             "the primary gets its traffic back in steps",
             {"stepWeight": 50, "maxWeight": 50, "stepWeightPromotion": 20},
@@ -29,14 +29,12 @@ pytestmark = pytest.mark.integration
         ),
         (
             "Blue/Green: everybody at the end of the iterations",
-            {"stepWeight": 0, "maxWeight": 0, "iterations": 2},
+            {"iterations": 2},
             [0, 100, 0],
         ),
         (
             "A/B test: the audience at once",
             {
-                "stepWeight": 0,
-                "maxWeight": 0,
                 "iterations": 2,
                 "match": [{"headers": {"x-canary": {"exact": "insider"}}}],
             },
@@ -48,7 +46,7 @@ async def test_traffic_moves_in_the_steps_that_were_asked_for(
     site: Site, gateway: Gateway, title: str, analysis: dict[str, Any], shares: list[int]
 ) -> None:
     async with site.controller():
-        await site.apply(deployment(), progressive(**{"step": 0, "most": 0, **analysis}))
+        await site.apply(deployment(), routed("podinfo", analysis))
         await site.phase_is("Initialized")
         await site.set_image("6.0.1")
         await site.phase_is("Progressing")
