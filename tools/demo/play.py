@@ -24,6 +24,8 @@ HOST = f"{NAME}.local"
 RATE = 50.0
 LONGEST = 900.0
 INTERVAL = "10s"
+WINDOW = 20.0
+"""Seconds that a check looks back on; the next release waits for them, so that it is not judged by the last one."""
 HERE = Path(__file__).parent
 SEED = ROOT / "docs" / "examples" / "canary.yaml"
 
@@ -89,7 +91,7 @@ def seed_canary() -> dict[str, Any]:
     analysis["interval"] = INTERVAL
     analysis["threshold"] = 2
     for metric in analysis["metrics"]:
-        metric["interval"] = "20s"
+        metric["interval"] = f"{WINDOW:g}s"
     hook = analysis["webhooks"][0]
     hook["metadata"]["cmd"] = hook["metadata"]["cmd"].replace(
         "http://payment-service-canary/", "http://payment-service-canary:8080/"
@@ -141,6 +143,14 @@ def play(release: Release, seen: set[str]) -> Act:
             return Act(release, phase, began, time.time(), tuple(weights))
         time.sleep(0.25)
     raise StageError(f"{release.title}: no end within 300 s; the status is {status()}")
+
+
+def rest(seen: set[str]) -> None:
+    """Let the last release leave the metrics' window."""
+    until = time.time() + WINDOW + 5
+    while time.time() < until:
+        events(seen)
+        time.sleep(0.5)
 
 
 def shares(act: Act, records: tuple[Record, ...]) -> list[tuple[int, int, int]]:
@@ -202,11 +212,10 @@ def main() -> int:
         events(seen)
         plan = Plan(ENVOY, HOST, rate=RATE, duration=LONGEST, allow=NETWORKS)
         with SteadyClient(plan) as client:
-            acts = [play(release, seen) for release in RELEASES]
-            settle = time.time() + 12
-            while time.time() < settle:
-                events(seen)
-                time.sleep(0.5)
+            acts = []
+            for release in RELEASES:
+                acts.append(play(release, seen))
+                rest(seen)
             records = client.stop().records
         return report(acts, records)
     except StageError as error:
