@@ -17,6 +17,11 @@ __all__ = ["full_node"]
 Figures = Callable[[str], None]
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin with what takes longest, so that several workers end at about the same time."""
+    items.sort(key=lambda item: "test_kill" not in item.nodeid)
+
+
 @pytest.fixture(scope="session", autouse=True)
 def _stage(full_node: Cluster, tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> None:
     """Set the stage, once: workers of pytest-xdist share the folder above their own."""

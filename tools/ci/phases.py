@@ -56,10 +56,11 @@ def _marked(
     *,
     in_everything: bool = True,
     prepare: tuple[tuple[str, ...], ...] = (),
+    options: tuple[str, ...] = (),
 ) -> Phase:
     return Phase(
         name,
-        (_python("pytest", "-m", name, "tests"),),
+        (_python("pytest", *options, "-m", name, "tests"),),
         tests=True,
         marker=name,
         in_everything=in_everything,
@@ -97,6 +98,7 @@ PHASES: tuple[Phase, ...] = (
         ("--addons", "contour", "prometheus", "podinfo"),
         # There is no way out of the cluster's network: what it installs is made before.
         prepare=(_python("tools.image", "build", "--arch", "amd64"),),
+        options=("-n", "4", "--maxschedchunk", "1", "-p", "tests.e2e.figures"),
     ),
     _marked("bench", ("--control-plane",), in_everything=False),
 )
