@@ -102,6 +102,11 @@ class Observer:
 
     def _choose(self, draft: _Draft) -> None:
         """Pick the translators; what is not served is a problem."""
+        if draft.canary.spec.autoscaler_ref is not None:
+            draft.problems.append(
+                "spec.autoscalerRef cannot be served by this version of flaggerpy: remove it, and scale the primary by an "
+                "autoscaler of your own."
+            )
         try:
             draft.target = target_for(draft.canary)
         except UserError as error:
