@@ -104,7 +104,7 @@ class Observer:
         """Pick the translators; what is not served is a problem."""
         if draft.canary.spec.autoscaler_ref is not None:
             draft.problems.append(
-                "spec.autoscalerRef cannot be served by this version of flaggerpy: remove it, and scale the primary by an "
+                "spec.autoscalerRef cannot be served by this version of flaggerpy: remove it, and give the primary an "
                 "autoscaler of your own."
             )
         try:
