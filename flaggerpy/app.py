@@ -21,7 +21,7 @@ from flaggerpy.controller.execute import Executor
 from flaggerpy.controller.hooks import EventHooks, WebhookClient
 from flaggerpy.controller.observe import Observer
 from flaggerpy.controller.reconciler import Reconciler, Rooms
-from flaggerpy.controller.schema import wait_until_current
+from flaggerpy.controller.schema import SchemaGuard
 from flaggerpy.controller.sources import Library
 from flaggerpy.kube.cache import Caches, Scope
 from flaggerpy.kube.client import Client
@@ -90,7 +90,9 @@ class App:
             announcer=self._announcer,
         )
         self._reconciler = Reconciler(rooms, self._caches, self._recorder, clock)
-        self._workers = Workers(self._queue, self._reconciler, concurrency=settings.workers, clock=clock)
+        self._schema = SchemaGuard(self._reader, self._caches, clock, self._tell)
+        reconcile = self._schema.guarded(self._reconciler)
+        self._workers = Workers(self._queue, reconcile, concurrency=settings.workers, clock=clock)
         self._caches.on_change(self._changed)
         self._problem = "The CustomResourceDefinitions have not been looked at yet."
         self._leading = False
@@ -99,7 +101,8 @@ class App:
         """Work until asked to stop; then finish writes in flight, say what is left to say, and free the lease."""
         app = make_app(live=self._live, ready=self._ready, registry=self._recorder.registry, refresh=self._refresh)
         async with serving(app, self._settings.port), asyncio.TaskGroup() as group:
-            tasks = [group.create_task(work) for work in (self._caches.run(), self._events.run(), self._take_part())]
+            parts = (self._caches.run(), self._events.run(), self._schema.run(self._queue_all), self._take_part())
+            tasks = [group.create_task(part) for part in parts]
             await stop.wait()
             log.info("shutting down")
             tasks[-1].cancel()
@@ -111,7 +114,7 @@ class App:
                 task.cancel()
 
     async def _take_part(self) -> None:
-        await wait_until_current(self._reader, self._clock, self._tell)
+        await self._schema.wait_until_current()
         if self._settings.leader_election:
             await self._elector.run(self._lead)
         else:
@@ -119,13 +122,16 @@ class App:
 
     async def _lead(self) -> None:
         self._reconciler.leadership_began()
-        for obj in self._caches.all(CANARIES):
-            self._queue.add((namespace_of(obj), name_of(obj)))
+        self._queue_all()
         self._leading = True
         try:
             await self._workers.run()
         finally:
             self._leading = False
+
+    def _queue_all(self) -> None:
+        for obj in self._caches.all(CANARIES):
+            self._queue.add((namespace_of(obj), name_of(obj)))
 
     def _tell(self, problem: str) -> None:
         if problem and problem != self._problem:

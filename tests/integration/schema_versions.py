@@ -13,13 +13,16 @@ import pytest
 
 from flaggerpy.api.crds import definitions
 from flaggerpy.kube.client import Client
-from flaggerpy.kube.objects import JsonObject
+from flaggerpy.kube.errors import NotFound
+from flaggerpy.kube.objects import JsonObject, resource_version_of
 from flaggerpy.kube.resources import CRDS, ref_of
 from flaggerpy.kube.transport import connect
 from tests.builders import flagger_crd
 from tests.cluster.api import Cluster
-from tests.integration.objects import blue_green, deployment
+from tests.integration.gateway import serving_routes
+from tests.integration.objects import blue_green, deployment, progressive
 from tests.integration.process import Account, Process, new_account, running
+from tests.integration.servers import receiving
 from tests.integration.site import Site, new_site
 
 COMMAND = "run `flaggerpy crds apply`"
@@ -43,7 +46,13 @@ async def put(*crds: JsonObject) -> None:
         client = Client(transport, field_manager="helm")
         for crd in crds:
             ref = ref_of(CRDS, crd)
-            await client.apply(ref, crd)
+            try:
+                live = await client.get(ref)
+            except NotFound:
+                await client.create(CRDS, crd)
+            else:
+                metadata = {**crd["metadata"], "resourceVersion": resource_version_of(live)}
+                await client.replace(ref, {**crd, "metadata": metadata})
 
 
 async def remove() -> None:
@@ -60,7 +69,12 @@ async def remove() -> None:
 
 def upgrade() -> None:
     """Run the command that the sentence names."""
-    subprocess.run([sys.executable, "-m", "flaggerpy", "crds", "apply"], check=True, timeout=60)
+    run("flaggerpy", "crds", "apply")
+
+
+def run(*words: str) -> None:
+    """Run a module of ours."""
+    subprocess.run([sys.executable, "-m", *words], check=True, timeout=60)
 
 
 async def ready(process: Process) -> tuple[int, str]:
@@ -72,9 +86,10 @@ async def ready(process: Process) -> tuple[int, str]:
         return answer.status, await answer.text()
 
 
-def written(account: Account, cluster: Cluster) -> list[str]:
+def written(account: Account, cluster: Cluster, offset: int = 0) -> list[str]:
     verbs = {"create", "update", "patch", "delete"}
-    return [event["requestURI"] for event in account.requests(cluster) if event["verb"] in verbs]
+    events = account.requests(cluster, offset)
+    return [event["requestURI"] for event in events if event["verb"] in verbs and "/events" not in event["requestURI"]]
 
 
 async def acting(site: Site, process: Process) -> None:
@@ -116,6 +131,36 @@ async def test_a_missing_crd_is_waited_for(site: Site, account: Account, control
         upgrade()
         await site.apply(deployment(), blue_green())
         await acting(site, process)
+    await remove()
+
+
+async def test_flaggers_schema_put_over_ours_stops_a_running_controller_and_keeps_the_weights(
+    site: Site, account: Account, control_plane: Cluster
+) -> None:
+    upgrade()
+    run("tests.cluster", "addons", "gateway-api")
+    await site.until(lambda: _served(site), "the kind")
+    async with serving_routes(site) as gateway, receiving() as hooks, running(site, account) as process:
+        hooks.close("confirm-promotion")
+        await site.apply(deployment(), progressive(step=25, most=25, webhooks=[hooks.webhook("confirm-promotion")]))
+        await site.phase_is("Initialized")
+        await site.set_image("6.0.1")
+        await site.phase_is("WaitingPromotion")
+
+        await put(flagger_crd())
+        async with asyncio.timeout(60):
+            while (await ready(process))[0] != 503:  # noqa: ASYNC110 -- what is waited for happens elsewhere
+                await asyncio.sleep(0.2)
+        offset = control_plane.audit_size()
+        hooks.open("confirm-promotion")
+        await asyncio.sleep(3)
+        assert written(account, control_plane, offset) == []
+        assert gateway.shares() == [0, 25]
+
+        upgrade()
+        await site.phase_is("Succeeded", patience=60)
+        assert (await ready(process))[0] == 200
+    assert await site.image("podinfo-primary") == "6.0.1"
     await remove()
 
 
