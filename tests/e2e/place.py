@@ -83,7 +83,7 @@ class Place(Site):
 
     async def answers(self) -> None:
         """Wait until Envoy serves this namespace."""
-        async with httpx.AsyncClient(timeout=5) as http:
+        async with httpx.AsyncClient(timeout=5, trust_env=False) as http:
 
             async def served() -> bool:
                 return (await http.get(stage.ENVOY, headers={"Host": self.host})).status_code == 200
@@ -256,5 +256,5 @@ class LoadTester:
 async def load_tester(place: Place) -> AsyncIterator[LoadTester]:
     """Talk to the load tester about the canary of a place."""
     service = await place.client.get(Ref(SERVICES, stage.TESTER, "flagger-loadtester"))
-    async with httpx.AsyncClient(base_url=f"http://{service['spec']['clusterIP']}", timeout=5) as http:
+    async with httpx.AsyncClient(base_url=f"http://{service['spec']['clusterIP']}", timeout=5, trust_env=False) as http:
         yield LoadTester(http, place)

@@ -63,7 +63,7 @@ def reader() -> JsonObject:
 async def read_by(place: Place, app: str) -> set[tuple[str, str, bytes, bytes]]:
     """Ask every pod what it read: message, token, and both files, which podinfo serves as they are."""
     found = set()
-    async with httpx.AsyncClient(timeout=5) as http:
+    async with httpx.AsyncClient(timeout=5, trust_env=False) as http:
         for pod in await place.pods(app):
             base = f"http://{pod['status']['podIP']}:{PORT}"
             message = (await http.get(f"{base}/")).json()["message"]
