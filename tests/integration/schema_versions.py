@@ -15,7 +15,7 @@ from flaggerpy.api.crds import definitions
 from flaggerpy.kube.client import Client
 from flaggerpy.kube.errors import NotFound
 from flaggerpy.kube.objects import JsonObject, resource_version_of
-from flaggerpy.kube.resources import CRDS, ref_of
+from flaggerpy.kube.resources import CANARIES, CRDS, ref_of
 from flaggerpy.kube.transport import connect
 from tests.builders import flagger_crd
 from tests.cluster.api import Cluster
@@ -170,7 +170,7 @@ async def _says(process: Process, words: str) -> bool:
 
 async def _served(site: Site) -> bool:
     try:
-        await site.phase()
-    except Exception:
+        await site.client.list(CANARIES, site.namespace)
+    except NotFound:
         return False
     return True

@@ -8,8 +8,7 @@ from functools import partial
 
 import pytest
 
-from flaggerpy.kube.objects import JsonObject
-from flaggerpy.kube.resources import CANARIES, DEPLOYMENTS, PODS, SERVICES, Resource
+from flaggerpy.kube.resources import CANARIES, DEPLOYMENTS, PODS, Resource
 from flaggerpy.kube.wire import Request, Response, Transport
 from tests.integration.gateway import Gateway
 from tests.integration.objects import blue_green, canary, deployment, progressive
@@ -21,18 +20,6 @@ from tests.integration.site import Site
 pytestmark = pytest.mark.integration
 
 QUOTAS = Resource("", "v1", "resourcequotas", "ResourceQuota")
-
-
-def careful(**spec: object) -> JsonObject:
-    """Write a Deployment that counts as stuck after two seconds and never drops a pod before the next is ready."""
-    made = deployment()
-    made["spec"] |= {
-        "progressDeadlineSeconds": 3,
-        "minReadySeconds": 1,
-        "strategy": {"type": "RollingUpdate", "rollingUpdate": {"maxUnavailable": 0, "maxSurge": 1}},
-        **spec,
-    }
-    return made
 
 
 def images(writes: list[Request], name: str = "podinfo-primary") -> list[str]:
@@ -127,87 +114,6 @@ async def test_the_failed_revision_pushed_again_is_tried_again(site: Site, hooks
         await site.until(lambda: _runs(site, "6.0.1"), "the promoted revision")
 
 
-async def test_a_promotion_that_finds_no_room_is_served_by_the_canary_until_there_is_some_w02(
-    site: Site, gateway: Gateway, hooks: Hooks
-) -> None:
-    """A quota leaves the primary no room for a new pod; users stay on the analysed canary, and go back when it has."""
-    hooks.close("confirm-promotion")
-    async with site.controller():
-        await site.apply(careful(), progressive(step=50, most=50, webhooks=[hooks.webhook("confirm-promotion")]))
-        await site.phase_is("Initialized")
-        await site.set_image("6.0.1")
-        await site.phase_is("WaitingPromotion")
-        await site.apply(quota(4))
-        await site.until(lambda: _used(site), "a counted quota")
-
-        async with always_served(site):
-            hooks.open("confirm-promotion")
-            found = await site.phase_is("Failed")
-            assert found["status"]["canaryWeight"] == 100
-            assert await site.weights() == {"podinfo-primary": 0, "podinfo-canary": 100}
-            await site.event("Promotion of podinfo")
-            await site.settled()
-            assert await site.replicas("podinfo") == 2
-
-            await site.client.delete(site.ref(QUOTAS, "room"))
-            await site.phase_is("Succeeded", patience=60)
-    assert gateway.shares() == [0, 50, 100, 0]
-    assert await site.image("podinfo-primary") == "6.0.1"
-
-
-async def test_a_fix_is_promoted_into_a_broken_primary_w02(site: Site, gateway: Gateway, pods: Breaker) -> None:
-    """The revision works as a canary and not as a primary: the next one is analysed under all traffic and promoted."""
-    pods.break_pods("podinfo-primary", "6.0.1")
-    async with site.controller():
-        await site.apply(careful(), progressive(step=50, most=50))
-        await site.phase_is("Initialized")
-        async with always_served(site):
-            await site.set_image("6.0.1")
-            await site.phase_is("Failed")
-            assert await site.weights() == {"podinfo-primary": 0, "podinfo-canary": 100}
-
-            await site.set_image("6.0.2")
-            await site.phase_is("Succeeded")
-            await site.until(lambda: _asleep(site), "sleep of the target")
-    assert gateway.shares() == [0, 50, 100, 0]
-    assert await site.image("podinfo-primary") == "6.0.2"
-
-
-async def test_a_bootstrap_that_cannot_finish_leaves_the_target_alone_w03(site: Site, pods: Breaker) -> None:
-    pods.break_pods("podinfo-primary")
-    async with site.controller():
-        await site.apply(careful(), {**blue_green(), "spec": {**blue_green()["spec"], "progressDeadlineSeconds": 2}})
-        await site.reason_has("podinfo-primary", patience=20)
-        await site.reason_has("did not become ready within 2s")
-
-        assert await site.phase() == "Initializing"
-        assert await site.replicas("podinfo") == 2
-        assert await site.find(SERVICES, "podinfo") is None
-
-        pods.heal()
-        await site.phase_is("Initialized")
-        assert await site.selector("podinfo") == {"app": "podinfo-primary"}
-
-
-async def test_a_canary_that_breaks_during_its_promotion_does_not_undo_it_w15(
-    site: Site, gateway: Gateway, pods: Breaker
-) -> None:
-    async with site.controller():
-        made = progressive(step=50, most=50, stepWeightPromotion=10)
-        made["spec"]["progressDeadlineSeconds"] = 2
-        await site.apply(careful(), made)
-        await site.phase_is("Initialized")
-        await site.set_image("6.0.1")
-        await site.until(lambda: _share_below(gateway, 50), "the first step back")
-        pods.break_pods("podinfo")
-        await site.phase_is("Succeeded")
-        await site.settled()
-
-        assert await site.phase() == "Succeeded"
-    assert await site.image("podinfo-primary") == "6.0.1"
-    assert gateway.shares()[-1] == 0
-
-
 async def test_a_revision_pushed_while_the_gate_answers_is_analysed_before_it_is_promoted_w14(
     site: Site, hooks: Hooks
 ) -> None:
@@ -273,36 +179,6 @@ async def test_a_canary_that_meets_a_bug_hurts_no_other_w27(site: Site) -> None:
         assert await site.replicas("cursed") == 2
 
 
-async def test_a_canary_that_never_becomes_ready_fails_with_an_event_and_an_alert_w04(
-    site: Site, gateway: Gateway, pods: Breaker, hooks: Hooks
-) -> None:
-    pods.break_pods("podinfo", "6.0.1")
-    provider = {
-        "apiVersion": "flagger.app/v1beta1",
-        "kind": "AlertProvider",
-        "metadata": {"name": "chat"},
-        "spec": {"type": "slack", "channel": "releases", "username": "flagger", "address": f"{hooks.url}/chat"},
-    }
-    alerts = [{"name": "on-call", "severity": "error", "providerRef": {"name": "chat"}}]
-    async with site.controller():
-        made = progressive(alerts=alerts)
-        made["spec"]["progressDeadlineSeconds"] = 2
-        await site.apply(provider, careful(), made)
-        await site.phase_is("Initialized")
-        await site.set_image("6.0.1")
-        await site.phase_is("Failed")
-        await site.event("did not become ready")
-        await site.until(lambda: _asked(hooks, 1, "chat"), "an alert")
-        await site.until(lambda: _asleep(site), "sleep of the target")
-
-    (alert,) = hooks.to("chat")
-    (attachment,) = alert.body["attachments"]
-    assert (alert.body["channel"], attachment["color"]) == ("releases", "danger")
-    assert attachment["author_name"] == f"podinfo.{site.namespace}"
-    assert "did not become ready" in attachment["text"]
-    assert gateway.shares() == [0]
-
-
 async def test_an_analysis_survives_an_edit_of_everything_but_the_template(site: Site, hooks: Hooks) -> None:
     hooks.close("confirm-promotion")
     async with site.controller():
@@ -318,15 +194,6 @@ async def test_an_analysis_survives_an_edit_of_everything_but_the_template(site:
         await site.settled()
         assert await site.phase() == "WaitingPromotion"
         assert not any("Restarting" in text for text in await site.events())
-
-
-def quota(pods: int) -> JsonObject:
-    return {
-        "apiVersion": "v1",
-        "kind": "ResourceQuota",
-        "metadata": {"name": "room"},
-        "spec": {"hard": {"pods": str(pods)}},
-    }
 
 
 class _Pusher:
