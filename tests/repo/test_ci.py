@@ -110,7 +110,13 @@ def gone(pid: int) -> bool:
 
 
 def test_a_stopped_run_ends_its_phase_and_says_so() -> None:
-    sleeper = "import os, time; print(os.getpid(), flush=True); time.sleep(600)"
+    # It takes a moment to end, in which the second signal comes.
+    sleeper = (
+        "import os, signal, sys, time\n"
+        "signal.signal(signal.SIGTERM, lambda *_: (print('asked', flush=True), time.sleep(0.3), sys.exit(0)))\n"
+        "print(os.getpid(), flush=True)\n"
+        "time.sleep(600)\n"
+    )
     source = (
         "import sys\n"
         "from tools.ci import __main__ as ci\n"
@@ -122,6 +128,8 @@ def test_a_stopped_run_ends_its_phase_and_says_so() -> None:
     process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     assert process.stdout is not None
     pid = next(int(line) for line in process.stdout if line.strip().isdigit())
+    process.send_signal(signal.SIGTERM)
+    assert next(process.stdout) == "asked\n"
     process.send_signal(signal.SIGTERM)
     _, errors = process.communicate(timeout=20)
     assert (process.returncode, "stopped by SIGTERM" in errors) == (143, True)

@@ -28,10 +28,14 @@ class StoppedError(Exception):
 def stopping() -> Iterator[None]:
     """Turn the signals that end a run into an exception, so that every `finally` on the way out is kept."""
 
+    signals = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
     def stop(number: int, _frame: FrameType | None) -> None:
+        # make passes on what the terminal has sent already: a second signal must not interrupt the way out.
+        for one in signals:
+            signal.signal(one, signal.SIG_IGN)
         raise StoppedError(number)
 
-    signals = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
     before = {number: signal.signal(number, stop) for number in signals}
     try:
         yield
