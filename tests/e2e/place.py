@@ -73,22 +73,24 @@ class Place(Site):
         own = [workloads.service(), *([workloads.route(self.host)] if routed else [])]
         await self.apply(deployment or workloads.deployment(), *own)
         await self.available()
-        if routed:
-            await self.answers()
+        await self.answers(stage.ENVOY if routed else f"http://{await self.cluster_ip()}/")
 
     async def bootstrap(self, canary: JsonObject, *, patience: float = 90.0) -> None:
         """Put podinfo under a canary's control."""
         await self.apply(canary)
         await self.phase_is("Initialized", patience=patience)
 
-    async def answers(self) -> None:
-        """Wait until Envoy serves this namespace."""
+    async def answers(self, url: str) -> None:
+        """Wait until an address serves this namespace."""
         async with httpx.AsyncClient(timeout=5, trust_env=False) as http:
 
             async def served() -> bool:
-                return (await http.get(stage.ENVOY, headers={"Host": self.host})).status_code == 200
+                try:
+                    return (await http.get(url, headers={"Host": self.host})).status_code == 200
+                except httpx.TransportError:
+                    return False
 
-            await self.until(served, "answer through Envoy", patience=60, pause=0.2)
+            await self.until(served, f"answer from {url}", patience=60, pause=0.2)
 
     async def cluster_ip(self, service: str = "podinfo") -> str:
         """Return the address of a Service."""
@@ -168,7 +170,9 @@ class Place(Site):
         selector = ("-l", "app.kubernetes.io/name=flaggerpy", "--tail=400", "--prefix")
         logs = [kubectl("-n", namespace, "logs", *selector) for namespace in (stage.SYSTEM, self.namespace)]
         mine = [line for text in logs for line in text.splitlines() if self.namespace in line]
-        return "\n".join([state, status, events, *mine[-150:]])
+        proxy = kubectl("-n", "projectcontour", "logs", "daemonset/envoy", "-c", "envoy", "--since=5m")
+        refused = [line for line in proxy.splitlines() if self.host in line and '" 200 ' not in line]
+        return "\n".join([state, status, events, *mine[-150:], *refused[:20], *refused[-20:], ""])
 
 
 def kubectl(*words: str, check: bool = False) -> str:
