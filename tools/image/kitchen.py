@@ -28,6 +28,7 @@ class Kitchen:
         self._shelf = Shelf(folder / "shelf" if fresh else cache / "layers")
         self._made: dict[str, Part] = {}
         self._raw: dict[str, Tree] = {}
+        self._fetched: dict[tuple[str, tuple[str, ...]], list[debian.Package]] = {}
 
     def base(self, architecture: str) -> Part:
         """Debian with Python."""
@@ -64,8 +65,10 @@ class Kitchen:
         return self._made["application"]
 
     def _packages(self, architecture: str, names: tuple[str, ...]) -> list[debian.Package]:
-        self._say(f"{architecture}: {len(names)} Debian packages")
-        return debian.Apt(architecture, self._cache).fetch(names)
+        if (architecture, names) not in self._fetched:
+            self._say(f"{architecture}: {len(names)} Debian packages")
+            self._fetched[architecture, names] = debian.Apt(architecture, self._cache).fetch(names)
+        return self._fetched[architecture, names]
 
     def _part(self, name: str, inputs: str, make: Callable[[], Tree]) -> Part:
         def packed() -> Part:
