@@ -129,17 +129,16 @@ class _Tick:
         body = {**self._raw, "status": {**foreign, **status.to_json()}}
         async with self._writes.honest(self._world.ref):
             written = await self._client.replace_status(self._world.ref, body)
-        if "rollout" not in (written.get("status") or {}):
-            raise SchemaTooOld
-        self._caches.record(self._world.ref, written)
+            if "rollout" not in (written.get("status") or {}):
+                raise SchemaTooOld
+            self._caches.record(self._world.ref, written)
 
     async def _set_finalizers(self, finalizers: list[str]) -> None:
         patch = {"metadata": {"finalizers": finalizers, "resourceVersion": resource_version_of(self._raw)}}
         async with self._writes.honest(self._world.ref):
-            written = await self._client.merge_patch(self._world.ref, patch)
-        self._raw = written
-        going = bool(metadata_of(written).get("deletionTimestamp")) and not finalizers
-        self._caches.record(self._world.ref, None if going else written)
+            self._raw = written = await self._client.merge_patch(self._world.ref, patch)
+            going = bool(metadata_of(written).get("deletionTimestamp")) and not finalizers
+            self._caches.record(self._world.ref, None if going else written)
 
     async def _write_service(self, role: ServiceRole) -> None:
         if self._world.facts is None:

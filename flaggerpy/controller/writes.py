@@ -33,7 +33,7 @@ class Writes:
                 written = await self._client.create(ref.resource, body)
             else:
                 written = await self._client.replace(ref, body)
-        self._record(ref, written)
+            self._record(ref, written)
 
     async def apply(self, ref: Ref, body: JsonObject) -> None:
         """Put a whole object in its place, apply any other on the server's side.
@@ -47,8 +47,7 @@ class Writes:
         if live is not None:
             body = {**body, "metadata": {**metadata_of(body), "resourceVersion": resource_version_of(live)}}
         async with self.honest(ref):
-            written = await self._client.apply(ref, body)
-        self._record(ref, written)
+            self._record(ref, await self._client.apply(ref, body))
 
     async def scale(self, ref: Ref, replicas: int) -> None:
         """Scale if it still is the observed object with the observed replicas.
@@ -70,19 +69,19 @@ class Writes:
                 scale = await self._client.json_patch(ref, patch, subresource="scale")
             except Invalid as error:
                 raise Conflict(error.status, error.reason, f"{ref} was scaled by somebody else", error.body) from error
+            self._caches.record_scale(ref, scale)
         # What follows in this tick must not be conditional on a version that this write has just replaced.
         metadata = {**metadata_of(live), "resourceVersion": resource_version_of(scale)}
         self.live[ref] = {**live, "metadata": metadata, "spec": {**(live.get("spec") or {}), "replicas": replicas}}
-        self._caches.record_scale(ref, scale)
 
     async def delete(self, ref: Ref, live: JsonObject) -> None:
         """Delete the object that was observed; one that is gone already is fine."""
         async with self.honest(ref):
             with suppress(NotFound):
                 await self._client.delete(ref, uid=uid_of(live))
-        self.live.pop(ref, None)
-        if self._caches.keeps(ref):
-            self._caches.record(ref, None)
+            self.live.pop(ref, None)
+            if self._caches.keeps(ref):
+                self._caches.record(ref, None)
 
     async def read(self, ref: Ref) -> JsonObject:
         """Read an object from the server.
@@ -105,9 +104,14 @@ class Writes:
 
     @asynccontextmanager
     async def honest(self, ref: Ref) -> AsyncIterator[None]:
-        """Read the object again when a conditional write shows that the cache was behind."""
+        """Surround a write and the record of its answer.
+
+        The watch may show the write before its answer is here, which is no news; and when a conditional write shows
+        that the cache was behind, the object is read again.
+        """
         try:
-            yield
+            with self._caches.writing(ref):
+                yield
         except (AlreadyExists, Conflict, NotFound):
             if self._caches.keeps(ref):
                 await self._caches.refresh([ref])
