@@ -21,7 +21,7 @@ def run(turn: Turn) -> NeedChecks | None:
     if turn.seen.primary is None:
         _primary_lost(turn)
         return None
-    if rollout.serving_canary and turn.primary_readiness().ready:
+    if rollout.serving_canary and (turn.primary_readiness().ready or _target_is_down(turn)):
         _return_to_primary(turn)
         return None
     children.mend_route(turn)
@@ -53,15 +53,22 @@ def _stable_phase(turn: Turn) -> Phase:
     return Phase.FAILED if rollout.failing or rollout.serving_canary else Phase.SUCCEEDED
 
 
+def _target_is_down(turn: Turn) -> bool:
+    """Whether the target, which serves all users, has no pod that can, and the primary has."""
+    primary = turn.seen.primary
+    return turn.target.available_replicas == 0 and primary is not None and primary.available_replicas > 0
+
+
 def _return_to_primary(turn: Turn) -> None:
-    """After a failed promotion the primary became ready after all: give it the traffic back."""
+    """The primary became ready after all, or is better than nothing: give it the traffic back."""
     rollout = turn.status.rollout
     turn.do(SetRoutes(ALL_TO_PRIMARY))
     turn.begin_step(0)
     turn.note(serving_canary=False, moved_at=turn.now)
     turn.say("Routing all traffic to primary")
     turn.wake_now()
-    if turn.status.phase is Phase.FAILED and revision.alike(rollout.promoted, rollout.applied):
+    recovered = turn.primary_readiness().ready and revision.alike(rollout.promoted, rollout.applied)
+    if turn.status.phase is Phase.FAILED and recovered:
         turn.set(phase=Phase.SUCCEEDED, last_promoted_spec=turn.status.last_applied_spec)
         turn.note(failing="")
         turn.wait("")

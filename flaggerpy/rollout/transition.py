@@ -35,7 +35,7 @@ ANALYSIS = frozenset({Phase.PROGRESSING, Phase.WAITING_PROMOTION})
 """Phases in which the canary is judged."""
 
 NEXT: dict[Phase, frozenset[Phase]] = {
-    Phase.NEW: frozenset({Phase.INITIALIZING}),
+    Phase.NEW: frozenset({Phase.INITIALIZING, Phase.INITIALIZED}),
     Phase.INITIALIZING: frozenset({Phase.INITIALIZED}),
     Phase.INITIALIZED: frozenset({Phase.WAITING, Phase.PROGRESSING}),
     Phase.WAITING: frozenset({Phase.PROGRESSING, Phase.SUCCEEDED, Phase.FAILED}),

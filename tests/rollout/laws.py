@@ -77,7 +77,7 @@ class Laws:
         if not revision.alike(old.rollout.applied, status.rollout.applied):
             self.began = len(world.asked)
 
-    def routed(self, world: Simulation, routes: Routes) -> None:
+    def routed(self, world: Simulation, seen: Observation, routes: Routes) -> None:
         """Weights rise after a full interval, and fall for a reason."""
         old = world.route.written.canary if world.route is not None and not world.route.released else 0
         status = world.status
@@ -86,7 +86,6 @@ class Laws:
             interval = world.spec.analysis.interval
             assert world.now - self.moved_at >= interval, f"{old}% was held for {world.now - self.moved_at} only"
         if new < old and status.phase in ANALYSIS:
-            seen = world.observe()
             reasons = (
                 status.rollout.failing,
                 seen.target is None or seen.target.deleting or seen.target.replicas == 0,
@@ -106,7 +105,8 @@ class Laws:
         status = world.status
         if status.phase is not Phase.PROMOTING:
             assert status.phase in BOOTSTRAP, f"the primary is written in {status.phase}"
-            assert "primary" not in world.destinations(), "users are on the primary that is written"
+            unused = status.phase is not Phase.INITIALIZING or "primary" not in world.destinations()
+            assert unused or self.sabotaged, "users are on the primary that is written"
             return
         applied = status.rollout.applied
         assert applied is not None

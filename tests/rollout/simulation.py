@@ -85,8 +85,6 @@ class Simulation:
             self.target.sync(START - timedelta(minutes=10))  # users have been served for a while
             self.target.sync(START)
 
-    # What the core sees
-
     def observe(self) -> Observation:
         metadata = ObjectMeta(
             name=NAME,
@@ -118,22 +116,22 @@ class Simulation:
         )
 
     def _route_state(self) -> RouteState:
-        if self.route is None or self.route.released:
+        if self.route is None:
             return RouteState(routes=None)
+        routes = None if self.route.released else self.route.written
         if self.route.refused:
-            return RouteState(self.route.written, self.route.drifted, Acceptance.NO, "no such gateway")
+            return RouteState(routes, self.route.drifted, Acceptance.NO, "no such gateway")
         accepted = Acceptance.YES if self.now >= self.route.accept_at else Acceptance.UNKNOWN
-        return RouteState(self.route.written, self.route.drifted, accepted)
+        return RouteState(routes, self.route.drifted, accepted)
 
     def destinations(self) -> set[str]:
         """Where users are sent now: ``target``, ``primary`` or both."""
         route = self.route
-        if route is not None and not route.released and route.served is not None:
+        released = route is not None and route.released and self.now >= route.accept_at
+        if route is not None and route.served is not None and not released:
             shares = {"primary": route.served.primary, "target": route.served.canary}
             return {name for name, share in shares.items() if share}
         return {self.apex} if self.apex else set()
-
-    # One tick
 
     def tick(self, *, crash_after: int | None = None) -> d.Plan:
         """Decide and carry out; with ``crash_after`` die when so many writes are done."""
@@ -256,11 +254,11 @@ class Simulation:
                     raise Stale
                 self.primary.edit(replicas=replicas)
             case d.SetRoutes(routes):
-                self.laws.routed(self, routes)
+                self.laws.routed(self, seen, routes)
                 self._set_routes(routes)
             case d.ReleaseRoute():
                 if self.route is not None:
-                    self.route.released = True
+                    self.route.released, self.route.accept_at = True, self.now + self.accept_after
             case d.DeleteChildren(serving):
                 self.primary = None
                 self.services.clear()
@@ -278,7 +276,7 @@ class Simulation:
             self.target.replicas or 1,
             self.now,
             uid=f"primary-{self.ticks}",
-            broken=self.target.broken if self.primary_breaks is None else self.primary_breaks,
+            broken=set(self.target.broken if self.primary_breaks is None else self.primary_breaks),
             stamp=json.dumps(self.primary_configs, sort_keys=True),
             default=self.target.default,
         )

@@ -4,6 +4,7 @@ import pytest
 
 from flaggerpy.api.status import Phase
 from flaggerpy.rollout import decision as d
+from flaggerpy.rollout.traffic import ALL_TO_PRIMARY
 from tests.rollout.world import World, initialized, spec
 
 
@@ -14,7 +15,7 @@ def actions(world: World) -> list[d.Action]:
 @pytest.mark.parametrize("routed", [True, False])
 def test_services_then_a_ready_primary_then_users_then_the_target_sleeps(routed: bool) -> None:
     world = initialized(routed=routed)
-    route: list[d.Action] = [d.SetRoutes(d.Routes(100, 0))] if routed else []
+    route: list[d.Action] = [d.SetRoutes(ALL_TO_PRIMARY)] if routed else []
     assert actions(world) == [
         d.AddFinalizer(),
         d.WriteService(d.ServiceRole.CANARY),
@@ -82,7 +83,7 @@ def test_a_primary_that_needs_time_is_named_in_the_status_and_in_one_event() -> 
 def test_a_stuck_primary_alerts_once_and_the_repaired_template_ends_the_bootstrap() -> None:
     world = World(primary_breaks={"v1"})
     world.run()
-    assert world.phase is Phase.INITIALIZING
+    assert world.phase.value == "Initializing"
     assert [severity for severity, _ in world.alerts] == ["error"]
     assert "mend the template" in world.status.rollout.reason
     world.push("v2").run()

@@ -163,6 +163,14 @@ def test_the_way_out_of_a_failed_promotion_is_any_other_revision(routed: bool, t
     assert world.weight == 0
 
 
+def test_a_target_that_serves_everybody_and_loses_its_pods_hands_over_to_what_the_primary_has() -> None:
+    world = failed_promotion()
+    world.scale(0).run()
+    assert (world.phase, world.weight) == (Phase.FAILED, 0)
+    assert world.primary
+    assert world.primary.available, "pods of the revision before"
+
+
 def test_withdrawing_the_way_out_of_a_failed_promotion_leaves_it_failed() -> None:
     world = failed_promotion().push("v3")
     world.run(Phase.PROGRESSING)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from typing import Any
 
 import pytest
@@ -49,7 +50,7 @@ def test_weights(title: str, analysis: dict[str, Any], expected: list[int]) -> N
 def test_the_first_weight_comes_as_soon_as_the_canary_is_ready_and_each_is_held_an_interval() -> None:
     world = rollout()
     times = [(when, action) for when, action in world.actions if isinstance(action, d.ScaleTarget | d.SetRoutes)]
-    seconds = [(later[0] - earlier[0]).total_seconds() for earlier, later in zip(times, times[1:], strict=False)]
+    seconds = [(later[0] - earlier[0]).total_seconds() for earlier, later in itertools.pairwise(times)]
     pods, primary = 3, 3
     assert seconds == [pods, 10, 10, 10 + primary, 10]
 

@@ -1,0 +1,116 @@
+"""Die around every write of every flow: it ends where an undisturbed one ends, and the laws hold throughout."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from flaggerpy.rollout.checks import Verdict
+from tests.rollout.world import World, hook, spec
+
+pytestmark = pytest.mark.laws
+
+Step = Callable[[World], object]
+
+
+def bootstrap(world: World) -> None:
+    """Nothing is done; the world begins with an unseen Canary."""
+
+
+def push(template: str) -> Step:
+    return lambda world: world.push(template)
+
+
+def never_ready(world: World) -> None:
+    assert world.target
+    world.target.broken = {"v2"}
+    world.push("v2")
+
+
+def not_as_primary(world: World) -> None:
+    assert world.primary
+    world.primary.broken = {"v2"}
+    world.push("v2")
+
+
+def judged_bad(world: World) -> None:
+    world.hooks["rollout"] = Verdict.FAILED
+    world.push("v2")
+
+
+def release_back(world: World) -> None:
+    world.release(wanted=False)
+
+
+FLOWS: dict[str, list[Step]] = {
+    "bootstrap": [],
+    "rollout": [push("v2")],
+    "rollback": [judged_bad],
+    "deadline": [never_ready],
+    "config": [lambda world: world.configure(app="2")],
+    "failed promotion": [not_as_primary],
+    "failed promotion, fixed forward": [not_as_primary, push("v3")],
+    "failed promotion, put back": [not_as_primary, push("v1")],
+    "deletion": [lambda world: world.delete()],
+    "deletion after a failed promotion": [not_as_primary, lambda world: world.delete()],
+    "release and back": [lambda world: world.release(), release_back],
+}
+HOOKS = [hook("pre-rollout"), hook("rollout"), hook("confirm-promotion"), hook("rollback")]
+SETTINGS: dict[str, tuple[bool, dict[str, Any]]] = {
+    "weights": (True, {"stepWeight": 15, "webhooks": HOOKS}),
+    "promotion in steps": (True, {"stepWeight": 30, "stepWeightPromotion": 20}),
+    "blue-green": (True, {"iterations": 1, "webhooks": HOOKS}),
+    "blue-green on kubernetes": (False, {"iterations": 1}),
+    "skipAnalysis": (True, {"_skipAnalysis": True}),
+}
+OTHERS = ["rollout", "failed promotion, fixed forward", "deletion"]
+CASES = [("weights", flow) for flow in FLOWS] + [
+    (setting, flow) for setting in SETTINGS if setting != "weights" for flow in OTHERS
+]
+
+
+def play(steps: list[Step], world: World, die: Callable[[World, list[Step]], None] | None = None) -> World:
+    """Run a flow to its end; before every tick, ``die`` gets a copy of the world and the steps still to come."""
+    for index, step in enumerate(steps):
+        step(world)
+        for _ in range(300):
+            if not world.advance():
+                break
+            if die is not None:
+                die(world, steps[index + 1 :])
+            world.tick()
+        else:
+            raise AssertionError("no end")
+    return world
+
+
+def end(world: World) -> tuple[object, ...]:
+    target = world.target and (world.target.template, world.target.replicas, world.target.available)
+    primary = world.primary and (world.primary.template, world.primary.replicas, world.primary.available)
+    return world.phase, world.destinations(), target, primary, world.finalizer, world.gone
+
+
+@pytest.mark.parametrize(("setting", "flow"), CASES)
+def test_a_crash_anywhere_ends_where_no_crash_ends(setting: str, flow: str) -> None:
+    routed, analysis = SETTINGS[setting]
+    steps = [bootstrap, *FLOWS[flow]]
+
+    def fresh() -> World:
+        return World(spec=spec(**analysis), routed=routed, configs={"configmap/app": "1"})
+
+    undisturbed = end(play(steps, fresh()))
+
+    def die(world: World, later: list[Step]) -> None:
+        for writes in range(12):
+            dying = copy.deepcopy(world)
+            dying.tick(crash_after=writes)
+            if not dying.crashed:
+                return
+            play([bootstrap, *later], dying)
+            assert end(dying) == undisturbed, f"died at {world.now} in {world.phase} after {writes} writes"
+        raise AssertionError("a tick has more writes than are tried")
+
+    play(steps, fresh(), die)

@@ -1,0 +1,201 @@
+"""Flagger's faults that must not come back, each under its number in the list of known ones."""
+
+from __future__ import annotations
+
+import pytest
+
+from flaggerpy.api.status import Phase
+from flaggerpy.rollout import decision as d
+from flaggerpy.rollout.checks import Verdict
+from tests.rollout.world import World, hook, initialized, spec
+
+
+def at_weight(world: World, weight: int) -> World:
+    while world.weight < weight:
+        assert world.advance()
+        world.tick()
+    return world
+
+
+def failed() -> World:
+    world = at_weight(initialized(spec=spec(webhooks=[hook("rollback")])).push("v2"), 10)
+    world.hooks["rollback"] = Verdict.PASSED
+    world.run()
+    world.hooks.clear()
+    assert world.phase is Phase.FAILED
+    return world
+
+
+def test_w01_a_revision_seen_in_failed_while_the_primary_is_unready_still_starts_later() -> None:
+    world = failed()
+    assert world.primary
+    world.primary.ready_after *= 5
+    world.primary.edit(replicas=3)
+    world.primary.sync(world.now)
+    world.push("v3")
+    world.advance()
+    world.tick()
+    assert world.phase is Phase.FAILED
+    assert world.status.last_applied_spec == "v2", "not recorded before it starts"
+    assert "before a rollout starts" in world.status.rollout.reason
+    world.run()
+    assert world.outcomes == ["failed", "succeeded"]
+    assert world.primary.template == "v3"
+
+
+@pytest.mark.parametrize("routed", [True, False])
+def test_w02_a_broken_primary_is_fixed_forward_while_the_canary_serves(routed: bool) -> None:
+    world = initialized(routed=routed)
+    assert world.primary
+    world.primary.broken = {"v2"}
+    world.push("v2").run(Phase.FAILED)
+    world.run()
+    assert not routed or world.destinations() == {"target"}
+    world.push("v3").run()
+    assert world.phase is Phase.SUCCEEDED
+    assert (world.primary.template, world.primary.complete()) == ("v3", True)
+    assert world.destinations() == {"primary"}
+
+
+def test_w02_a_failed_fix_sends_nobody_to_a_primary_without_pods() -> None:
+    world = initialized(spec=spec(webhooks=[hook("rollback")]))
+    assert world.primary
+    world.primary.broken = {"v1", "v2"}  # not even the old pods survive
+    world.laws.sabotaged = True
+    world.push("v2")
+    world.run_for(400)
+    world.push("v3").run_for(5)
+    world.hooks["rollback"] = Verdict.PASSED
+    world.run()
+    assert world.phase is Phase.FAILED
+    assert world.destinations() == {"target"}
+
+
+@pytest.mark.parametrize("routed", [True, False])
+def test_w03_a_bootstrap_that_never_ends_never_scales_the_target_down(routed: bool) -> None:
+    world = World(routed=routed, primary_breaks={"v1"}).run()
+    world.run_for(7200)
+    assert world.phase is Phase.INITIALIZING
+    assert not [action for _, action in world.actions if isinstance(action, d.ScaleTarget)]
+    assert world.destinations() == {"target"}
+
+
+def test_w04_a_rollout_that_dies_by_its_deadline_says_so_in_an_event_and_an_alert() -> None:
+    world = initialized()
+    assert world.target
+    world.target.broken.add("v2")
+    world.push("v2").run()
+    assert world.phase is Phase.FAILED
+    severity, message = world.alerts[-1]
+    assert severity == "error"
+    assert message.startswith("Rolling back payment.shop payment.shop did not become ready: ")
+    assert message in world.texts
+
+
+def test_w06_the_promoted_template_put_back_cancels_and_starts_nothing_afterwards() -> None:
+    world = at_weight(initialized().push("v2"), 20)
+    world.push("v1").run()
+    assert (world.phase, world.weight, world.outcomes) == (Phase.SUCCEEDED, 0, [])
+    assert world.status.last_promoted_spec == "v1"
+    world.touch().run_for(3600)
+    assert world.outcomes == []
+
+
+def test_w07_a_waiting_revision_is_withdrawn_by_the_promoted_template() -> None:
+    world = initialized(spec=spec(webhooks=[hook("confirm-rollout")]))
+    world.hooks["confirm-rollout"] = Verdict.FAILED
+    world.push("v2").run(Phase.WAITING)
+    world.push("v1").run()
+    world.hooks.clear()
+    world.touch().run_for(3600)
+    assert (world.phase, world.outcomes) == (Phase.SUCCEEDED, [])
+
+
+@pytest.mark.parametrize("died_after", [1, 2])
+def test_w12_a_promotion_that_dies_after_its_last_shift_ends_all_the_same(died_after: int) -> None:
+    world = initialized(spec=spec(stepWeight=50, maxWeight=50, stepWeightPromotion=30)).push("v2")
+    world.run(Phase.PROMOTING)
+    while not (world.weight == 20 and world.phase is Phase.PROMOTING):
+        world.advance()
+        world.tick()
+    world.advance()
+    world.now = max(world.now, world.wake_at or world.now)
+    world.tick(crash_after=died_after)
+    assert (world.weight, world.crashed) == (0, True)
+    world.run()
+    assert world.outcomes == ["succeeded"]
+
+
+@pytest.mark.parametrize(("analysis", "weight", "iterations"), [({}, 30, 0), ({"iterations": 3}, 0, 3)])
+def test_w13_waiting_for_promotion_keeps_weight_and_iterations_and_asks_every_interval(
+    analysis: dict[str, int], weight: int, iterations: int
+) -> None:
+    world = initialized(spec=spec(**analysis, webhooks=[hook("confirm-promotion"), hook("pre-rollout")]))
+    world.hooks["confirm-promotion"] = Verdict.FAILED
+    world.push("v2").run(Phase.WAITING_PROMOTION)
+    before = len(world.asked)
+    world.run_for(50)
+    status = world.status
+    assert (status.phase, status.canary_weight, status.iterations) == (Phase.WAITING_PROMOTION, weight, iterations)
+    assert world.weight == weight
+    assert len(world.asked) - before == 5, "the gate, and no pre-rollout hook again"
+    assert [message for severity, message in world.alerts if severity == "warn"] == [
+        "Canary promotion is waiting for approval."
+    ]
+    world.hooks.clear()
+    world.run()
+    assert world.outcomes == ["succeeded"]
+
+
+def test_w14_what_lands_during_the_promotion_is_analysed_before_it_is_promoted() -> None:
+    world = initialized().push("v2")
+    world.run(Phase.PROMOTING)
+    world.advance()
+    world.tick()
+    assert world.primary
+    world.push("v3").run(Phase.SUCCEEDED)
+    assert world.primary.template == "v2"
+    world.run()
+    assert (world.outcomes, world.primary.template) == (["succeeded", "succeeded"], "v3")
+
+
+@pytest.mark.parametrize("phase", [Phase.PROMOTING, Phase.FINALISING])
+def test_w15_a_target_that_gets_stuck_after_its_analysis_is_no_rollback(phase: Phase) -> None:
+    world = initialized().push("v2")
+    world.run(phase)
+    assert world.target
+    world.laws.sabotaged = True
+    world.target.broken.add("v2")
+    world.touch().run()
+    assert world.outcomes == ["succeeded"]
+    assert world.primary
+    assert (world.status.last_promoted_spec, world.primary.template) == ("v2", "v2")
+
+
+def test_w18_a_suspended_canary_is_silent() -> None:
+    world = initialized()
+    world.suspend().run()
+    world.events.clear()
+    for _ in range(10):
+        world.touch().run_for(60)
+    assert world.events == []
+
+
+def test_w24_one_replica_at_half_the_threshold_needs_a_pod() -> None:
+    world = initialized(spec=spec(canaryReadyThreshold=50))
+    assert world.primary
+    world.primary.edit(replicas=1)
+    assert world.target
+    world.target.broken.add("v2")
+    world.push("v2").run()
+    assert not [a for _, a in world.actions if isinstance(a, d.SetRoutes) and a.routes.canary]
+
+
+@pytest.mark.parametrize("missing", ["target", "primary", "route", "apex"])
+def test_w26_whatever_is_missing_the_finalizer_goes(missing: str) -> None:
+    world = initialized()
+    world.laws.sabotaged = True
+    setattr(world, missing, None)
+    world.problems = ("spec.x is wrong: write y",)
+    world.delete().run()
+    assert world.gone
