@@ -104,8 +104,9 @@ def built_again(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Archive]:
 
 def laid_out(archive: Archive, folder: Path) -> Image:
     assert os.geteuid() == 0, "running an image takes root (mount and chroot), as CI has"
-    for layer in archive.layers("amd64"):
-        layer.extractall(folder, filter="fully_trusted")  # noqa: S202 - our own archive, links to / are meant
+    for layer in archive.manifest("amd64")["layers"]:
+        blob = archive.blob(layer["digest"])
+        subprocess.run(["tar", "-xzpf", "-", "-C", str(folder)], input=blob, check=True, timeout=60)
     (folder / "dev/null").touch()
     # pytest's folders are for their owner only, and the image's user is another.
     for parent in (folder, *folder.parents[:2]):
