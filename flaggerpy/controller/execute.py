@@ -43,6 +43,7 @@ from flaggerpy.rollout.decision import (
     WriteService,
 )
 from flaggerpy.rollout.traffic import Routes
+from flaggerpy.routers.base import Router
 from flaggerpy.targets.base import Recipe
 from flaggerpy.targets.configs import checksum, config_refs, make_copy, without_owner
 from flaggerpy.targets.labels import LabelRules
@@ -181,13 +182,15 @@ class _Tick:
     async def _set_routes(self, routes: Routes) -> None:
         if self._world.router is None:
             raise Outdated("the provider is not served")
-        for body in self._world.router.render(self._canary, self._writes.live, routes):
-            await self._writes.apply(self._ref_of(body), body)
+        await self._apply(self._world.router, self._world.router.render(self._canary, self._writes.live, routes))
 
     async def _release_route(self) -> None:
-        if self._world.router is None:
-            return
-        for body in self._world.router.restore(self._canary, self._writes.live):
+        if self._world.router is not None:
+            await self._apply(self._world.router, self._world.router.restore(self._canary, self._writes.live))
+
+    async def _apply(self, router: Router, bodies: tuple[JsonObject, ...]) -> None:
+        """Apply bodies, or what goes ahead of them; the core then sees its wish unfulfilled and repeats it."""
+        for body in router.ahead(self._canary, self._writes.live, bodies) or bodies:
             await self._writes.apply(self._ref_of(body), body)
 
     def _ref_of(self, body: JsonObject) -> Ref:

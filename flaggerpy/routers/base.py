@@ -45,3 +45,10 @@ class Router(Protocol):
 
         Empty when nothing is in our hands any more; never raises.
         """
+
+    def ahead(self, canary: Canary, live: Live, bodies: tuple[JsonObject, ...]) -> tuple[JsonObject, ...]:
+        """Return what is to be written instead of these bodies first, so that they take nobody by surprise.
+
+        A data plane that meets a Service for the first time in the very change that sends users there may have no
+        address of it yet. Empty when it knows all of them, so the second attempt writes the bodies themselves.
+        """

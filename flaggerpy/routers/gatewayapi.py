@@ -25,7 +25,7 @@ from flaggerpy.kube.resources import HTTP_ROUTES, Ref
 from flaggerpy.rollout.errors import UserError
 from flaggerpy.rollout.traffic import ALL_TO_PRIMARY, Acceptance, Capabilities, Routes, RouteState
 from flaggerpy.routers.base import Live
-from flaggerpy.routers.httproute import backend, route_spec
+from flaggerpy.routers.httproute import backend, route_spec, with_unused_backends
 from flaggerpy.routers.httproute_compare import parent_key, same_but_weights
 
 ORIGINAL_ROUTE = "flaggerpy.dev/original-route"
@@ -94,6 +94,11 @@ class GatewayApiRouter:
         body = {**route, "apiVersion": HTTP_ROUTES.api_version, "kind": HTTP_ROUTES.kind}
         return (body | {"metadata": metadata, "spec": spec},)
 
+    def ahead(self, canary: Canary, live: Live, bodies: tuple[JsonObject, ...]) -> tuple[JsonObject, ...]:
+        """Return the route as it is, with the Services to come at weight 0: when it is taken over or given back."""
+        route = live.get(_ref(canary))
+        return tuple(step for body in bodies if (step := _step_ahead(canary, route, body)) is not None)
+
 
 def _ref(canary: Canary) -> Ref:
     return Ref(HTTP_ROUTES, canary.namespace, canary.apex_name)
@@ -109,6 +114,18 @@ def _disowned(route: JsonObject, body: JsonObject) -> JsonObject:
         "annotations": annotations_of(route) | body["metadata"]["annotations"],
     }
     return {**route, **body, "metadata": metadata, "spec": {**(route.get("spec") or {}), **body["spec"]}}
+
+
+def _step_ahead(canary: Canary, route: JsonObject | None, body: JsonObject) -> JsonObject | None:
+    if route is None or is_annotated(route, canary) is is_annotated(body, canary):
+        return None
+    rules = with_unused_backends((route.get("spec") or {}).get("rules") or [], body["spec"]["rules"])
+    if rules is None:
+        return None
+    if "resourceVersion" not in metadata_of(body):
+        return {**body, "spec": {"rules": rules}}
+    metadata = body["metadata"] if is_annotated(body, canary) else route["metadata"]
+    return {**body, "metadata": metadata, "spec": {**route["spec"], "rules": rules}}
 
 
 def _own_metadata(canary: Canary) -> tuple[dict[str, str], dict[str, str]]:

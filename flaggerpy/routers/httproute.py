@@ -20,6 +20,7 @@ from flaggerpy.rollout.traffic import Routes
 DEFAULT_PATH: JsonObject = {"type": "PathPrefix", "value": "/"}
 _DURATION = re.compile(r"^([0-9]{1,5}(h|m|s|ms)){1,4}$")
 _MOST_MATCHES = 64
+_MOST_BACKENDS = 16
 
 
 def route_spec(canary: Canary, routes: Routes) -> JsonObject:
@@ -52,6 +53,25 @@ def route_spec(canary: Canary, routes: Routes) -> JsonObject:
 def backend(name: str, port: int, weight: int) -> JsonObject:
     """Return a reference to a Service with its share of the traffic."""
     return {"group": "", "kind": "Service", "name": name, "port": port, "weight": weight}
+
+
+def with_unused_backends(rules: list[JsonObject], coming: list[JsonObject]) -> list[JsonObject] | None:
+    """Return the rules with the Services that only the coming rules name, at weight 0; None when there are none.
+
+    They go to the first rule that has a place for them; where none has, nothing can be prepared.
+    """
+    known = {reference.get("name") for rule in rules for reference in rule.get("backendRefs") or ()}
+    unused = {
+        reference["name"]: backend(reference["name"], reference["port"], 0)
+        for rule in coming
+        for reference in rule.get("backendRefs") or ()
+        if reference["name"] not in known and "port" in reference
+    }
+    for index, rule in enumerate(rules if unused else ()):
+        references = [*(rule.get("backendRefs") or ()), *unused.values()]
+        if len(unused) < len(references) <= _MOST_BACKENDS:
+            return [*rules[:index], {**rule, "backendRefs": references}, *rules[index + 1 :]]
+    return None
 
 
 def _rules(canary: Canary, service: CanaryService, routes: Routes) -> Iterator[JsonObject]:

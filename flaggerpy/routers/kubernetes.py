@@ -33,3 +33,7 @@ class KubernetesRouter:
     def restore(self, canary: Canary, live: Live) -> tuple[JsonObject, ...]:
         """Return nothing: the apex Service is handed back by itself."""
         return ()
+
+    def ahead(self, canary: Canary, live: Live, bodies: tuple[JsonObject, ...]) -> tuple[JsonObject, ...]:
+        """Return nothing."""
+        return ()

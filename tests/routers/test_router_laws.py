@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Mapping
 
 import pytest
 from hypothesis import given, settings
@@ -10,6 +11,8 @@ from hypothesis import strategies as st
 
 from flaggerpy.api.canary import Canary
 from flaggerpy.api.marks import made_by_us
+from flaggerpy.kube.objects import JsonObject
+from flaggerpy.kube.resources import Ref
 from flaggerpy.rollout.traffic import ALL_TO_CANARY, ALL_TO_PRIMARY, Acceptance, Routes
 from flaggerpy.routers.base import Router
 from flaggerpy.routers.registry import ROUTERS, router_for
@@ -127,6 +130,56 @@ def test_our_own_route_leads_everyone_to_the_apex_once_released(router: Router, 
         assert owner.apex_name in str(route["spec"])
         assert not made_by_us(route, owner), "nobody deletes what users come through"
     assert router.restore(owner, server.live) == ()
+
+
+def backends(live: Mapping[Ref, JsonObject], *, used: bool) -> list[str]:
+    """Name the Services that routes name, or only those to which they send somebody."""
+    found = [
+        reference
+        for route in live.values()
+        for rule in route["spec"]["rules"]
+        for reference in rule.get("backendRefs") or ()
+    ]
+    return sorted({reference["name"] for reference in found if not used or reference.get("weight", 1)})
+
+
+@every_router
+def test_services_are_named_before_anybody_is_sent_to_them(router: Router, owner: Canary) -> None:
+    server = Server(router, owner)
+    for obj in foreign_routes(router, owner):
+        server.put(obj)
+    taken = router.render(owner, server.live, ALL_TO_PRIMARY)
+    before = backends(server.live, used=True)
+
+    server.write(router.ahead(owner, server.live, taken))
+
+    assert backends(server.live, used=True) == before, "nobody moves yet"
+    if before:
+        assert {owner.primary_service_name, owner.canary_service_name} <= set(backends(server.live, used=False))
+    taken = router.render(owner, server.live, ALL_TO_PRIMARY)
+    assert router.ahead(owner, server.live, taken) == (), "one step ahead is enough"
+    server.write(taken)
+
+    released = router.restore(owner, server.live)
+    before = backends(server.live, used=True)
+    server.write(router.ahead(owner, server.live, released))
+
+    assert backends(server.live, used=True) == before, "nobody moves yet"
+    if before:
+        assert owner.apex_name in backends(server.live, used=False)
+    released = router.restore(owner, server.live)
+    assert router.ahead(owner, server.live, released) == (), "one step ahead is enough"
+    server.write(released)
+    assert backends(server.live, used=False) == ([owner.apex_name] if before else [])
+
+
+@every_router
+@pytest.mark.parametrize("routes", [ALL_TO_PRIMARY, Routes(70, 30)], ids=str)
+def test_a_step_of_a_rollout_needs_nothing_ahead(router: Router, owner: Canary, routes: Routes) -> None:
+    server = Server(router, owner)
+    server.write(router.render(owner, server.live, ALL_TO_PRIMARY))
+
+    assert router.ahead(owner, server.live, router.render(owner, server.live, routes)) == ()
 
 
 @every_router
