@@ -30,10 +30,11 @@ def _control_plane(host: Host, site: Site) -> Kube:
     certs.write_kubeconfig(host.home.kubeconfig, site.server, site.authority, admin)
     host.start(components.etcd(site))
     host.start(components.api_server(site))
+    kube = Kube(host.home.kubeconfig)
+    # Both give up when they may not read /healthz within 10 s, and on a busy machine the first roles take longer.
+    host.wait_for("a ready API server", kube.ready)
     host.start(components.controller_manager(site))
     host.start(components.scheduler(site))
-    kube = Kube(host.home.kubeconfig)
-    host.wait_for("a ready API server", kube.ready)
     account = "/api/v1/namespaces/default/serviceaccounts/default"
     host.wait_for("the default service account", lambda: kube.exists(account))
     host.say("the control plane answers")

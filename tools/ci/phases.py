@@ -86,7 +86,13 @@ PHASES: tuple[Phase, ...] = (
     _by_path(
         "unit",
         "tests",
-        options=("-m", "not (" + " or ".join(CLUSTER_MARKERS) + ")", *(f"--ignore={path}" for path in APART)),
+        options=(
+            "-n",
+            "2",
+            "-m",
+            "not (" + " or ".join(CLUSTER_MARKERS) + ")",
+            *(f"--ignore={path}" for path in APART),
+        ),
     ),
     _by_path("charts", "tests/charts", options=("-m", "not integration")),
     _by_path("image", "tests/image"),
