@@ -1,0 +1,72 @@
+"""What a namespace looks like in the end, without what differs from run to run."""
+
+from __future__ import annotations
+
+import difflib
+import json
+from collections.abc import Callable
+from typing import Any
+
+from flaggerpy.kube.objects import JsonObject, name_of
+from flaggerpy.kube.resources import CANARIES, CONFIG_MAPS, DEPLOYMENTS, HTTP_ROUTES, SECRETS, SERVICES
+from tests.crash.scene import Scene
+
+_KINDS = (CANARIES, CONFIG_MAPS, DEPLOYMENTS, HTTP_ROUTES, SECRETS, SERVICES)
+_METADATA = ("name", "labels", "annotations", "finalizers", "ownerReferences", "deletionTimestamp")
+_CLOCKS = frozenset({
+    "attempt", "at", "checkedAt", "generation", "lastTransitionTime", "lastUpdateTime", "mendedAt", "movedAt",
+    "scaledAt", "startedAt", "uid",
+})  # fmt: skip
+"""Fields of a status that say when, and which of several equal attempts it was."""
+_COUNTS = ("replicas", "updatedReplicas", "readyReplicas")
+_ADDRESSES = frozenset({"clusterIP", "clusterIPs", "nodePort"})
+_PROMOTION_ID = "flagger-id"
+"""Its value names one promotion of one Canary."""
+
+End = dict[str, JsonObject]
+
+
+async def end_of(scene: Scene) -> End:
+    """Read everything in the namespace and strip it."""
+    found: End = {}
+    for resource in _KINDS:
+        items, _ = await scene.site.client.list(resource, scene.site.namespace)
+        found |= {f"{resource.kind} {name_of(item)}": _stripped(item) for item in items}
+    text = json.dumps(found).replace(scene.site.namespace, "NAMESPACE").replace(scene.oracle.url, "ORACLE")
+    stripped: End = json.loads(text)
+    stripped.pop("ConfigMap kube-root-ca.crt", None)
+    return stripped
+
+
+def difference(wanted: End, found: End) -> str:
+    """Say what is different, empty when nothing is."""
+    lines = difflib.unified_diff(_lines(wanted), _lines(found), "undisturbed", "disturbed", n=2, lineterm="")
+    return "\n".join(lines)
+
+
+def _lines(end: End) -> list[str]:
+    return json.dumps(end, indent=1, sort_keys=True).splitlines()
+
+
+def _stripped(obj: JsonObject) -> JsonObject:
+    kept: JsonObject = {"metadata": {key: obj["metadata"][key] for key in _METADATA if key in obj["metadata"]}}
+    kept |= {key: value for key, value in obj.items() if key in ("spec", "data", "binaryData", "type")}
+    status = obj.get("status") or {}
+    if obj["kind"] == CANARIES.kind:
+        kept["status"] = _without(status, _CLOCKS.__contains__)
+    elif obj["kind"] == DEPLOYMENTS.kind:
+        kept["status"] = {field: status.get(field, 0) for field in _COUNTS}
+    masked: JsonObject = _masked(_without(kept, _ADDRESSES.__contains__))
+    return masked
+
+
+def _without(value: Any, unwanted: Callable[[str], bool]) -> Any:
+    if isinstance(value, dict):
+        return {key: _without(part, unwanted) for key, part in value.items() if not unwanted(key)}
+    return [_without(part, unwanted) for part in value] if isinstance(value, list) else value
+
+
+def _masked(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: "…" if key == _PROMOTION_ID else _masked(part) for key, part in value.items()}
+    return [_masked(part) for part in value] if isinstance(value, list) else value

@@ -1,0 +1,139 @@
+"""Every write of a flow, disturbed in every way: runs it once in peace, then once for each crash, many side by side."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+from tests.crash.ears import listen
+from tests.crash.ends import End, difference, end_of
+from tests.crash.flows import Flow
+from tests.crash.laws import violations
+from tests.crash.mortal import Crash, Mode, Trap
+from tests.crash.scene import Scene, scene
+
+SIDE_BY_SIDE = 8
+PATIENCE = 45.0
+ATTEMPTS = 3
+"""How often a crash that never struck is tried again: a write that depends on timing may be missing in a run."""
+
+
+@dataclass(slots=True)
+class Run:
+    """One run and what was wrong with it."""
+
+    flow: str
+    wanted: tuple[Crash, ...]
+    struck: tuple[Crash, ...] = ()
+    writes: tuple[str, ...] = ()
+    wrong: list[str] = field(default_factory=list)
+    story: str = ""
+    end: End = field(default_factory=dict)
+    seconds: float = 0.0
+
+    @property
+    def title(self) -> str:
+        """What was disturbed, for people."""
+        return f"{self.flow}: " + (", then ".join(str(crash) for crash in self.wanted) or "undisturbed")
+
+    @property
+    def whole(self) -> bool:
+        """Whether every crash struck that was wanted."""
+        return self.struck == self.wanted
+
+
+@dataclass(slots=True)
+class Exploration:
+    """All runs of a flow."""
+
+    flow: Flow
+    runs: list[Run] = field(default_factory=list)
+
+    def uncovered(self) -> dict[str, list[Mode]]:
+        """Writes that some run made, and the ways in which none was disturbed."""
+        struck = {(crash.title, crash.mode) for run in self.runs for crash in run.struck}
+        seen = dict.fromkeys(title for run in self.runs for title in run.writes)
+        missing = {title: [mode for mode in Mode if (title, mode) not in struck] for title in seen}
+        return {title: modes for title, modes in missing.items() if modes}
+
+    def beyond(self) -> list[tuple[Crash, ...]]:
+        """Plan crashes at writes that only a recovery makes: first what led there, then the write itself."""
+        plans = []
+        for title, modes in self.uncovered().items():
+            led = min((run for run in self.runs if title in run.writes), key=lambda run: len(run.struck))
+            plans += [(*led.struck, Crash(title, 1, mode)) for mode in modes]
+        return plans
+
+
+def plan(writes: Iterable[str]) -> list[tuple[Crash, ...]]:
+    """One crash for each write, its place among equal ones, and each way to die."""
+    counts: Counter[str] = Counter()
+    plans: list[tuple[Crash, ...]] = []
+    for title in writes:
+        counts[title] += 1
+        plans += [(Crash(title, counts[title], mode),) for mode in Mode]
+    return plans
+
+
+async def explore(flow: Flow) -> Exploration:
+    """Run a flow in peace, then with every crash, then with crashes at what recoveries wrote beyond that."""
+    result = Exploration(flow)
+    peace = await perform(flow, (), None)
+    result.runs.append(peace)
+    if peace.wrong:
+        return result
+    slots = asyncio.Semaphore(SIDE_BY_SIDE)
+
+    async def one(crashes: tuple[Crash, ...]) -> None:
+        async with slots:
+            for _ in range(ATTEMPTS):
+                run = await perform(flow, crashes, peace.end)
+                result.runs.append(run)
+                if run.whole or run.wrong:
+                    return
+
+    for plans in (plan(peace.writes), None, None):
+        async with asyncio.TaskGroup() as group:
+            for crashes in plans if plans is not None else result.beyond():
+                group.create_task(one(crashes))
+    return result
+
+
+async def perform(flow: Flow, crashes: tuple[Crash, ...], wanted: End | None) -> Run:
+    """Play a flow to its end and hold it against the laws, and its end against the undisturbed one."""
+    trap = Trap(list(crashes))
+    run = Run(flow.name, crashes)
+    heard = listen()
+    began = time.monotonic()
+    async with scene(trap) as stage:
+        try:
+            await flow.prepare(stage)
+            await flow.act(stage)
+            await stage.watcher.until(flow.over, f"end of {flow.name}", patience=PATIENCE)
+            run.end = await _end(stage, wanted)
+            if wanted is not None and (unlike := difference(wanted, run.end)):
+                run.wrong.append(f"it ends otherwise than undisturbed:\n{unlike}")
+        except AssertionError as error:
+            run.wrong.append(str(error))
+        run.wrong += [*violations(flow, stage.journal, stage.watcher), *heard]
+        run.struck, run.writes = tuple(trap.struck), tuple(trap.seen)
+        run.story = stage.journal.story()
+    run.seconds = time.monotonic() - began
+    return run
+
+
+async def _end(stage: Scene, wanted: End | None) -> End:
+    """Read the end; while it is not the wanted one, once more after each change for a while."""
+    end = await end_of(stage)
+    deadline = time.monotonic() + 10
+    while wanted is not None and difference(wanted, end) and time.monotonic() < deadline:
+        count = len(stage.watcher.changes)
+        try:
+            await stage.watcher.until(lambda _, c=count: len(stage.watcher.changes) > c, "change", patience=2)  # type: ignore[misc]
+        except AssertionError:
+            return await end_of(stage)
+        end = await end_of(stage)
+    return end

@@ -1,0 +1,234 @@
+"""What must hold in every run, however often the controller dies. Each law returns what breaks it, as sentences.
+
+Times are taken around the writes themselves, in the process that makes them, and never too generously: a weight counts
+as held from the answer to the write that set it until the next write is sent.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import timedelta
+
+from flaggerpy.kube.objects import JsonObject
+from flaggerpy.kube.resources import CONFIG_MAPS, DEPLOYMENTS, HTTP_ROUTES, SERVICES
+from tests.crash.flows import STEPS, THRESHOLD, Flow
+from tests.crash.journal import Asked, Did, Entry, Journal, Wrote, image_in, weights_in
+from tests.crash.questions import METRIC
+from tests.crash.scene import INTERVAL, NAME, PRIMARY
+from tests.crash.watcher import State, Watcher
+
+CANARY_SERVICE = f"{NAME}-canary"
+_MARGIN = timedelta(milliseconds=1)
+"""Timestamps in a status end at microseconds; clocks of one machine agree far better than this."""
+
+
+def violations(flow: Flow, journal: Journal, watcher: Watcher) -> list[str]:
+    """Hold a run against all laws."""
+    found = [*weights_add_up(watcher), *users_are_served(watcher)]
+    for law in (rises_are_earned, falls_have_reasons, weights_are_held, workloads_drain, promotions_are_earned):
+        found += law(journal)
+    if flow.name != "bootstrap":
+        found += hooks_are_called(flow, journal)
+    return found
+
+
+def weights_add_up(watcher: Watcher) -> Iterator[str]:
+    """The weights of every route add up to 100."""
+    for change, _ in watcher.states():
+        if change.resource == HTTP_ROUTES and change.obj is not None:
+            weights = weights_in(change.obj)
+            if sum(weights.values()) != 100:
+                yield f"weights do not add up to 100: {weights}"
+
+
+def users_are_served(watcher: Watcher) -> Iterator[str]:
+    """Nobody is sent to a workload without ready pods while another one has some."""
+    before: set[str] = set()
+    for change, state in watcher.states():
+        ready = {workload["metadata"]["name"] for workload in state.all(DEPLOYMENTS) if _serves(workload)}
+        bad = {f"{way} leads to {where}" for way, where in _ways(state) if where not in ready} if ready else set()
+        for sentence in sorted(bad - before):
+            yield (
+                f"{sentence}, which is not ready, while {', '.join(sorted(ready))} is "
+                f"(since {change.resource.kind} {change.name} at resourceVersion {change.version})"
+            )
+        before = bad
+
+
+def _serves(workload: JsonObject) -> bool:
+    return workload["spec"]["replicas"] > 0 and ((workload.get("status") or {}).get("readyReplicas") or 0) > 0
+
+
+def _ways(state: State) -> Iterator[tuple[str, str]]:
+    """Every way that users take, and the workload where it ends."""
+    if state.get(SERVICES, NAME) is not None:
+        yield f"Service {NAME}", _behind(state, NAME)
+    route = state.get(HTTP_ROUTES, NAME)
+    for service, weight in weights_in(route or {}).items():
+        if weight > 0:
+            yield f"the route by Service {service}", _behind(state, service)
+
+
+def _behind(state: State, service: str) -> str:
+    selector = ((state.get(SERVICES, service) or {}).get("spec") or {}).get("selector") or {}
+    for workload in state.all(DEPLOYMENTS):
+        labels = workload["spec"]["template"]["metadata"]["labels"]
+        if selector and selector.items() <= labels.items():
+            return str(workload["metadata"]["name"])
+    return "nothing"
+
+
+def rises_are_earned(journal: Journal) -> Iterator[str]:
+    """The canary's weight rises only after every check of the step before it has passed."""
+    for index, write, old, new in _shifts(journal):
+        if new <= old:
+            continue
+        kinds = ("rollout", METRIC) if old else ("pre-rollout",)
+        since = _last_move(journal.entries[:index])
+        for kind in kinds:
+            answers = [e for e in journal.entries[since:index] if isinstance(e, Asked) and e.kind == kind]
+            if not answers or not answers[-1].passed or answers[-1].at > write.sent:
+                yield f"the weight rose from {old} to {new} without a passed {kind} check"
+
+
+def falls_have_reasons(journal: Journal) -> Iterator[str]:
+    """It falls only by rollback, restart, cancel, deletion and promotion."""
+    for index, _, old, new in _shifts(journal):
+        if new < old and not _reason(journal.entries[:index]):
+            yield f"the weight fell from {old} to {new} for no reason"
+
+
+def weights_are_held(journal: Journal) -> Iterator[str]:
+    """Every weight is held for an interval before the next step of analysis or promotion."""
+    set_at: Wrote | None = None
+    for index, write, old, new in _shifts(journal):
+        urgent = _reason(journal.entries[:index]) in ("deleted", "changed", "failed") and new < old
+        if set_at is not None and old > 0 and not urgent:
+            held = write.sent - set_at.answered
+            if held < INTERVAL - _MARGIN:
+                yield f"{old} % was held for {held.total_seconds():.3f} s before {new} %"
+        set_at = write
+
+
+def workloads_drain(journal: Journal) -> Iterator[str]:
+    """A workload keeps its pods for an interval after users were moved away from it."""
+    left: dict[str, Wrote] = {}
+    serving: dict[str, set[str]] = {"apex": set(), "route": set()}
+    for write in journal.writes():
+        if not write.done:
+            continue
+        for way, now_serving in _destinations(write).items():
+            for gone in serving[way] - now_serving:
+                left[gone] = write
+            serving[way] = now_serving
+        name = _stopped(write)
+        if name in left:
+            pause = write.sent - left[name].answered
+            if pause < INTERVAL - _MARGIN:
+                yield f"{name} lost its pods {pause.total_seconds():.3f} s after users were moved away from it"
+
+
+def _destinations(write: Wrote) -> dict[str, set[str]]:
+    """Where a write sends users, by the way that they take."""
+    if write.place.resource == SERVICES and write.place.name == NAME and write.method != "DELETE":
+        selector = write.answer["spec"]["selector"]
+        return {"apex": {PRIMARY if selector["app"] == PRIMARY else NAME}}
+    if write.place.resource == HTTP_ROUTES and write.method != "DELETE":
+        used = {service for service, weight in weights_in(write.answer).items() if weight > 0}
+        return {"route": {PRIMARY if service == PRIMARY else NAME for service in used}}
+    return {}
+
+
+def _stopped(write: Wrote) -> str:
+    """The workload that a write takes the pods from."""
+    if write.place.resource != DEPLOYMENTS:
+        return ""
+    scaled = write.place.subresource == "scale" and not write.answer.get("spec", {}).get("replicas")
+    return write.place.name if scaled or write.method == "DELETE" else ""
+
+
+def promotions_are_earned(journal: Journal) -> Iterator[str]:
+    """The primary and its configs take only what was analysed to the end: every step judged and held."""
+    for index, entry in enumerate(journal.entries):
+        if not isinstance(entry, Wrote) or not entry.done or not _gives_to_primary(entry):
+            continue
+        past = journal.entries[:index]
+        deeds = [(i, e) for i, e in enumerate(past) if isinstance(e, Did)]
+        if not deeds:
+            continue  # the bootstrap
+        pushed = deeds[-1][1]
+        has_image = entry.place.resource == DEPLOYMENTS and pushed.what == "image"
+        if has_image and image_in(entry.answer) != pushed.tag:
+            yield f"the primary got {image_in(entry.answer)}, but {pushed.tag} was analysed"
+        yield from _analysis_was_whole(past[deeds[-1][0] :], entry)
+
+
+def _gives_to_primary(write: Wrote) -> bool:
+    copied = write.place.resource == CONFIG_MAPS and write.place.name.endswith("-primary")
+    written = write.place.resource == DEPLOYMENTS and write.place.name == PRIMARY and not write.place.subresource
+    return (copied or written) and write.method in ("POST", "PUT", "PATCH")
+
+
+def _analysis_was_whole(since: list[Entry], write: Wrote) -> Iterator[str]:
+    asked = [e for e in since if isinstance(e, Asked) and e.at <= write.sent]
+    if not asked:
+        yield f"{write.title} before anything was asked"
+        return
+    mine = [e for e in asked if e.kind == METRIC or e.checksum == _newest_checksum(asked)]
+    begun = [e.at for e in mine if e.kind == "pre-rollout" and e.passed]
+    judged = {e.key for e in mine if e.kind == "rollout" and e.passed}
+    if not begun:
+        yield f"{write.title} without a pre-rollout check"
+    elif write.sent - begun[0] < STEPS * INTERVAL:
+        yield f"{write.title} only {write.sent - begun[0]} after the analysis began"
+    if len(judged) < STEPS:
+        yield f"{write.title} after {len(judged)} of {STEPS} judgements"
+    if not any(e.kind == METRIC and e.passed for e in mine) or not mine[-1].passed:
+        yield f"{write.title} without a good metric"
+
+
+def _newest_checksum(asked: list[Asked]) -> str:
+    return next((e.checksum for e in reversed(asked) if e.checksum), "")
+
+
+def hooks_are_called(flow: Flow, journal: Journal) -> Iterator[str]:
+    """A rollout that ends is told to its post-rollout hooks, at least once."""
+    phases = {asked.phase for asked in journal.asked("post-rollout")}
+    wanted = {"rollback": {"Failed"}, "deletion": set(), "deletion in mid-analysis": set(), "cancel": set()}
+    if not wanted.get(flow.name, {"Succeeded"}) <= phases:
+        yield f"post-rollout hooks were called for {sorted(phases)} only"
+
+
+def _shifts(journal: Journal) -> Iterator[tuple[int, Wrote, int, int]]:
+    """Every write that changed the canary's weight: its position, itself, the weight before and after."""
+    old = 0
+    for index, entry in enumerate(journal.entries):
+        if not isinstance(entry, Wrote) or not entry.done or entry.place.resource != HTTP_ROUTES:
+            continue
+        new = weights_in(entry.answer).get(CANARY_SERVICE, 0) if entry.method != "DELETE" else 0
+        if new != old:
+            yield index, entry, old, new
+        old = new
+
+
+def _last_move(past: list[Entry]) -> int:
+    """Where the current step began: the user's last deed or the last shift."""
+    moves = [index for index, entry in enumerate(past) if isinstance(entry, Did)]
+    moves += [index for index, *_ in _shifts(Journal(list(past)))]
+    return max(moves, default=0)
+
+
+def _reason(past: list[Entry]) -> str:
+    """Why the weight may fall now, as the story up to now tells it."""
+    deeds = [(index, entry) for index, entry in enumerate(past) if isinstance(entry, Did)]
+    if any(deed.what == "delete" for _, deed in deeds):
+        return "deleted"
+    raised = max((index for index, _, old, new in _shifts(Journal(list(past))) if new > old), default=-1)
+    last = deeds[-1][0] if deeds else -1
+    if last > raised:
+        return "changed"
+    since = past[last + 1 :]
+    if any(isinstance(e, Wrote) and e.done and e.title.startswith(f"PUT Deployment {PRIMARY}") for e in since):
+        return "promoted"
+    failed = [e for e in since if isinstance(e, Asked) and not e.passed]
+    return "failed" if len(failed) >= THRESHOLD else ""

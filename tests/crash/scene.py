@@ -1,0 +1,130 @@
+"""The stage of one run: a namespace, its user, its eyes, and a controller that comes back whenever it dies."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass, field
+from datetime import timedelta
+
+from flaggerpy.kube.objects import JsonObject
+from flaggerpy.kube.resources import CANARIES, DEPLOYMENTS, HTTP_ROUTES
+from flaggerpy.kube.transport import connect
+from flaggerpy.kube.wire import Transport
+from tests.crash.journal import Did, Journal, now, weights_in
+from tests.crash.mortal import Life, Trap
+from tests.crash.questions import Oracle, oracle
+from tests.crash.watcher import State, Watcher
+from tests.integration.site import IMAGE, Site, new_site
+
+NAME = "podinfo"
+PRIMARY = f"{NAME}-primary"
+INTERVAL = timedelta(milliseconds=400)
+
+
+@dataclass(slots=True)
+class Scene:
+    """Everything that a flow needs to play its part."""
+
+    site: Site
+    wire: Transport
+    watcher: Watcher
+    journal: Journal
+    trap: Trap
+    oracle: Oracle
+    _lives: list[Life] = field(default_factory=list)
+    _over: bool = False
+
+    # The controller
+
+    def live(self) -> None:
+        """Start a controller."""
+        life = Life(len(self._lives) + 1, self.journal, self.trap, self._on_death)
+        self._lives.append(life)
+        life.begin(self.site.settings, self.wire)
+
+    def _on_death(self) -> None:
+        if not self._over:
+            self.live()
+
+    async def end(self) -> None:
+        """Kill the last controller and see that none is left."""
+        self._over = True
+        for life in self._lives:
+            life.die()
+        for life in self._lives:
+            await life.bury()
+
+    # The user
+
+    async def push(self, tag: str, *, config: str = "") -> None:
+        """Push a new revision, perhaps with another config, in one edit."""
+        edits = {"/spec/template/spec/containers/0/image": f"{IMAGE}:{tag}"}
+        if config:
+            edits["/spec/template/spec/volumes/0/configMap/name"] = config
+        operations: list[JsonObject] = [{"op": "replace", "path": path, "value": to} for path, to in edits.items()]
+        await self.site.client.json_patch(self.site.ref(DEPLOYMENTS, NAME), operations)
+        self.journal.add(Did("image", tag, now()))
+
+    async def configure(self, config: JsonObject) -> None:
+        """Change a config."""
+        await self.site.apply(config)
+        self.journal.add(Did("config", "", now()))
+
+    async def delete(self) -> None:
+        """Delete the Canary."""
+        await self.site.client.delete(self.site.ref(CANARIES, NAME))
+        self.journal.add(Did("delete", "", now()))
+
+    # Waiting
+
+    async def phase_is(self, phase: str) -> None:
+        """Wait for a phase with nothing left to do."""
+        await self.watcher.until(lambda state: phase_in(state) == phase and settled(state), f"phase {phase}")
+
+    async def canary_is_reached(self) -> None:
+        """Wait until users reach the canary."""
+        await self.watcher.until(lambda state: weight_in(state) > 0, "traffic on the canary")
+
+
+def phase_in(state: State) -> str:
+    """The phase of the Canary, empty without one."""
+    canary = state.get(CANARIES, NAME) or {}
+    return str((canary.get("status") or {}).get("phase") or "")
+
+
+def weight_in(state: State) -> int:
+    """The canary's weight in the route."""
+    return weights_in(state.get(HTTP_ROUTES, NAME) or {}).get(f"{NAME}-canary", 0)
+
+
+def settled(state: State) -> bool:
+    """Whether announcements are made and every Deployment is what it should be."""
+    canary = state.get(CANARIES, NAME) or {}
+    pending = ((canary.get("status") or {}).get("rollout") or {}).get("pending")
+    return not pending and all(_complete(deployment) for deployment in state.all(DEPLOYMENTS))
+
+
+def _complete(deployment: JsonObject) -> bool:
+    status, wanted = deployment.get("status") or {}, deployment["spec"]["replicas"]
+    counts = [status.get(field) or 0 for field in ("replicas", "updatedReplicas", "readyReplicas", "availableReplicas")]
+    return status.get("observedGeneration") == deployment["metadata"]["generation"] and counts == [wanted] * 4
+
+
+@asynccontextmanager
+async def scene(trap: Trap) -> AsyncIterator[Scene]:
+    """Set up a stage, and clear it away afterwards."""
+    journal = Journal()
+    async with oracle(journal) as answers, await connect() as wire, new_site() as site:
+        site.settings = site.settings.model_copy(update={"min_interval": INTERVAL, "metrics_server": answers.url})
+        watcher = Watcher(site.client, site.namespace)
+        watching = asyncio.get_running_loop().create_task(watcher.run())
+        stage = Scene(site, wire, watcher, journal, trap, answers)
+        try:
+            yield stage
+        finally:
+            await stage.end()
+            watching.cancel()
+            with suppress(asyncio.CancelledError):
+                await watching

@@ -1,0 +1,234 @@
+"""The laws notice what they are for: each is shown a made-up story that breaks it, and one that does not."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from flaggerpy.kube.objects import JsonObject
+from flaggerpy.kube.resources import CONFIG_MAPS, DEPLOYMENTS, HTTP_ROUTES, SERVICES, Resource
+from tests.crash import laws
+from tests.crash.explore import Exploration, Run, plan
+from tests.crash.flows import FLOWS
+from tests.crash.journal import Asked, Did, Entry, Journal, Place, Wrote
+from tests.crash.mortal import Crash, Mode, Trap
+from tests.crash.scene import INTERVAL, NAME, PRIMARY
+from tests.crash.watcher import Change, Watcher
+
+START = datetime(2030, 1, 1, tzinfo=UTC)
+JOURNAL_LAWS = (
+    laws.rises_are_earned,
+    laws.falls_have_reasons,
+    laws.weights_are_held,
+    laws.workloads_drain,
+    laws.promotions_are_earned,
+)
+
+
+def at(steps: float) -> datetime:
+    """A moment in a story, in intervals from its start."""
+    return START + steps * INTERVAL
+
+
+def wrote(
+    when: float, resource: Resource, name: str, answer: JsonObject, *, sub: str = "", method: str = "PUT"
+) -> Wrote:
+    where = f"{resource.kind} {name}" + (f"/{sub}" if sub else "")
+    sent = at(when) - timedelta(milliseconds=20)
+    return Wrote(f"{method} {where}", Place(resource, name, sub), method, 1, sent, at(when), 200, answer)
+
+
+def route(when: float, weight: int) -> Wrote:
+    return wrote(when, HTTP_ROUTES, NAME, route_with(weight), method="PATCH")
+
+
+def route_with(weight: int) -> JsonObject:
+    shares = {PRIMARY: 100 - weight, f"{NAME}-canary": weight}
+    return {"spec": {"rules": [{"backendRefs": [{"name": n, "weight": w} for n, w in shares.items()]}]}}
+
+
+def asked(when: float, kind: str, *, passed: bool = True) -> Asked:
+    return Asked(kind, passed, at(when), key=str(when), checksum="" if kind == "metric" else "one")
+
+
+def primary_gets(when: float, tag: str) -> Wrote:
+    return wrote(when, DEPLOYMENTS, PRIMARY, workload(PRIMARY, tag=tag))
+
+
+def workload(name: str, *, replicas: int = 2, ready: int = 2, tag: str = "2") -> JsonObject:
+    template = {"metadata": {"labels": {"app": name}}, "spec": {"containers": [{"image": f"app:{tag}"}]}}
+    spec = {"replicas": replicas, "template": template}
+    return {"metadata": {"name": name}, "spec": spec, "status": {"readyReplicas": ready}}
+
+
+def stopped(when: float, name: str = NAME) -> Wrote:
+    return wrote(when, DEPLOYMENTS, name, {"spec": {}}, sub="scale", method="PATCH")
+
+
+def pushed(when: float = 0, tag: str = "2") -> Did:
+    return Did("image", tag, at(when))
+
+
+def good_story() -> list[Entry]:
+    """Two steps, promotion, and the end, each as early as may be."""
+    return [
+        pushed(),
+        asked(1, "pre-rollout"),
+        route(1.1, 25),
+        asked(2.2, "rollout"),
+        asked(2.3, "metric"),
+        route(2.4, 50),
+        asked(3.5, "rollout"),
+        asked(3.6, "metric"),
+        wrote(3.7, CONFIG_MAPS, "settings-primary", {}),
+        primary_gets(3.8, "2"),
+        route(4.8, 0),
+        stopped(5.9),
+    ]
+
+
+def without(kind: str, nth: int = 0) -> list[Entry]:
+    story = good_story()
+    story.remove([entry for entry in story if isinstance(entry, Asked) and entry.kind == kind][nth])
+    return story
+
+
+def changed(index: int, *entries: Entry) -> list[Entry]:
+    story = good_story()
+    story[index : index + 1] = entries
+    return story
+
+
+def test_a_good_story_breaks_no_law() -> None:
+    assert [sentence for law in JOURNAL_LAWS for sentence in law(Journal(good_story()))] == []
+
+
+@pytest.mark.parametrize(
+    ("law", "story", "words"),
+    [
+        pytest.param(laws.rises_are_earned, without("pre-rollout"), "0 to 25 without", id="first step, no pre-rollout"),
+        pytest.param(laws.rises_are_earned, without("rollout"), "25 to 50 without", id="next step, no rollout hook"),
+        pytest.param(laws.rises_are_earned, without("metric"), "25 to 50 without", id="next step, no metric"),
+        pytest.param(
+            laws.rises_are_earned,
+            changed(4, asked(2.3, "metric", passed=False)),
+            "metric",
+            id="step after a bad metric",
+        ),
+        pytest.param(
+            laws.rises_are_earned, changed(5, pushed(2.35, "3"), route(2.4, 50)), "rollout", id="step after a new push"
+        ),
+        pytest.param(laws.falls_have_reasons, changed(5, route(2.4, 10)), "25 to 10", id="fall in mid-analysis"),
+        pytest.param(
+            laws.falls_have_reasons,
+            [pushed(), route(1, 25), asked(2.3, "metric", passed=False), route(3.4, 0)],
+            "25 to 0",
+            id="rollback below the threshold",
+        ),
+        pytest.param(laws.weights_are_held, changed(5, route(2.0, 50)), "25 % was held", id="a hurried step"),
+        pytest.param(laws.weights_are_held, changed(10, route(4.0, 25), route(4.5, 0)), "25 %", id="a hurried shift"),
+        pytest.param(laws.workloads_drain, changed(11, stopped(5.5)), "podinfo lost its pods", id="stopped too soon"),
+        pytest.param(
+            laws.workloads_drain,
+            [
+                wrote(0, SERVICES, NAME, {"spec": {"selector": {"app": PRIMARY}}}),
+                wrote(1, SERVICES, NAME, {"spec": {"selector": {"app": NAME}}}),
+                wrote(1.5, DEPLOYMENTS, PRIMARY, {}, method="DELETE"),
+            ],
+            "podinfo-primary lost its pods",
+            id="primary deleted too soon",
+        ),
+        pytest.param(laws.promotions_are_earned, changed(9, primary_gets(3.8, "3")), "got 3", id="another image"),
+        pytest.param(laws.promotions_are_earned, without("rollout", 1), "1 of 2 judgements", id="a step not judged"),
+        pytest.param(laws.promotions_are_earned, without("pre-rollout"), "pre-rollout", id="promoted unchecked"),
+        pytest.param(
+            laws.promotions_are_earned,
+            changed(7, asked(3.6, "metric", passed=False)),
+            "good metric",
+            id="bad at the end",
+        ),
+        pytest.param(
+            laws.promotions_are_earned, changed(1, asked(2.1, "pre-rollout")), "after the analysis began", id="too fast"
+        ),
+        pytest.param(
+            laws.promotions_are_earned, [pushed(), primary_gets(1, "2")], "before anything", id="not analysed"
+        ),
+    ],
+)
+def test_a_broken_law_is_noticed(law: Callable[[Journal], Iterator[str]], story: list[Entry], words: str) -> None:
+    assert words in "; ".join(law(Journal(story)))
+
+
+@pytest.mark.parametrize(
+    "story",
+    [
+        pytest.param([pushed(), route(1, 25), pushed(1.1, "3"), route(1.2, 0)], id="restart"),
+        pytest.param([pushed(), route(1, 25), Did("delete", "", at(1.1)), route(1.2, 0)], id="deletion"),
+        pytest.param(
+            [pushed(), route(1, 25), *[asked(n, "metric", passed=False) for n in (2, 3)], route(3.1, 0)], id="rollback"
+        ),
+    ],
+)
+def test_users_may_leave_the_canary_at_once_for_a_reason(story: list[Entry]) -> None:
+    journal = Journal(story)
+    assert [*laws.falls_have_reasons(journal), *laws.weights_are_held(journal)] == []
+
+
+class Seen(Watcher):
+    """Eyes that saw these changes."""
+
+    def __init__(self, *changes: Change) -> None:
+        self.changes = list(changes)
+
+
+def change(version: int, resource: Resource, name: str, obj: JsonObject | None) -> Change:
+    return Change(version, resource, name, obj)
+
+
+def apex(version: int, app: str) -> Change:
+    return change(version, SERVICES, NAME, {"spec": {"selector": {"app": app}}})
+
+
+def test_users_sent_to_nobody_while_somebody_is_ready_are_noticed() -> None:
+    target, primary = workload(NAME), workload(PRIMARY, ready=0)
+    seen = Seen(apex(3, PRIMARY), change(1, DEPLOYMENTS, NAME, target), change(2, DEPLOYMENTS, PRIMARY, primary))
+    [sentence] = laws.users_are_served(seen)
+    assert sentence.startswith("Service podinfo leads to podinfo-primary, which is not ready, while podinfo is")
+
+
+def test_users_sent_through_a_route_to_a_service_that_is_gone_are_noticed() -> None:
+    seen = Seen(change(1, DEPLOYMENTS, NAME, workload(NAME)), change(2, HTTP_ROUTES, NAME, route_with(0)))
+    assert "the route by Service podinfo-primary leads to nothing" in next(laws.users_are_served(seen))
+
+
+def test_where_nobody_is_ready_nobody_can_be_served() -> None:
+    seen = Seen(change(1, DEPLOYMENTS, NAME, workload(NAME, ready=0)), apex(2, NAME))
+    assert list(laws.users_are_served(seen)) == []
+
+
+def test_weights_that_do_not_add_up_are_noticed() -> None:
+    route = route_with(25)
+    route["spec"]["rules"][0]["backendRefs"][0]["weight"] = 70
+    assert len(list(laws.weights_add_up(Seen(change(1, HTTP_ROUTES, NAME, route))))) == 1
+
+
+def test_every_write_is_disturbed_in_every_way_and_equal_ones_one_by_one() -> None:
+    planned = {crashes[0] for crashes in plan(["a", "b", "a"])}
+    assert planned == {Crash(title, nth, mode) for title, nth in (("a", 1), ("b", 1), ("a", 2)) for mode in Mode}
+
+
+def test_a_write_that_nothing_disturbed_is_noticed_and_planned() -> None:
+    crash = Crash("a", 1, Mode.BEFORE)
+    runs = [Run("x", (), writes=("a",)), Run("x", (crash,), struck=(crash,), writes=("a", "b", "a"))]
+    exploration = Exploration(FLOWS["cancel"], runs)
+    assert exploration.uncovered() == {"a": [Mode.AFTER, Mode.LOST], "b": list(Mode)}
+    assert (crash, Crash("b", 1, Mode.AFTER)) in exploration.beyond()
+
+
+def test_a_trap_strikes_only_when_armed_and_only_the_chosen_writes() -> None:
+    trap = Trap([Crash("a", 2, Mode.AFTER), Crash("a", 1, Mode.LOST)])
+    assert trap.look("a") is None
+    trap.arm()
+    assert [trap.look(title) for title in ("a", "b", "a", "a", "a")] == [None, None, Mode.AFTER, Mode.LOST, None]

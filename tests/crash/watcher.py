@@ -1,0 +1,140 @@
+"""Eyes on one namespace: every state of its objects, in the order in which the API server made them.
+
+All kinds live in one etcd, whose revision is every object's resourceVersion: sorted by it, changes of different kinds
+are in their true order, however late a watch tells of them.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterator
+from contextlib import aclosing
+from dataclasses import dataclass, field
+
+from flaggerpy.kube.client import Client
+from flaggerpy.kube.objects import JsonObject, generation_of, name_of, resource_version_of, version_number
+from flaggerpy.kube.resources import CANARIES, DEPLOYMENTS, HTTP_ROUTES, SERVICES, Ref, Resource
+
+WATCHED = (CANARIES, DEPLOYMENTS, HTTP_ROUTES, SERVICES)
+PATIENCE = 30.0
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """An object as it was from a resourceVersion on, None when it was gone."""
+
+    version: int
+    resource: Resource
+    name: str
+    obj: JsonObject | None
+
+
+@dataclass(slots=True)
+class State:
+    """The objects of one instant by kind and name."""
+
+    objects: dict[tuple[Resource, str], JsonObject] = field(default_factory=dict)
+
+    def get(self, resource: Resource, name: str) -> JsonObject | None:
+        """Return an object, None when it does not exist."""
+        return self.objects.get((resource, name))
+
+    def all(self, resource: Resource) -> list[JsonObject]:
+        """Return all objects of a kind."""
+        return [obj for (kind, _), obj in self.objects.items() if kind == resource]
+
+    def take(self, change: Change) -> None:
+        """Become the next state."""
+        if change.obj is None:
+            self.objects.pop((change.resource, change.name), None)
+        else:
+            self.objects[change.resource, change.name] = change.obj
+
+
+class Watcher:
+    """Follows a namespace that was empty when it began, and plays the gateway that accepts every route."""
+
+    def __init__(self, client: Client, namespace: str) -> None:
+        self.now = State()
+        self.changes: list[Change] = []
+        self._client = client
+        self._namespace = namespace
+        self._news = asyncio.Condition()
+        self._trouble: BaseException | None = None
+
+    async def run(self) -> None:
+        """Watch until cancelled."""
+        try:
+            async with asyncio.TaskGroup() as group:
+                for resource in WATCHED:
+                    group.create_task(self._follow(resource))
+        except ExceptionGroup as error:
+            self._trouble = error
+            async with self._news:
+                self._news.notify_all()
+
+    async def until(self, true: Callable[[State], bool], what: str, *, patience: float = PATIENCE) -> None:
+        """Wait until the newest state is as wanted."""
+        try:
+            async with asyncio.timeout(patience), self._news:
+                await self._news.wait_for(lambda: self._trouble is not None or true(self.now))
+        except TimeoutError:
+            raise AssertionError(f"no {what} within {patience:g} s") from None
+        if self._trouble is not None:
+            raise self._trouble
+
+    def states(self) -> Iterator[tuple[Change, State]]:
+        """Yield every change with the state that it led to."""
+        state = State()
+        for change in sorted(self.changes, key=lambda change: change.version):
+            state.take(change)
+            yield change, state
+
+    async def _follow(self, resource: Resource) -> None:
+        items, version = await self._client.list(resource, self._namespace)
+        assert not items, f"{self._namespace} was not empty"
+        watch = self._client.watch(resource, self._namespace, resource_version=version, timeout_seconds=600)
+        async with aclosing(watch) as events:
+            async for event in events:
+                if event.type in ("ADDED", "MODIFIED", "DELETED"):
+                    await self._take(resource, event.object, gone=event.type == "DELETED")
+        raise AssertionError(f"the watch of {resource.plural} ended")
+
+    async def _take(self, resource: Resource, obj: JsonObject, *, gone: bool) -> None:
+        version = version_number(resource_version_of(obj))
+        change = Change(version, resource, name_of(obj), None if gone else obj)
+        self.changes.append(change)
+        self.now.take(change)
+        async with self._news:
+            self._news.notify_all()
+        if resource == HTTP_ROUTES and not gone:
+            await self._accept(obj)
+
+    async def _accept(self, route: JsonObject) -> None:
+        """Do what a gateway controller does with a new generation of a route."""
+        parents = (route.get("status") or {}).get("parents") or ()
+        generation = generation_of(route)
+        if any(
+            condition["observedGeneration"] == generation for parent in parents for condition in parent["conditions"]
+        ):
+            return
+        answer = [
+            {
+                "parentRef": reference,
+                "controllerName": "example.com/gateway",
+                "conditions": [
+                    {
+                        "type": kind,
+                        "status": "True",
+                        "reason": kind,
+                        "message": "",
+                        "observedGeneration": generation,
+                        "lastTransitionTime": "2024-01-01T00:00:00Z",
+                    }
+                    for kind in ("Accepted", "ResolvedRefs")
+                ],
+            }
+            for reference in route["spec"]["parentRefs"]
+        ]
+        ref = Ref(HTTP_ROUTES, self._namespace, name_of(route))
+        await self._client.merge_patch(ref, {"status": {"parents": answer}}, subresource="status")
