@@ -128,7 +128,7 @@ class RolloutStatus(ApiModel):
     gates: list[str] = Field(default_factory=list)
     """Gates that have passed for this revision."""
     moved_at: MicroTime | None = None
-    """When traffic last moved away from a workload."""
+    """When traffic last moved away from a workload; still to come while the data plane has not said so."""
     scaled_at: MicroTime | None = None
     """When a workload was last scaled."""
     mended_at: MicroTime | None = None

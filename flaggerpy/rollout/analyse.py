@@ -13,7 +13,7 @@ from flaggerpy.rollout import children, gates, promote, revision, rollback, stra
 from flaggerpy.rollout.decision import NeedChecks, ScaleTarget, SetRoutes
 from flaggerpy.rollout.thresholds import Judged, Judgement
 from flaggerpy.rollout.traffic import ALL_TO_CANARY, ALL_TO_PRIMARY, to_canary
-from flaggerpy.rollout.turn import Turn
+from flaggerpy.rollout.turn import UNREADY, Turn
 
 
 def run(turn: Turn) -> NeedChecks | None:
@@ -49,27 +49,27 @@ def _change_of_mind(turn: Turn) -> None:
     now = turn.current_revision()
     serving = turn.status.rollout.serving_canary
     _back_to_the_start(turn)
-    turn.note(applied=now, gates=[], checks=[])
+    turn.note(applied=now)
     turn.set(last_applied_spec=now.template, tracked_configs=dict(turn.seen.configs.flagger))
     turn.wake_now()
     if revision.promoted(turn.seen, turn.target):
         turn.set(phase=Phase.FAILED if serving else Phase.SUCCEEDED)
         turn.say(f"Rollout of {turn.target_name} cancelled: the promoted revision was put back")
         return
-    turn.set(phase=Phase.PROGRESSING)
     turn.say(f"New revision detected! Restarting analysis for {turn.target_name}")
 
 
 def _back_to_the_start(turn: Turn) -> None:
     """Take users off the canary (unless only the canary can serve them) and forget what was counted."""
-    turn.set(failed_checks=0, iterations=0)
+    turn.set(phase=Phase.PROGRESSING, failed_checks=0, iterations=0)
+    turn.note(gates=[], checks=[])
     if turn.status.rollout.serving_canary:
         turn.begin_step(100)
         return
     if turn.seen.routed and turn.seen.route.routes != ALL_TO_PRIMARY:
         turn.do(SetRoutes(ALL_TO_PRIMARY))
     turn.begin_step(0)
-    turn.note(moved_at=turn.now)
+    turn.moved()
 
 
 def _workloads_ready(turn: Turn) -> bool:
@@ -152,8 +152,9 @@ def _due(turn: Turn) -> datetime:
 
 def _keep_waiting(turn: Turn) -> None:
     """Between two due ticks the reason of the last one still stands, unless it was about readiness."""
-    if turn.status.rollout.step.checked_at is not None:
-        turn.wait(turn.status.rollout.reason)
+    reason = turn.status.rollout.reason
+    if turn.status.rollout.step.checked_at is not None and not reason.endswith(UNREADY):
+        turn.wait(reason)
 
 
 def _judge(turn: Turn) -> NeedChecks | None:

@@ -52,7 +52,8 @@ def mend_route(turn: Turn) -> bool:
         return False
     turn.do(SetRoutes(wanted))
     step = turn.status.rollout.step
-    turn.note(moved_at=turn.now, step=step.model_copy(update={"started_at": turn.now}))
+    turn.note(step=step.model_copy(update={"started_at": turn.now}))
+    turn.moved()
     turn.wake_now()
     return False
 

@@ -92,15 +92,15 @@ def _users_moved(turn: Turn) -> bool:
     if moved is None:
         # Not moved yet, or moved by a tick that died before it could say so: the wait starts now.
         turn.do(*writes)
-        turn.note(moved_at=turn.now)
-        turn.wake(turn.now + turn.settle)
+        turn.moved()
+        turn.wake_now()
         return False
     if not writes:
         return turn.traffic_left()
     if turn.passed(moved + turn.settle):  # somebody undoes it, and gets an answer at this pace
         turn.do(*writes)
-        turn.note(moved_at=turn.now)
-        turn.wake(turn.now + turn.settle)
+        turn.moved()
+        turn.wake_now()
     return False
 
 

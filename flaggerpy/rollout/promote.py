@@ -96,7 +96,7 @@ def _leave_changed_canary(turn: Turn) -> bool:
         return False
     turn.do(SetRoutes(ALL_TO_PRIMARY))
     turn.begin_step(0)
-    turn.note(moved_at=turn.now)
+    turn.moved()
     turn.warn(f"{turn.target_name} changed during its promotion: routing all traffic to primary")
     turn.wake_now()
     return True
@@ -144,5 +144,6 @@ def _move_traffic(turn: Turn) -> None:
 def _done(turn: Turn) -> None:
     turn.set(phase=Phase.FINALISING)
     turn.begin_step(0)
-    turn.note(moved_at=turn.now, serving_canary=False)
+    turn.note(serving_canary=False)
+    turn.moved()
     turn.wake_now()

@@ -105,25 +105,18 @@ def _give_back(turn: Turn) -> None:
     if not turn.seen.route_released:
         writes.append(ReleaseRoute())
     moved = turn.status.rollout.moved_at
-    if moved is None or (writes and turn.passed(moved + turn.settle)):
-        if turn.now >= _began(turn) + 2 * turn.deadline:
-            _give_up(turn, f"something else keeps changing the Services or the route of {turn.name}")
-            return
-        # Without a record of the move, after a crash say, the wait starts anew.
-        turn.do(*writes)
-        turn.note(moved_at=turn.now)
-        turn.wake(turn.now + turn.settle)
-    elif not writes and _users_left(turn, moved):
+    turn.wait("letting users move to the target")
+    if not writes and moved is not None and turn.traffic_left():
         turn.do(DeleteChildren(serving=True))
         _finish(turn)
-        return
-    turn.wait("letting users move to the target")
-
-
-def _users_left(turn: Turn, moved: datetime) -> bool:
-    """Whether users have left the primary; here a data plane that refuses the route is waited for no longer."""
-    live = not turn.seen.routed or turn.seen.route.accepted is Acceptance.YES
-    return turn.passed(moved + (turn.settle if live else turn.settle + turn.seen.limits.accept_within))
+    elif turn.passed(_began(turn) + 2 * turn.deadline):
+        refused = turn.seen.routed and turn.seen.route.accepted is Acceptance.NO
+        _give_up(turn, "the data plane refuses the route" if refused else "something else undoes what is written")
+    elif moved is None or (writes and turn.passed(moved + turn.settle)):
+        # Without a record of the move, after a crash say, the wait starts anew.
+        turn.do(*writes)
+        turn.moved()
+        turn.wake_now()
 
 
 def _give_up(turn: Turn, why: str) -> None:

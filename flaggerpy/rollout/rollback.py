@@ -36,7 +36,8 @@ def fail(turn: Turn, why: str, *, stay: bool) -> None:
         turn.do(SetRoutes(to_canary(weight)))
     turn.set(phase=Phase.FAILED, failed_checks=0, iterations=0)
     turn.begin_step(weight)
-    turn.note(failing=why, serving_canary=stay, moved_at=turn.now)
+    turn.note(failing=why, serving_canary=stay)
+    turn.moved()
     turn.wait(why)
     turn.outcome = "failed"
     turn.announce("post-rollout", kind="hooks", phase=Phase.FAILED.value)

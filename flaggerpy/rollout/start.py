@@ -64,7 +64,8 @@ def _return_to_primary(turn: Turn) -> None:
     rollout = turn.status.rollout
     turn.do(SetRoutes(ALL_TO_PRIMARY))
     turn.begin_step(0)
-    turn.note(serving_canary=False, moved_at=turn.now)
+    turn.note(serving_canary=False)
+    turn.moved()
     turn.say("Routing all traffic to primary")
     turn.wake_now()
     recovered = turn.primary_readiness().ready and revision.alike(rollout.promoted, rollout.applied)

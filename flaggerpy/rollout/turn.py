@@ -18,6 +18,9 @@ from flaggerpy.rollout.traffic import Acceptance, Routes, to_canary
 from flaggerpy.rollout.transition import Words, conditions
 from flaggerpy.rollout.workload import Workload
 
+UNREADY = "to become ready"
+"""How a reason ends that is about readiness."""
+
 
 class Turn:
     """Collects actions, changes of the status, events and the next wake-up."""
@@ -108,10 +111,22 @@ class Turn:
     def traffic_left(self) -> bool:
         """Whether users have had time to leave a workload that traffic was moved away from.
 
-        False asks for another look when the time has come.
+        The time begins when the data plane accepts the move; a silent one is believed after a while. False asks for
+        another look when the time has come.
         """
-        moved = self.status.rollout.moved_at
-        return moved is None or (self.passed(moved + self.settle) and self.route_is_live(since=moved))
+        moved, accepted = self.status.rollout.moved_at, self.seen.route.accepted
+        if moved is None:
+            return True
+        if self.seen.routed and accepted is Acceptance.NO:
+            self.wait(f"the data plane refuses the route: {self.seen.route.note}")
+            self.moved()
+            return False
+        if self.now < moved and (accepted is Acceptance.YES or not self.seen.routed):
+            moved = self.now
+            self.note(moved_at=moved)
+        if self.now < moved:
+            self.wait("waiting for the data plane to accept the route")
+        return self.passed(moved) and self.passed(moved + self.settle)
 
     def route_is_live(self, since: datetime) -> bool:
         """Whether the data plane serves the route as written; a silent one is believed after a while."""
@@ -161,7 +176,7 @@ class Turn:
 
     def wait_until_ready(self, who: str, state: Readiness, reason: str = "") -> None:
         """Wait for a workload, at most until it counts as stuck."""
-        self.wait(reason or f"waiting for {who} to become ready", event=f"{who} not ready: {state.message}")
+        self.wait(reason or f"waiting for {who} {UNREADY}", event=f"{who} not ready: {state.message}")
         if state.stuck_at and not state.stuck:
             self.wake(state.stuck_at)
 
@@ -190,6 +205,10 @@ class Turn:
         """Start the clock of a step at this weight."""
         self.set(canary_weight=weight)
         self.note(step=Step(weight=weight, started_at=self.now))
+
+    def moved(self) -> None:
+        """Users are being moved: at the latest, they are believed to have moved when the data plane had its time."""
+        self.note(moved_at=self.now + (self.seen.limits.accept_within if self.seen.routed else timedelta()))
 
     def judged(self) -> None:
         """Restart the clock of the step without changing its weight: it was judged now."""

@@ -21,8 +21,7 @@ if TYPE_CHECKING:
 BOOTSTRAP = (Phase.NEW, Phase.INITIALIZING, Phase.TERMINATING, Phase.TERMINATED)
 """Phases stored while a (new) bootstrap may begin."""
 
-DRAIN = timedelta(milliseconds=900)
-"""How long a data plane may go on sending users where a route no longer points; shorter than every settle here."""
+SECOND, MOST = timedelta(seconds=1), timedelta(seconds=10)
 
 
 @dataclass
@@ -47,10 +46,12 @@ class Laws:
             self.recent[name] = world.now
         if self.sabotaged:
             return
+        # As long as connections to a workload last after the data plane took it off the route.
+        drain = min(max(world.spec.analysis.interval, SECOND), MOST) - SECOND / 10
         for name, last in self.recent.items():
             workload = world.target if name == "target" else world.primary
             serving = workload is not None and workload.available > 0
-            assert serving or world.now - last > DRAIN, (
+            assert serving or world.now - last > drain, (
                 f"at {world.now:%H:%M:%S} users are sent to {name}, which cannot serve: {workload}"
             )
 

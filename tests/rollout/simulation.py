@@ -121,13 +121,13 @@ class Simulation:
         routes = None if self.route.released else self.route.written
         if self.route.refused:
             return RouteState(routes, self.route.drifted, Acceptance.NO, "no such gateway")
-        accepted = Acceptance.YES if self.now >= self.route.accept_at else Acceptance.UNKNOWN
+        accepted = Acceptance.YES if self.route.accepted else Acceptance.UNKNOWN
         return RouteState(routes, self.route.drifted, accepted)
 
     def destinations(self) -> set[str]:
         """Where users are sent now: ``target``, ``primary`` or both."""
         route = self.route
-        released = route is not None and route.released and self.now >= route.accept_at
+        released = route is not None and route.released and route.accepted
         if route is not None and route.served is not None and not released:
             shares = {"primary": route.served.primary, "target": route.served.canary}
             return {name for name, share in shares.items() if share}
@@ -258,7 +258,8 @@ class Simulation:
                 self._set_routes(routes)
             case d.ReleaseRoute():
                 if self.route is not None:
-                    self.route.released, self.route.accept_at = True, self.now + self.accept_after
+                    self.route.released, self.route.accepted = True, False
+                    self.route.accept_at = self.now + self.accept_after
             case d.DeleteChildren(serving):
                 self.primary = None
                 self.services.clear()
@@ -293,10 +294,9 @@ class Simulation:
 
     def _settle(self) -> None:
         """Let the cluster's own controllers do what they do at this instant; what they change wakes the core."""
-        if self.route is not None and self.now >= self.route.accept_at and not self.route.refused:
-            if self.route.served != self.route.written:
-                self.dirty = True
-            self.route.served = self.route.written
+        route = self.route
+        if route is not None and self.now >= route.accept_at and not route.refused and not route.accepted:
+            route.served, route.accepted, self.dirty = route.written, True, True
         for workload in self._workloads():
             before = workload.seen()
             workload.sync(self.now)

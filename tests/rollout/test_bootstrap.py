@@ -33,7 +33,7 @@ def test_services_then_a_ready_primary_then_users_then_the_target_sleeps(routed:
 def test_the_target_keeps_running_until_users_had_time_to_leave_it() -> None:
     world = initialized(spec=spec(interval="45s"))
     at = {type(action): when for when, action in world.actions}
-    assert (at[d.ScaleTarget] - at[d.SetRoutes]).total_seconds() == 30, "min(interval, 30 s)"
+    assert (at[d.ScaleTarget] - at[d.SetRoutes]).total_seconds() == 1 + 30, "accepted, then min(interval, 30 s)"
 
 
 def test_the_primary_gets_the_targets_size_before_it_gets_users() -> None:

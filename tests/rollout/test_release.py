@@ -42,7 +42,7 @@ def test_users_had_time_to_leave_the_primary_before_it_goes() -> None:
     world.actions.clear()
     world.delete().run()
     at = {type(action): when for when, action in world.actions}
-    assert (at[d.DeleteChildren] - at[d.ReleaseRoute]).total_seconds() == 10
+    assert (at[d.DeleteChildren] - at[d.ReleaseRoute]).total_seconds() == 1 + 10
 
 
 @pytest.mark.parametrize("died_after", range(6))
@@ -163,6 +163,7 @@ def test_a_refused_route_does_not_hang_the_deletion() -> None:
     world.route.refused = True
     world.delete().run()
     assert world.gone
+    assert world.primary, "it is what the data plane still sends users to"
 
 
 def test_a_release_hands_the_workload_back_and_says_so() -> None:

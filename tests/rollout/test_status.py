@@ -93,7 +93,7 @@ def test_an_edit_of_the_canary_is_seen_with_its_generation() -> None:
     assert (world.generation, world.status.observed_generation) == (2, 2)
     assert {condition.observed_generation for condition in world.status.conditions} == {2}
     assert world.status.last_transition_time is not None
-    assert world.status.last_transition_time.second == 13, "the status of the rollout did not change"
+    assert world.status.last_transition_time.second == 14, "the status of the rollout did not change"
 
 
 def test_an_announcement_survives_a_crash_and_is_forgotten_when_made() -> None:
@@ -184,4 +184,4 @@ def test_a_failed_promotion_that_flagger_left_keeps_its_users_on_the_target() ->
 def test_times_are_aware_and_of_the_decision() -> None:
     world = initialized()
     started = world.status.rollout.step.started_at
-    assert started == START + timedelta(seconds=13)
+    assert started == START + timedelta(seconds=14)

@@ -51,8 +51,8 @@ def test_the_first_weight_comes_as_soon_as_the_canary_is_ready_and_each_is_held_
     world = rollout()
     times = [(when, action) for when, action in world.actions if isinstance(action, d.ScaleTarget | d.SetRoutes)]
     seconds = [(later[0] - earlier[0]).total_seconds() for earlier, later in itertools.pairwise(times)]
-    pods, primary = 3, 3
-    assert seconds == [pods, 10, 10, 10 + primary, 10]
+    pods, primary, accepted = 3, 3, 1
+    assert seconds == [pods, 10, 10, 10 + primary, accepted + 10]
 
 
 def test_traffic_stays_split_until_the_primary_runs_the_new_template() -> None:

@@ -139,6 +139,7 @@ class Route:
     written: Routes
     served: Routes | None
     accept_at: datetime
+    accepted: bool = False
     drifted: bool = False
     released: bool = False
     refused: bool = False
