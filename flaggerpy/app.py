@@ -86,7 +86,7 @@ class App:
         rooms = Rooms(
             observer=observer,
             checker=Checker(hooks, outbound, sources, self._recorder),
-            executor=Executor(writer, self._caches, observer.rules),
+            executor=Executor(writer, self._caches, observer.rules, clock),
             announcer=self._announcer,
         )
         self._reconciler = Reconciler(rooms, self._caches, self._recorder, clock)

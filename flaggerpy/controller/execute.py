@@ -7,12 +7,14 @@ from __future__ import annotations
 
 import hashlib
 import json
+from datetime import datetime
 from typing import assert_never
 
 from flaggerpy.api.canary import Canary
 from flaggerpy.api.constants import FINALIZER
 from flaggerpy.api.marks import made_by_us
 from flaggerpy.api.status import CanaryStatus
+from flaggerpy.clock import Clock
 from flaggerpy.controller.errors import Outdated, SchemaTooOld
 from flaggerpy.controller.world import World
 from flaggerpy.controller.writes import Writes
@@ -53,10 +55,11 @@ from flaggerpy.targets.services import desired_service, released_service, servic
 class Executor:
     """Turns actions into requests."""
 
-    def __init__(self, client: Client, caches: Caches, rules: LabelRules) -> None:
+    def __init__(self, client: Client, caches: Caches, rules: LabelRules, clock: Clock) -> None:
         self._client = client
         self._caches = caches
         self._rules = rules
+        self._clock = clock
 
     async def run(self, plan: Plan, world: World) -> None:
         """Carry out a plan.
@@ -70,7 +73,8 @@ class Executor:
         for action in plan.actions:
             await tick.do(action)
         if plan.status is not None:
-            await tick.write_status(plan.status)
+            before = world.canary.status
+            await tick.write_status(on_time(before, plan.status, self._clock.now()) if plan.actions else plan.status)
 
     async def let_go(self, raw: JsonObject) -> None:
         """Take our finalizer off a Canary that says nothing that could be done for it first."""
@@ -90,6 +94,7 @@ class _Tick:
         self._world = world
         self._writes = Writes(client, caches, world.live)
         self._raw = world.raw
+        self._gone = False
 
     @property
     def _canary(self) -> Canary:
@@ -123,7 +128,9 @@ class _Tick:
                 assert_never(unreachable)
 
     async def write_status(self, status: CanaryStatus) -> None:
-        """Put the whole status; fields that we do not know survive."""
+        """Put the whole status; fields that we do not know survive. A Canary that was let go has none any more."""
+        if self._gone:
+            return
         old = self._raw.get("status") or {}
         known = {field.alias or name for name, field in CanaryStatus.model_fields.items()}
         foreign = {key: value for key, value in old.items() if key not in known}
@@ -138,8 +145,8 @@ class _Tick:
         patch = {"metadata": {"finalizers": finalizers, "resourceVersion": resource_version_of(self._raw)}}
         async with self._writes.honest(self._world.ref):
             self._raw = written = await self._client.merge_patch(self._world.ref, patch)
-            going = bool(metadata_of(written).get("deletionTimestamp")) and not finalizers
-            self._caches.record(self._world.ref, None if going else written)
+            self._gone = bool(metadata_of(written).get("deletionTimestamp")) and not finalizers
+            self._caches.record(self._world.ref, None if self._gone else written)
 
     async def _write_service(self, role: ServiceRole) -> None:
         if self._world.facts is None:
@@ -248,6 +255,23 @@ class _Tick:
         if self._world.target_kind is None:
             raise Outdated("the target's kind is not served")
         return self._world.target_kind.primary_ref(self._canary)
+
+
+def on_time(before: CanaryStatus, after: CanaryStatus, now: datetime) -> CanaryStatus:
+    """Let the clocks that a plan starts run from when its writes are done: a slow write must not shorten a step."""
+    old, new = before.rollout, after.rollout
+    step = new.step.model_copy(
+        update={
+            "started_at": _no_sooner(old.step.started_at, new.step.started_at, now),
+            "checked_at": _no_sooner(old.step.checked_at, new.step.checked_at, now),
+        }
+    )
+    moved = _no_sooner(old.moved_at, new.moved_at, now)
+    return after.model_copy(update={"rollout": new.model_copy(update={"step": step, "moved_at": moved})})
+
+
+def _no_sooner(before: datetime | None, after: datetime | None, now: datetime) -> datetime | None:
+    return after if after is None or after == before else max(after, now)
 
 
 def _template(workload: JsonObject | None) -> JsonObject:
