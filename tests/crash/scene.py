@@ -119,6 +119,7 @@ async def scene(trap: Trap) -> AsyncIterator[Scene]:
     async with oracle(journal) as answers, await connect() as wire, new_site() as site:
         site.settings = site.settings.model_copy(update={"min_interval": INTERVAL, "metrics_server": answers.url})
         watcher = Watcher(site.client, site.namespace)
+        await watcher.open()
         watching = asyncio.get_running_loop().create_task(watcher.run())
         stage = Scene(site, wire, watcher, journal, trap, answers)
         try:

@@ -61,13 +61,20 @@ class Watcher:
         self._namespace = namespace
         self._news = asyncio.Condition()
         self._trouble: BaseException | None = None
+        self._versions: dict[Resource, str] = {}
+
+    async def open(self) -> None:
+        """Take note of where the story begins."""
+        for resource in WATCHED:
+            items, self._versions[resource] = await self._client.list(resource, self._namespace)
+            assert not items, f"{self._namespace} was not empty"
 
     async def run(self) -> None:
         """Watch until cancelled."""
         try:
             async with asyncio.TaskGroup() as group:
-                for resource in WATCHED:
-                    group.create_task(self._follow(resource))
+                for resource, version in self._versions.items():
+                    group.create_task(self._follow(resource, version))
         except ExceptionGroup as error:
             self._trouble = error
             async with self._news:
@@ -90,9 +97,7 @@ class Watcher:
             state.take(change)
             yield change, state
 
-    async def _follow(self, resource: Resource) -> None:
-        items, version = await self._client.list(resource, self._namespace)
-        assert not items, f"{self._namespace} was not empty"
+    async def _follow(self, resource: Resource, version: str) -> None:
         watch = self._client.watch(resource, self._namespace, resource_version=version, timeout_seconds=600)
         async with aclosing(watch) as events:
             async for event in events:
