@@ -48,7 +48,7 @@ def run(turn: Turn) -> None:
     if target is None or target.deleting:
         turn.do(DeleteChildren(serving=False))
         _finish(turn)
-    elif _given_back(turn) or _target_serves(turn, target):
+    elif _given_back(turn, target) or _target_serves(turn, target):
         _give_back(turn)
 
 
@@ -63,8 +63,9 @@ def _began(turn: Turn) -> datetime:
     return turn.status.rollout.step.started_at or turn.now
 
 
-def _given_back(turn: Turn) -> bool:
-    return turn.seen.services.apex_released and turn.seen.route_released
+def _given_back(turn: Turn, target: Workload) -> bool:
+    """Whether users reach the target; where Service and route are gone it may still sleep."""
+    return turn.seen.services.apex_released and turn.seen.route_released and target.replicas > 0
 
 
 def _target_serves(turn: Turn, target: Workload) -> bool:
