@@ -1,0 +1,161 @@
+"""Whatever the cluster shows, a decision is made: no observation raises, and every answer leads on."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from datetime import datetime, timedelta
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from flaggerpy.api.status import CanaryStatus, Pending, Phase, Revision, RolloutStatus, Step
+from flaggerpy.rollout.checks import Answer, Check, Verdict
+from flaggerpy.rollout.decide import decide
+from flaggerpy.rollout.decision import NeedChecks, Plan, ScalePrimary, ScaleTarget
+from flaggerpy.rollout.observation import ConfigsSeen, Observation, ServicesSeen
+from flaggerpy.rollout.traffic import Acceptance, RouteState, to_canary
+from flaggerpy.rollout.workload import Workload
+from tests.rollout.simulation import START
+from tests.rollout.test_laws import GATES, STRATEGIES
+from tests.rollout.world import World, hook, spec
+
+pytestmark = pytest.mark.laws
+
+TIMES = st.none() | st.sampled_from([START + timedelta(seconds=seconds) for seconds in (-3600, -5, 0, 5, 3600)])
+CONFIGS = st.dictionaries(st.sampled_from(["configmap/a", "secret/b"]), st.sampled_from(["1", "2"]))
+TEMPLATES = st.sampled_from(["v1-a", "v1-b", "v1-c"])
+COUNTS = st.integers(0, 4)
+WEIGHTS = st.sampled_from([0, 10, 50, 100])
+
+
+@st.composite
+def workloads(draw: st.DrawFn) -> Workload:
+    return Workload(
+        name="payment",
+        uid=draw(st.sampled_from(["one", "other"])),
+        generation=draw(st.integers(1, 3)),
+        observed_generation=draw(st.integers(0, 3)),
+        template=draw(TEMPLATES),
+        controller_revision=draw(st.none() | st.sampled_from(["1", "2"])),
+        paused=draw(st.booleans()),
+        replicas=draw(COUNTS),
+        current_replicas=draw(COUNTS),
+        updated_replicas=draw(COUNTS),
+        available_replicas=draw(COUNTS),
+        deadline_exceeded=draw(st.booleans()),
+        unavailable_since=draw(TIMES),
+        deleting=draw(st.booleans()),
+    )
+
+
+REVISIONS = st.none() | st.builds(
+    Revision,
+    template=TEMPLATES,
+    configs=CONFIGS,
+    uid=st.sampled_from(["", "one", "other"]),
+    generation=st.integers(0, 3),
+    controller_revision=st.none() | st.sampled_from(["1", "2"]),
+)
+STEPS = st.builds(Step, weight=WEIGHTS, started_at=TIMES, checked_at=TIMES, attempt=st.integers(0, 2))
+ROLLOUTS = st.builds(
+    RolloutStatus,
+    applied=REVISIONS,
+    promoted=REVISIONS,
+    step=STEPS,
+    gates=st.lists(st.sampled_from(["confirm-promotion", "?"])),
+    moved_at=TIMES,
+    scaled_at=TIMES,
+    mended_at=TIMES,
+    serving_canary=st.booleans(),
+    failing=st.sampled_from(["", "why"]),
+    reason=st.sampled_from(["", "why"]),
+    pending=st.lists(st.just(Pending(id="x", kind="alert")), max_size=1),
+)
+STATUSES = st.builds(
+    CanaryStatus,
+    phase=st.sampled_from(Phase),
+    failed_checks=st.integers(0, 9),
+    canary_weight=WEIGHTS,
+    iterations=st.integers(-1, 5),
+    tracked_configs=st.none() | CONFIGS,
+    rollout=ROLLOUTS,
+)
+
+
+@st.composite
+def observations(draw: st.DrawFn) -> Observation:
+    routed = draw(st.booleans())
+    hooks = [hook(kind) for kind in draw(st.sets(st.sampled_from(GATES)))]
+    metrics = [{"name": "latency", "interval": "1m", "query": "x"}]
+    more = {"_skipAnalysis": draw(st.booleans()), "_suspend": draw(st.sampled_from([False, False, True]))}
+    world = World(
+        spec=spec(**(draw(st.sampled_from(STRATEGIES)) | more), webhooks=hooks, metrics=metrics),
+        routed=routed,
+        status=draw(STATUSES),
+        finalizer=draw(st.booleans()),
+        deleting=draw(st.sampled_from([False, False, False, True])),
+        problems=draw(st.sampled_from([(), (), ("x is wrong: write y",)])),
+    )
+    world.release(draw(st.sampled_from([False, False, False, True])))
+    route = RouteState(
+        routes=draw(st.none() | WEIGHTS.map(to_canary)) if routed else None,
+        drifted=draw(st.booleans()),
+        accepted=draw(st.sampled_from(Acceptance)),
+    )
+    return replace(
+        world.observe(),
+        target=draw(st.none() | workloads()),
+        primary=draw(st.none() | workloads()),
+        services=ServicesSeen(*draw(st.tuples(*[st.booleans()] * 4))),
+        route=route,
+        route_released=draw(st.booleans()),
+        configs=ConfigsSeen(ours=draw(CONFIGS), flagger=draw(CONFIGS)),
+    )
+
+
+def answered(seen: Observation, now: datetime, verdicts: list[Verdict]) -> Plan:
+    """Ask as the shell does until there is a plan."""
+    answers: dict[Check, Answer] = {}
+    for rounds in range(8):
+        decided = decide(replace(seen, answers=dict(answers)), now)
+        if isinstance(decided, Plan):
+            return decided
+        assert rounds < 6, "a tick asks at most six rounds of questions"
+        for check in decided.checks:
+            answers[check] = Answer(verdicts[len(answers) % len(verdicts)], "because")
+            if not answers[check].passed:
+                break
+    raise AssertionError("no plan")
+
+
+@given(seen=observations(), verdicts=st.lists(st.sampled_from(Verdict), min_size=1, max_size=5))
+def test_every_observation_is_decided_and_every_status_can_be_stored(
+    seen: Observation, verdicts: list[Verdict]
+) -> None:
+    plan = answered(seen, START, verdicts)
+    for action in plan.actions:
+        assert not isinstance(action, ScaleTarget | ScalePrimary) or action.replicas >= 0
+    assert plan.wake_at is None or plan.wake_at >= START
+    if plan.status is None:
+        return
+    assert plan.status != seen.canary.status
+    assert plan.status.phase is not Phase.NEW
+    stored = CanaryStatus.model_validate(json.loads(json.dumps(plan.status.to_json())))
+    assert stored.rollout == plan.status.rollout, "microseconds included"
+    next_canary = seen.canary.model_copy(update={"status": stored})
+    answered(replace(seen, canary=next_canary), START, verdicts)
+
+
+@given(seen=observations(), verdicts=st.lists(st.sampled_from(Verdict), min_size=1, max_size=5))
+def test_deletion_and_suspension_are_heard_in_every_state(seen: Observation, verdicts: list[Verdict]) -> None:
+    suspended = seen.canary.spec.model_copy(update={"suspend": True})
+    frozen = decide(replace(seen, canary=seen.canary.model_copy(update={"spec": suspended})), START)
+    assert isinstance(frozen, Plan), "nothing is asked"
+    metadata = seen.canary.metadata.model_copy(
+        update={"deletion_timestamp": START, "finalizers": ("finalizer.flagger.app",)}
+    )
+    doomed = decide(replace(seen, canary=seen.canary.model_copy(update={"metadata": metadata})), START)
+    assert not isinstance(doomed, NeedChecks)
+    assert doomed.actions or doomed.status is not None or doomed.wake_at is not None
