@@ -7,6 +7,7 @@ import sys
 from collections.abc import AsyncIterator
 
 import pytest
+import structlog
 
 from tests.cluster.api import Cluster
 from tests.cluster.fixtures import control_plane, full_node
@@ -16,6 +17,19 @@ from tests.integration.servers import Hooks, PrometheusServer, measuring, receiv
 from tests.integration.site import Site, new_site
 
 __all__ = ["control_plane", "full_node"]
+
+
+@pytest.fixture(scope="session", autouse=True)
+def plain_log() -> None:
+    """Log without colours and without pictures of every variable, which take seconds to draw."""
+    structlog.configure(
+        processors=[
+            structlog.processors.add_log_level,
+            structlog.processors.TimeStamper(fmt="%H:%M:%S"),
+            structlog.processors.format_exc_info,
+            structlog.processors.KeyValueRenderer(key_order=["timestamp", "level", "event"]),
+        ]
+    )
 
 
 @pytest.fixture(scope="session")

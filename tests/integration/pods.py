@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 
 from flaggerpy.kube.errors import KubeError
 from flaggerpy.kube.objects import JsonObject, labels_of, name_of
@@ -23,22 +24,35 @@ class Breaker:
     broken: list[tuple[str, str]] = field(default_factory=list)
     """Value of the label ``app`` and tag of the image, empty for any."""
 
+    _changed: asyncio.Event = field(default_factory=asyncio.Event)
+
     def break_pods(self, app: str, tag: str = "") -> None:
         """Let pods of this app and image fail their readiness probes from now on."""
         self.broken.append((app, tag))
+        self._changed.set()
 
     def heal(self) -> None:
         """Let all pods pass again."""
         self.broken.clear()
+        self._changed.set()
 
     async def run(self) -> None:
         """Keep every pod as it should look until cancelled."""
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self._follow())
+            while True:
+                await self._changed.wait()
+                self._changed.clear()
+                pods, _ = await self.site.client.list(PODS, self.site.namespace)
+                for pod in pods:
+                    await self._look(pod)
+
+    async def _follow(self) -> None:
         client = self.site.client
-        while True:
-            pods, _ = await client.list(PODS, self.site.namespace)
-            for pod in pods:
-                await self._look(pod)
-            await asyncio.sleep(0.05)
+        _, version = await client.list(PODS, self.site.namespace)
+        async for event in client.watch(PODS, self.site.namespace, resource_version=version):
+            if event.type in {"ADDED", "MODIFIED"}:
+                await self._look(event.object)
 
     async def _look(self, pod: JsonObject) -> None:
         status = pod.get("status") or {}
@@ -48,7 +62,8 @@ class Breaker:
         wanted = "False" if self._is_broken(pod) else "True"
         if (conditions.get("Ready") or {}).get("status") == wanted:
             return
-        rows = [{"type": kind, "status": wanted} for kind in ("Ready", "ContainersReady")]
+        now = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+        rows = [{"type": kind, "status": wanted, "lastTransitionTime": now} for kind in ("Ready", "ContainersReady")]
         kept = [row for kind, row in conditions.items() if kind not in {"Ready", "ContainersReady"}]
         try:
             await self.site.client.merge_patch(

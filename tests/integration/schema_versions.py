@@ -59,6 +59,9 @@ async def remove() -> None:
     """Remove all our CRDs and with them every object of their kinds."""
     async with await connect() as transport:
         client = Client(transport)
+        for canary in (await client.list(CANARIES))[0]:
+            # Nobody is there any more to take our finalizer off.
+            await client.merge_patch(ref_of(CANARIES, canary), {"metadata": {"finalizers": None}})
         installed, _ = await client.list(CRDS)
         refs = [ref_of(CRDS, crd) for crd in installed if crd["spec"]["group"] == "flagger.app"]
         for ref in refs:
@@ -108,7 +111,7 @@ async def test_flaggers_schema_stops_the_controller_until_it_is_upgraded(
     await site.until(lambda: _served(site), "the kind")
     await site.apply(deployment(), blue_green())
     async with running(site, account) as process:
-        await site.until(lambda: _says(process, COMMAND), "the sentence in the log")
+        await site.until(lambda: _says(process, COMMAND), "the sentence in the log", patience=60)
         status, sentence = await ready(process)
         assert status == 503
         assert sentence.startswith("The CRD canaries.flagger.app is not flaggerpy's")
@@ -124,7 +127,7 @@ async def test_flaggers_schema_stops_the_controller_until_it_is_upgraded(
 
 async def test_a_missing_crd_is_waited_for(site: Site, account: Account, control_plane: Cluster) -> None:
     async with running(site, account) as process:
-        await site.until(lambda: _says(process, COMMAND), "the sentence in the log")
+        await site.until(lambda: _says(process, COMMAND), "the sentence in the log", patience=60)
         assert await ready(process) == (503, f"The CRD canaries.flagger.app is not installed: {COMMAND}.")
         assert written(account, control_plane) == []
 

@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 
 from flaggerpy.kube.objects import JsonObject
 from flaggerpy.kube.resources import HTTP_ROUTES, SERVICES, Resource
@@ -35,7 +36,8 @@ class Users:
         self.looks += 1
         for service in backends:
             if not any(_is_ready(one) for one in slices if _service_of(one) == service):
-                self.failures.append(f"{service} gets traffic and has no pod")
+                now = datetime.now(UTC)
+                self.failures.append(f"{now:%H:%M:%S.%f}: {service} gets traffic and has no pod")
 
     async def _backends(self) -> list[str]:
         route = await self.site.find(HTTP_ROUTES, self.name)
@@ -70,4 +72,4 @@ async def always_served(site: Site, name: str = "podinfo") -> AsyncIterator[User
         task.cancel()
         await asyncio.wait([task])
     assert users.looks > 3
-    assert users.failures == []
+    assert not users.failures, users.failures

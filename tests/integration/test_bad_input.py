@@ -31,9 +31,9 @@ def wrong(analysis: JsonObject | None = None, **fields: Any) -> JsonObject:
         pytest.param(wrong(provider="istio"), ["istio", "gatewayapi:v1"], id="a provider that is not built yet"),
         pytest.param(wrong(provider=""), ["spec.provider is missing"], id="no provider"),
         pytest.param(
-            wrong(targetRef={"apiVersion": "apps/v1", "kind": "StatefulSet", "name": "wrong"}),
-            ["StatefulSet"],
-            id="a kind of target that is not served",
+            wrong(targetRef={"apiVersion": "apps/v1", "kind": "DaemonSet", "name": "wrong"}),
+            ["DaemonSet"],
+            id="a kind of target that is not built yet",
         ),
         pytest.param(wrong(service={"port": 0}), ["spec.service.port"], id="a port that is none"),
         pytest.param(

@@ -37,17 +37,18 @@ def images(writes: list[Request], name: str = "podinfo-primary") -> list[str]:
 
 async def test_a_newer_revision_in_mid_analysis_starts_it_again(site: Site, gateway: Gateway, hooks: Hooks) -> None:
     hooks.close("confirm-promotion")
-    async with site.controller() as controller, always_served(site):
+    async with site.controller() as controller:
         webhooks = [hooks.webhook("pre-rollout"), hooks.webhook("confirm-promotion")]
         await site.apply(deployment(), progressive(step=25, most=50, webhooks=webhooks))
         await site.phase_is("Initialized")
-        await site.set_image("6.0.1")
-        await site.phase_is("WaitingPromotion")
+        async with always_served(site):
+            await site.set_image("6.0.1")
+            await site.phase_is("WaitingPromotion")
 
-        await site.set_image("6.0.2")
-        await site.event("New revision detected! Restarting analysis")
-        hooks.open("confirm-promotion")
-        await site.phase_is("Succeeded")
+            await site.set_image("6.0.2")
+            await site.event("New revision detected! Restarting analysis")
+            hooks.open("confirm-promotion")
+            await site.phase_is("Succeeded")
 
     assert gateway.shares() == [0, 25, 50, 0, 25, 50, 0]
     assert images(controller.writes) == ["6.0.0", "6.0.2"]
@@ -138,12 +139,13 @@ async def test_a_revision_pushed_while_the_primary_is_written_waits_its_turn_w14
     site: Site, gateway: Gateway, hooks: Hooks
 ) -> None:
     """The push lands between the decision to promote and the write: the primary gets what was analysed."""
-    async with site.controller(lambda inner: _Pusher(inner, site)) as controller, always_served(site):
+    async with site.controller(lambda inner: _Pusher(inner, site)) as controller:
         await site.apply(deployment(), progressive(step=50, most=50, webhooks=[hooks.webhook("pre-rollout")]))
         await site.phase_is("Initialized")
-        await site.set_image("6.0.1")
-        await site.until(lambda: _runs(site, "6.0.2"), "promotion of the second push", patience=60)
-        await site.phase_is("Succeeded")
+        async with always_served(site):
+            await site.set_image("6.0.1")
+            await site.until(lambda: _runs(site, "6.0.2"), "promotion of the second push", patience=60)
+            await site.phase_is("Succeeded")
 
     assert images(controller.writes) == ["6.0.0", "6.0.1", "6.0.2"]
     assert len(hooks.to("pre-rollout")) == 2

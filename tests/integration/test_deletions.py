@@ -220,7 +220,7 @@ async def test_a_namespace_can_always_be_deleted(site: Site, pods: Breaker, hook
         elif moment == "with a target that is not ready":
             pods.break_pods("podinfo")
         await site.client.delete(here)
-        await site.gone(patience=20)
+        await site.gone(patience=60)
 
         async def ended() -> bool:
             items, _ = await site.client.list(NAMESPACES)

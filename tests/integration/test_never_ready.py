@@ -23,7 +23,7 @@ def careful(**spec: object) -> JsonObject:
     made = deployment()
     made["spec"] |= {
         "progressDeadlineSeconds": 5,
-        "minReadySeconds": 1,
+        "minReadySeconds": 2,
         "strategy": {"type": "RollingUpdate", "rollingUpdate": {"maxUnavailable": 0, "maxSurge": 1}},
         **spec,
     }
