@@ -7,9 +7,10 @@ import json
 import subprocess
 import sys
 from collections import Counter
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from typing import Any
 
 import httpx
 
@@ -27,6 +28,8 @@ from tests.traffic.plan import Plan
 from tests.traffic.summary import Record, Summary
 
 LONGEST = 900.0
+LOOK_EVERY = 0.4
+PATIENCE = 60.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +53,12 @@ class Place(Site):
     def host(self) -> str:
         """The host name under which Envoy serves this namespace."""
         return f"{self.namespace}.local"
+
+    async def until(
+        self, look: Callable[[], Awaitable[Any]], what: str, *, patience: float = PATIENCE, pause: float = LOOK_EVERY
+    ) -> Any:
+        """Look until something is found; not too often, since everybody here shares the machine with the cluster."""
+        return await Site.until(self, look, what, patience=patience, pause=pause)
 
     async def roll_out(self, tag: str, *flags: str) -> None:
         """Push a new revision."""
@@ -90,7 +99,7 @@ class Place(Site):
                 except httpx.TransportError:
                     return False
 
-            await self.until(served, f"answer from {url}", patience=60, pause=0.2)
+            await self.until(served, f"answer from {url}", patience=60)
 
     async def cluster_ip(self, service: str = "podinfo") -> str:
         """Return the address of a Service."""

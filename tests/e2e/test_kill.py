@@ -24,10 +24,10 @@ from tests.e2e.place import End, Place, assert_served, new_place, tally
 from tests.e2e.workloads import progressive
 from tests.traffic.client import SteadyClient
 
-pytestmark = [pytest.mark.e2e, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(600), pytest.mark.xdist_group("kill")]
 
 SEED = 20_261_125
-LANES = 4
+LANES = 3
 """Namespaces in which rollouts are disturbed at the same time: a takeover waits up to 15 s for the dead one's lease."""
 INSTANTS = 12
 TAGS = ("6.0.1", "6.0.2", "6.0.3", "6.0.0")
