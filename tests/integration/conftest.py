@@ -19,6 +19,14 @@ from tests.integration.site import Site, new_site
 __all__ = ["control_plane", "full_node"]
 
 
+LONGEST = ("test_idle.py", "test_apart.py")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin with what takes longest, so that the rest runs beside it (with --no-loadscope-reorder)."""
+    items.sort(key=lambda item: LONGEST.index(item.path.name) if item.path.name in LONGEST else len(LONGEST))
+
+
 @pytest.fixture(scope="session", autouse=True)
 def plain_log() -> None:
     """Log without colours and without pictures of every variable, which take seconds to draw."""

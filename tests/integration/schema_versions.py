@@ -1,4 +1,4 @@
-"""What test_schema_versions.py runs in a cluster of its own: the controller meets CRDs that it cannot work with."""
+"""Run by test_apart.py in a cluster of its own: the controller meets CRDs that it cannot work with."""
 
 from __future__ import annotations
 

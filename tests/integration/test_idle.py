@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -32,7 +33,7 @@ def requests(account: Account, cluster: Cluster, offset: int) -> Counter[str]:
 
 @pytest.mark.timeout(600)
 async def test_fifty_idle_canaries_cost_only_watches_and_the_lease(
-    site: Site, control_plane: Cluster, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+    site: Site, control_plane: Cluster, tmp_path: Path, record_property: Callable[[str, object], None]
 ) -> None:
     account = new_account(site, control_plane, tmp_path, "idle")
     async with running(site, account, enable_leader_election="true") as process:
@@ -49,16 +50,9 @@ async def test_fifty_idle_canaries_cost_only_watches_and_the_lease(
         await asyncio.sleep(WINDOW)
         counted = requests(account, control_plane, offset)
 
-        with capfd.disabled():
-            print(f"\nidle: 50 canaries, {WINDOW:g} s: {dict(counted)}; RSS {process.rss()} MiB")  # noqa: T201 -- asked for
-    kinds = {
-        "canaries",
-        "metrictemplates",
-        "alertproviders",
-        "deployments",
-        "services",
-        "httproutes",
-    }
+        figures = f"{process.rss()} MiB resident; in {WINDOW:g} s: {dict(sorted(counted.items()))}"
+        record_property("figures", f"50 idle canaries: {figures}")
+    kinds = ("canaries", "metrictemplates", "alertproviders", "deployments", "services", "httproutes")
     allowed = {f"watch {kind}" for kind in kinds} | {"update leases"}
     assert set(counted) <= allowed
     assert counted["update leases"] >= WINDOW / 4

@@ -96,7 +96,12 @@ PHASES: tuple[Phase, ...] = (
     ),
     _by_path("charts", "tests/charts", options=("-m", "not integration")),
     _by_path("image", "tests/image"),
-    _marked("integration", ("--control-plane",)),
+    _marked(
+        "integration",
+        ("--control-plane",),
+        # A module's tests run one after the other; modules run side by side, the longest first.
+        options=("-n", "3", "--dist", "loadfile", "--no-loadscope-reorder", "-p", "tests.e2e.figures"),
+    ),
     _marked("crash", ("--control-plane",)),
     _marked("takeover", ("--control-plane",)),
     _marked(
