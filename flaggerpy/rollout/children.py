@@ -68,6 +68,12 @@ def may_mend(turn: Turn, what: str) -> bool:
     return False
 
 
+def may_write_again(turn: Turn) -> bool:
+    """Whether it is time to write again what did not come about."""
+    last = turn.before.rollout.mended_at
+    return last is None or turn.passed(last + turn.settle)
+
+
 def clone_target(turn: Turn) -> None:
     """Create the primary from the target, with its configs first."""
     turn.do(CopyConfigs(dict(turn.seen.configs.ours)), CreatePrimary())

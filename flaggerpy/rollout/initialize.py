@@ -89,17 +89,14 @@ def _users_moved(turn: Turn) -> bool:
     if not writes and turn.target.replicas == 0:
         return True
     turn.wait("letting users move to the primary")
-    if moved is None:
-        # Not moved yet, or moved by a tick that died before it could say so: the wait starts now.
-        turn.do(*writes)
-        turn.moved()
-        turn.wake_now()
-        return False
-    if not writes:
+    if moved is not None and not writes:
         return turn.traffic_left()
-    if turn.passed(moved + turn.settle):  # somebody undoes it, and gets an answer at this pace
+    # Not moved yet; or moved by a tick that died before it could say so, and the wait starts now; or undone by somebody
+    # else, or written in two steps by the router, and written again after a while.
+    if moved is None or children.may_write_again(turn):
         turn.do(*writes)
         turn.moved()
+        turn.note(mended_at=turn.now)
         turn.wake_now()
     return False
 

@@ -14,6 +14,7 @@ from datetime import datetime
 
 from flaggerpy.api.constants import RELEASE
 from flaggerpy.api.status import Phase, Step
+from flaggerpy.rollout import children
 from flaggerpy.rollout.decision import (
     Action,
     DeleteChildren,
@@ -54,7 +55,8 @@ def run(turn: Turn) -> None:
 
 def _begin(turn: Turn) -> None:
     turn.set(phase=Phase.TERMINATING)
-    turn.note(step=Step(weight=turn.status.rollout.step.weight, started_at=turn.now), moved_at=None, scaled_at=None)
+    step = Step(weight=turn.status.rollout.step.weight, started_at=turn.now)
+    turn.note(step=step, moved_at=None, scaled_at=None, mended_at=None)
     turn.say(f"Terminating canary {turn.name}")
     turn.wake_now()
 
@@ -113,10 +115,11 @@ def _give_back(turn: Turn) -> None:
     elif turn.passed(_began(turn) + 2 * turn.deadline):
         refused = turn.seen.routed and turn.seen.route.accepted is Acceptance.NO
         _give_up(turn, "the data plane refuses the route" if refused else "something else undoes what is written")
-    elif moved is None or (writes and turn.passed(moved + turn.settle)):
+    elif moved is None or (writes and children.may_write_again(turn)):
         # Without a record of the move, after a crash say, the wait starts anew.
         turn.do(*writes)
         turn.moved()
+        turn.note(mended_at=turn.now)
         turn.wake_now()
 
 

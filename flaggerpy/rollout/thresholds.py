@@ -68,10 +68,7 @@ def _metrics(turn: Turn) -> NeedChecks | Judged:
         if not answer.passed:
             turn.warn(answer.message)
             failed = answer.verdict is Verdict.FAILED
-            outcome = Judged(
-                Judgement.BAD if failed else Judgement.UNKNOWN,
-                f"metric {name} is out of bounds or has no value" if failed else f"metric {name} could not be measured",
-            )
+            outcome = Judged(Judgement.BAD if failed else Judgement.UNKNOWN, _why(name, answer))
             break
     turn.note(checks=list(results.values()))
     return outcome
@@ -97,6 +94,14 @@ def _inline(metric: CanaryMetric) -> list[MetricSource]:
     if metric.query:
         sources.append(MetricSource.QUERY)
     return sources
+
+
+def _why(name: str, answer: Answer) -> str:
+    if answer.verdict is Verdict.ERROR:
+        return f"metric {name} could not be measured"
+    if answer.value is None:
+        return f"metric {name} has no value"
+    return f"metric {name} is {answer.value}, accepted is {answer.bound or 'nothing'}"
 
 
 def _result(turn: Turn, name: str, answer: Answer) -> CheckResult:

@@ -59,6 +59,9 @@ class Simulation:
     deleting: bool = False
     gone: bool = False
     annotations: dict[str, str] = field(default_factory=dict)
+    in_two_steps: bool = False
+    """The router names Services in a first write and sends users there in a second."""
+    named: set[str] = field(default_factory=set)
     problems: tuple[str, ...] = ()
     hooks: dict[str, Verdict] = field(default_factory=dict)
     """Answers of hooks by type or name; every hook passes and no rollback hook fires unless told here."""
@@ -198,7 +201,9 @@ class Simulation:
             return Answer(verdict, "" if verdict is Verdict.PASSED else "403 closed")
         name = self.spec.analysis.metrics[check.index].name
         verdict = self.metrics.get(name, Verdict.PASSED)
-        return Answer(verdict, "" if verdict is Verdict.PASSED else f"Halt advancement {name} is off", "1", "<= 2")
+        if verdict is Verdict.PASSED:
+            return Answer(verdict, "", "1", "<= 2")
+        return Answer(verdict, f"Halt advancement {name} is off", "3" if verdict is Verdict.FAILED else None, "<= 2")
 
     def _count(self, crash_after: int | None) -> None:
         if crash_after is not None and self._written >= crash_after:
@@ -257,7 +262,7 @@ class Simulation:
                 self.laws.routed(self, seen, routes)
                 self._set_routes(routes)
             case d.ReleaseRoute():
-                if self.route is not None:
+                if self.route is not None and not self._goes_ahead("release"):
                     self.route.released, self.route.accepted = True, False
                     self.route.accept_at = self.now + self.accept_after
             case d.DeleteChildren(serving):
@@ -284,11 +289,19 @@ class Simulation:
 
     def _set_routes(self, routes: Routes) -> None:
         assert self.routed, "no route to write"
+        if self._goes_ahead("routes"):
+            return
         served = self.route.served if self.route is not None and not self.route.released else None
         if self.route is not None and self.route.written == routes and not self.route.released:
             self.route.drifted = False
             return
         self.route = Route(routes, served, self.now + self.accept_after)
+
+    def _goes_ahead(self, what: str) -> bool:
+        """Whether a router only names the coming Services for now, so that the data plane knows them."""
+        first = what not in self.named
+        self.named.add(what)
+        return first and self.in_two_steps
 
     # Time
 

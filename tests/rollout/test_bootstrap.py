@@ -1,5 +1,7 @@
 """Bootstrap: users are served at every instant, and a primary that never becomes ready costs nobody anything."""
 
+from datetime import timedelta
+
 import pytest
 
 from flaggerpy.api.status import Phase
@@ -121,3 +123,7 @@ def test_without_a_target_the_canary_says_so_and_waits() -> None:
     world.run()
     assert world.texts == ["Deployment payment.shop does not exist"]
     assert world.condition("Stalled") == "True"
+
+
+def test_a_router_that_writes_in_two_steps_costs_one_settle_time_more() -> None:
+    assert initialized(in_two_steps=True).now - initialized().now == timedelta(seconds=10)

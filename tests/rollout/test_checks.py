@@ -104,9 +104,9 @@ def test_the_last_measurement_of_each_metric_is_in_the_status() -> None:
     world.metrics["latency"] = Verdict.FAILED
     next_due(world)
     (result,) = world.status.rollout.checks
-    assert (result.name, result.verdict, result.value, result.bound) == ("latency", "Failed", "1", "<= 2")
+    assert (result.name, result.verdict, result.value, result.bound) == ("latency", "Failed", "3", "<= 2")
     assert result.reason == "Halt advancement latency is off"
-    assert world.status.rollout.reason == "metric latency is out of bounds or has no value"
+    assert world.status.rollout.reason == "metric latency is 3, accepted is <= 2"
 
 
 def test_a_metric_that_cannot_be_measured_says_so_and_never_ends_the_rollout() -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
+
 import pytest
 
 from flaggerpy.api.status import Phase
@@ -43,6 +45,13 @@ def test_users_had_time_to_leave_the_primary_before_it_goes() -> None:
     world.delete().run()
     at = {type(action): when for when, action in world.actions}
     assert (at[d.DeleteChildren] - at[d.ReleaseRoute]).total_seconds() == 1 + 10
+
+
+def test_a_router_that_writes_in_two_steps_costs_one_settle_time_more() -> None:
+    plain, stepwise = initialized(), initialized(in_two_steps=True)
+    before = stepwise.now - plain.now
+    assert stepwise.delete().run().now - plain.delete().run().now - before == timedelta(seconds=10)
+    assert stepwise.gone
 
 
 @pytest.mark.parametrize("died_after", range(6))
