@@ -2,22 +2,35 @@
 
 from __future__ import annotations
 
+from importlib import import_module
+
 import click
 
 from flaggerpy import __version__
-from flaggerpy.cli.controller import controller
-from flaggerpy.cli.crds import crds
-from flaggerpy.cli.release import release
-from flaggerpy.loadtester.__main__ import main as loadtester
+
+_PLACES = {
+    "controller": "flaggerpy.cli.controller:controller",
+    "crds": "flaggerpy.cli.crds:crds",
+    "loadtester": "flaggerpy.loadtester.__main__:main",
+    "release": "flaggerpy.cli.release:release",
+}
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+class _Commands(click.Group):
+    """Imports a command when it is asked for: a person who releases a canary need not wait for the load tester."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return sorted(_PLACES)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in _PLACES:
+            return None
+        module, _, name = _PLACES[cmd_name].partition(":")
+        command = getattr(import_module(module), name)
+        return command if isinstance(command, click.Command) else None
+
+
+@click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(__version__, "--version", "-version", message="%(version)s")
 def main() -> None:
     """Progressive delivery for Kubernetes."""
-
-
-main.add_command(controller)
-main.add_command(loadtester, "loadtester")
-main.add_command(crds)
-main.add_command(release)
