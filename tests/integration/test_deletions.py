@@ -17,7 +17,7 @@ from tests.integration.served import always_served
 from tests.integration.servers import Hooks
 from tests.integration.site import Site
 
-pytestmark = pytest.mark.integration
+pytestmark = [pytest.mark.integration, pytest.mark.timeout(240)]
 
 Write = Callable[[], JsonObject]
 Propagation = Literal["Background", "Foreground", "Orphan"]

@@ -14,7 +14,7 @@ from tests.integration.objects import blue_green, deployment, progressive
 from tests.integration.served import always_served
 from tests.integration.site import Site
 
-pytestmark = pytest.mark.integration
+pytestmark = [pytest.mark.integration, pytest.mark.timeout(240)]
 
 
 async def release(*words: str) -> tuple[int, str]:

@@ -17,7 +17,7 @@ from tests.integration.process import Account, Process, kubectl, new_account, ru
 from tests.integration.servers import Hooks
 from tests.integration.site import Site
 
-pytestmark = pytest.mark.integration
+pytestmark = [pytest.mark.integration, pytest.mark.timeout(240)]
 
 TAKEOVER = 20.0
 
