@@ -48,12 +48,26 @@ class Histories(RuleBasedStateMachine):
         kinds=st.sets(st.sampled_from(GATES)),
         accept=st.sampled_from([1, 0, 90]),
         bootstrapped=st.sampled_from([True, True, False]),
+        in_two_steps=st.booleans(),
     )
-    def begin(self, routed: bool, strategy: dict[str, Any], kinds: set[str], accept: int, bootstrapped: bool) -> None:
+    def begin(
+        self,
+        routed: bool,
+        strategy: dict[str, Any],
+        kinds: set[str],
+        accept: int,
+        bootstrapped: bool,
+        in_two_steps: bool,
+    ) -> None:
         hooks = [hook(kind) for kind in sorted(kinds)]
         metrics = [{"name": "latency", "interval": "1m", "thresholdRange": {"max": 1}, "query": "x"}]
         self.more = {"webhooks": hooks, "metrics": metrics}
-        self.world = World(spec=spec(**strategy, **self.more), routed=routed, accept_after=timedelta(seconds=accept))
+        self.world = World(
+            spec=spec(**strategy, **self.more),
+            routed=routed,
+            accept_after=timedelta(seconds=accept),
+            in_two_steps=in_two_steps,
+        )
         # A data plane slower than the time we give it may drop users; who waits for it is tested elsewhere.
         self.world.laws.sabotaged = self.sabotage or accept > 60
         if bootstrapped:
