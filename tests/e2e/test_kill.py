@@ -24,7 +24,7 @@ from tests.e2e.place import End, Place, assert_served, new_place, tally
 from tests.e2e.workloads import progressive
 from tests.traffic.client import SteadyClient
 
-pytestmark = [pytest.mark.e2e, pytest.mark.timeout(600), pytest.mark.xdist_group("kill")]
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(600)]
 
 SEED = 20_261_125
 LANES = 3

@@ -109,7 +109,7 @@ PHASES: tuple[Phase, ...] = (
         ("--addons", "contour", "prometheus", "podinfo"),
         # There is no way out of the cluster's network: what it installs is made before.
         prepare=(_python("tools.image", "build", "--arch", "amd64"),),
-        options=("-n", "3", "--dist", "loadgroup", "-p", "tests.e2e.figures"),
+        options=("-n", "3", "--dist", "loadfile", "--no-loadscope-reorder", "-p", "tests.e2e.figures"),
     ),
     _marked("bench", ("--control-plane",), in_everything=False),
 )
