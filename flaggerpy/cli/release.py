@@ -80,7 +80,10 @@ async def _release(
 async def _chosen(client: Client, name: str | None, namespace: str | None) -> list[Ref]:
     if name is not None:
         return [Ref(CANARIES, namespace or "default", name)]
-    items, _ = await client.list(CANARIES, namespace)
+    try:
+        items, _ = await client.list(CANARIES, namespace)
+    except NotFound:  # the kind itself is gone, and with it every Canary
+        return []
     return [ref_of(CANARIES, obj) for obj in items if not is_deleting(obj)]
 
 
