@@ -2,7 +2,7 @@
 
 Somebody else may change them again and again (a GitOps tool that heals its own copy): what they changed is put back at
 most once an interval, and the status names the fight. A route that is missing is written at once, since users come
-through it.
+through it, and if it goes missing again, after min(interval, 30 s).
 """
 
 from __future__ import annotations
@@ -43,6 +43,10 @@ def mend_route(turn: Turn) -> bool:
             turn.do(SetRoutes(live))
         return True
     if live is None:
+        if not may_write_again(turn):
+            turn.wait(f"something else keeps taking the route of {turn.name} away")
+            return False
+        turn.note(mended_at=turn.now)
         turn.warn(f"The route of {turn.name} is missing or unreadable: written again at {wanted.canary}%")
     elif may_mend(turn, "the route"):
         turn.warn(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
+
 import pytest
 
 from flaggerpy.api.status import Phase
@@ -201,6 +203,18 @@ def test_a_deleted_route_is_written_again_at_once_with_its_weight() -> None:
     assert world.weight == 20
 
 
+def test_a_route_that_is_deleted_again_and_again_is_not_written_in_a_hot_loop() -> None:
+    world = initialized()
+    world.actions.clear()
+    for _ in range(95):
+        world.delete_route().run_for(1)
+    assert 9 <= len(world.actions) <= 11
+    assert world.status.rollout.reason == "something else keeps taking the route of payment.shop away"
+    world.run()
+    assert world.weight == 0
+    assert world.route
+
+
 def test_a_fight_over_the_route_is_fought_once_an_interval_and_named() -> None:
     world = initialized()
     world.actions.clear()
@@ -257,3 +271,20 @@ def test_a_first_step_that_died_unrecorded_is_not_asked_for_less_than_its_hooks(
     at_weight(world, 10)
     world.run()
     assert world.outcomes == ["succeeded"]
+
+
+def test_a_step_that_died_unrecorded_is_recorded_and_held_an_interval_from_then_on() -> None:
+    world = at_weight(initialized().push("v2"), 10)
+    world.run_for(9.5)
+    world.advance()
+    world.tick(crash_after=1)
+    assert (world.weight, world.status.canary_weight) == (20, 10)
+    world.events.clear()
+    world.now += timedelta(seconds=4)
+    began = world.now
+    world.advance()
+    world.tick()
+    assert (world.weight, world.status.canary_weight) == (20, 20)
+    assert world.texts == ["Advance payment.shop canary weight 20"]
+    at_weight(world, 30)
+    assert (world.now - began).total_seconds() == 10

@@ -57,6 +57,7 @@ def test_traffic_moves_before_anything_is_scaled_and_the_decision_is_written_bef
         world.advance()
         world.tick()
     assert not world.actions
+    assert world.status.rollout.reason == "manual webhook invoked: the-rollback"
     world.run()
     (moved, _), (scaled, action) = world.actions
     assert action == d.ScaleTarget(0)
@@ -205,6 +206,7 @@ def test_a_deleted_primary_between_rollouts_is_created_again() -> None:
     world.delete_primary().run()
     assert world.primary
     assert (world.primary.template, world.phase) == ("v1", Phase.INITIALIZED)
+    assert "payment-primary.shop is gone: created again from payment.shop" in world.texts
 
 
 def test_a_deleted_primary_is_never_created_from_what_nobody_analysed() -> None:
