@@ -49,6 +49,6 @@ class Router(Protocol):
     def ahead(self, canary: Canary, live: Live, bodies: tuple[JsonObject, ...]) -> tuple[JsonObject, ...]:
         """Return what is to be written instead of these bodies first, so that they take nobody by surprise.
 
-        A data plane that meets a Service for the first time in the very change that sends users there may have no
-        address of it yet. Empty when it knows all of them, so the second attempt writes the bodies themselves.
+        A proxy that learns of routes and of Services separately has no address for one that the same change names for
+        the first time or the last. Empty when no such step is left; until then each write is one of them.
         """

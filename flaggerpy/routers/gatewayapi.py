@@ -95,7 +95,7 @@ class GatewayApiRouter:
         return (body | {"metadata": metadata, "spec": spec},)
 
     def ahead(self, canary: Canary, live: Live, bodies: tuple[JsonObject, ...]) -> tuple[JsonObject, ...]:
-        """Return the route as it is, with the Services to come at weight 0: when it is taken over or given back."""
+        """Return the route with Services at weight 0 that it is about to name, or to name no longer."""
         route = live.get(_ref(canary))
         return tuple(step for body in bodies if (step := _step_ahead(canary, route, body)) is not None)
 
@@ -117,13 +117,19 @@ def _disowned(route: JsonObject, body: JsonObject) -> JsonObject:
 
 
 def _step_ahead(canary: Canary, route: JsonObject | None, body: JsonObject) -> JsonObject | None:
-    if route is None or is_annotated(route, canary) is is_annotated(body, canary):
+    """Return the live rules with the Services to come, then the coming rules with those that are left, at weight 0.
+
+    A proxy that gets its routes and its addresses separately knows every Service that a route names at either time.
+    """
+    if route is None:
         return None
-    rules = with_unused_backends((route.get("spec") or {}).get("rules") or [], body["spec"]["rules"])
+    live, coming = (route.get("spec") or {}).get("rules") or [], body["spec"]["rules"]
+    rules = with_unused_backends(live, coming) or with_unused_backends(coming, live)
     if rules is None:
         return None
     if "resourceVersion" not in metadata_of(body):
-        return {**body, "spec": {"rules": rules}}
+        return {**body, "spec": {**body["spec"], "rules": rules}}
+    # A route that is given back keeps our marks until the last step.
     metadata = body["metadata"] if is_annotated(body, canary) else route["metadata"]
     return {**body, "metadata": metadata, "spec": {**route["spec"], "rules": rules}}
 
@@ -283,7 +289,7 @@ def _released_rules(canary: Canary, rules: list[JsonObject]) -> Iterator[JsonObj
 def _released_rule(canary: Canary, rule: JsonObject, ours: set[str]) -> JsonObject:
     references = rule["backendRefs"]
     port = next(reference.get("port") for reference in references if reference.get("name") in ours)
-    others = [reference for reference in references if reference.get("name") not in ours]
+    others = [reference for reference in references if reference.get("name") not in {*ours, canary.apex_name}]
     filters = [part for part in rule.get("filters") or () if not _copies_to_canary(canary, part)]
     released = {key: value for key, value in rule.items() if key != "filters"}
     released["backendRefs"] = [backend(canary.apex_name, port, 100), *others]

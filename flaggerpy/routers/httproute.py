@@ -55,17 +55,17 @@ def backend(name: str, port: int, weight: int) -> JsonObject:
     return {"group": "", "kind": "Service", "name": name, "port": port, "weight": weight}
 
 
-def with_unused_backends(rules: list[JsonObject], coming: list[JsonObject]) -> list[JsonObject] | None:
-    """Return the rules with the Services that only the coming rules name, at weight 0; None when there are none.
+def with_unused_backends(rules: list[JsonObject], others: list[JsonObject]) -> list[JsonObject] | None:
+    """Return the rules with the Services to which only the other rules send somebody, at weight 0; None without any.
 
-    They go to the first rule that has a place for them; where none has, nothing can be prepared.
+    They go to the first rule that has a place for them; where none has, nothing can be done.
     """
-    known = {reference.get("name") for rule in rules for reference in rule.get("backendRefs") or ()}
+    named = {reference.get("name") for rule in rules for reference in rule.get("backendRefs") or ()}
     unused = {
         reference["name"]: backend(reference["name"], reference["port"], 0)
-        for rule in coming
+        for rule in others
         for reference in rule.get("backendRefs") or ()
-        if reference["name"] not in known and "port" in reference
+        if reference["name"] not in named and reference.get("weight", 1) and "port" in reference
     }
     for index, rule in enumerate(rules if unused else ()):
         references = [*(rule.get("backendRefs") or ()), *unused.values()]

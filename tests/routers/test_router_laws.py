@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 import pytest
 from hypothesis import given, settings
@@ -143,34 +143,52 @@ def backends(live: Mapping[Ref, JsonObject], *, used: bool) -> list[str]:
     return sorted({reference["name"] for reference in found if not used or reference.get("weight", 1)})
 
 
+def arrive(server: Server, router: Router, owner: Canary, bodies: Callable[[], tuple[JsonObject, ...]]) -> int:
+    """Write what a router asks for until nothing is to go ahead; tell in how many steps.
+
+    Whoever is used before or after a write is named before and after it: a proxy that sees routes and Services change
+    in any order always has an address for everybody.
+    """
+    for step in range(1, 6):
+        wanted = bodies()
+        ahead = router.ahead(owner, server.live, wanted)
+        before = {used: backends(server.live, used=used) for used in (True, False)}
+        server.write(ahead or wanted)
+        after = {used: backends(server.live, used=used) for used in (True, False)}
+        assert set(before[True]) <= set(after[False])
+        assert set(after[True]) <= set(before[False])
+        if not ahead:
+            return step
+    raise AssertionError("it never arrives")
+
+
 @every_router
-def test_services_are_named_before_anybody_is_sent_to_them(router: Router, owner: Canary) -> None:
+def test_services_are_named_before_and_after_anybody_is_sent_to_them(router: Router, owner: Canary) -> None:
     server = Server(router, owner)
     for obj in foreign_routes(router, owner):
         server.put(obj)
-    taken = router.render(owner, server.live, ALL_TO_PRIMARY)
-    before = backends(server.live, used=True)
+    before = copy.deepcopy(server.live)
 
-    server.write(router.ahead(owner, server.live, taken))
+    arrive(server, router, owner, lambda: router.render(owner, server.live, ALL_TO_PRIMARY))
 
-    assert backends(server.live, used=True) == before, "nobody moves yet"
-    if before:
-        assert {owner.primary_service_name, owner.canary_service_name} <= set(backends(server.live, used=False))
-    taken = router.render(owner, server.live, ALL_TO_PRIMARY)
-    assert router.ahead(owner, server.live, taken) == (), "one step ahead is enough"
-    server.write(taken)
+    assert router.state(owner, server.live).routes == (ALL_TO_PRIMARY if before else None)
+    assert not router.state(owner, server.live).drifted
+    arrive(server, router, owner, lambda: router.restore(owner, server.live))
+    assert server.live == before
+    assert router.restore(owner, server.live) == ()
 
-    released = router.restore(owner, server.live)
-    before = backends(server.live, used=True)
-    server.write(router.ahead(owner, server.live, released))
 
-    assert backends(server.live, used=True) == before, "nobody moves yet"
-    if before:
-        assert owner.apex_name in backends(server.live, used=False)
-    released = router.restore(owner, server.live)
-    assert router.ahead(owner, server.live, released) == (), "one step ahead is enough"
-    server.write(released)
-    assert backends(server.live, used=False) == ([owner.apex_name] if before else [])
+@every_router
+@pytest.mark.parametrize("routes", [ALL_TO_PRIMARY, Routes(70, 30)], ids=str)
+def test_our_own_route_is_released_without_a_gap(router: Router, owner: Canary, routes: Routes) -> None:
+    server = Server(router, owner)
+    server.write(router.render(owner, server.live, routes))
+
+    arrive(server, router, owner, lambda: router.restore(owner, server.live))
+
+    for route in server.live.values():
+        [reference] = [ref for rule in route["spec"]["rules"] for ref in rule["backendRefs"]]
+        assert (reference["name"], reference["weight"]) == (owner.apex_name, 100)
 
 
 @every_router
