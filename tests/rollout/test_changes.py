@@ -256,6 +256,9 @@ def test_users_leave_a_canary_that_a_stranger_scales_to_zero() -> None:
     world.tick()
     assert world.weight == 0
     assert "its analysis starts again" in world.texts[-1]
+    world.run_for(10)
+    assert world.target
+    assert world.target.replicas == 2, "the primary's size"
     world.run()
     assert world.outcomes == ["succeeded"]
 

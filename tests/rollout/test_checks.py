@@ -229,3 +229,17 @@ def test_events_of_a_clean_rollout_come_in_flaggers_order() -> None:
         ("info", "Canary analysis completed successfully, promotion finished."),
     ]
     assert [(item.kind, item.phase) for item in world.sent if item.kind == "hooks"] == [("hooks", "Succeeded")]
+
+
+def test_between_checks_the_reason_of_the_last_one_stands_but_not_one_about_readiness() -> None:
+    world = at_weight(10, webhooks=[hook("rollout")], threshold=9)
+    world.hooks["rollout"] = Verdict.FAILED
+    next_due(world)
+    world.touch().run_for(1)
+    assert world.status.rollout.reason == "rollout check the-rollout failed"
+    assert world.target
+    world.scale(3).run_for(1)
+    assert world.status.rollout.reason.endswith("to become ready")
+    world.run_for(4)
+    assert world.target.complete()
+    assert world.status.rollout.reason == ""

@@ -43,6 +43,7 @@ def test_a_rollback_hook_is_heard_before_the_first_weight_and_while_waiting() ->
     world.hooks |= {"rollback": Verdict.PASSED, "confirm-rollout": Verdict.FAILED}
     world.push("v2").run()
     assert world.phase is Phase.FAILED
+    assert "Rolling back payment.shop manual webhook invoked: the-rollback" in world.texts
     world.hooks["confirm-rollout"] = Verdict.PASSED
     world.push("v3").run()
     assert world.phase is Phase.FAILED
@@ -152,6 +153,8 @@ def test_a_primary_that_becomes_ready_after_all_gets_its_users_back() -> None:
     assert (world.phase, world.weight) == (Phase.SUCCEEDED, 0)
     assert world.target
     assert world.target.replicas == 0
+    assert world.texts[-1] == "Routing all traffic to primary"
+    assert (world.status.last_promoted_spec, world.status.rollout.failing) == ("v2", "")
 
 
 @pytest.mark.parametrize("routed", [True, False])

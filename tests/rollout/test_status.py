@@ -185,3 +185,20 @@ def test_times_are_aware_and_of_the_decision() -> None:
     world = initialized()
     started = world.status.rollout.step.started_at
     assert started == START + timedelta(seconds=14)
+
+
+def test_the_conditions_say_what_is_wrong_before_why_it_waits_before_what_the_phase_means() -> None:
+    def message(world: World, kind: str) -> str:
+        return next(c.message for c in world.status.conditions if c.type == kind)
+
+    world = in_phase(Phase.WAITING)
+    gate = "waiting for the gate the-confirm-rollout to approve the rollout"
+    assert (message(world, "Ready"), message(world, "Reconciling")) == (gate, gate)
+    world.problems = ("spec.x is wrong: write y",)
+    world.touch().run_for(1)
+    assert (message(world, "Ready"), message(world, "Stalled")) == world.problems * 2
+    assert (world.condition("Ready"), world.condition("Reconciling")) == ("False", "False")
+    world.problems = ()
+    world.hooks.clear()
+    world.touch().run()
+    assert message(world, "Ready") == "Canary analysis completed successfully, promotion finished."
