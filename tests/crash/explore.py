@@ -13,7 +13,7 @@ from tests.crash.ends import End, difference, end_of
 from tests.crash.flows import Flow
 from tests.crash.laws import violations
 from tests.crash.mortal import Crash, Mode, Trap
-from tests.crash.scene import Scene, scene
+from tests.crash.scene import Ground, Scene, scene
 
 SIDE_BY_SIDE = 8
 PATIENCE = 45.0
@@ -78,10 +78,10 @@ def plan(writes: Iterable[str]) -> list[tuple[Crash, ...]]:
     return plans
 
 
-async def explore(flow: Flow) -> Exploration:
+async def explore(flow: Flow, where: Ground) -> Exploration:
     """Run a flow in peace, then with every crash, then with crashes at what recoveries wrote beyond that."""
     result = Exploration(flow)
-    peace = await perform(flow, (), None)
+    peace = await perform(flow, (), where)
     result.runs.append(peace)
     if peace.wrong:
         return result
@@ -90,7 +90,7 @@ async def explore(flow: Flow) -> Exploration:
     async def one(crashes: tuple[Crash, ...]) -> None:
         async with slots:
             for _ in range(ATTEMPTS):
-                run = await perform(flow, crashes, peace.end)
+                run = await perform(flow, crashes, where, peace.end)
                 result.runs.append(run)
                 if run.whole or run.wrong:
                     return
@@ -102,13 +102,13 @@ async def explore(flow: Flow) -> Exploration:
     return result
 
 
-async def perform(flow: Flow, crashes: tuple[Crash, ...], wanted: End | None) -> Run:
+async def perform(flow: Flow, crashes: tuple[Crash, ...], where: Ground, wanted: End | None = None) -> Run:
     """Play a flow to its end and hold it against the laws, and its end against the undisturbed one."""
     trap = Trap(list(crashes))
     run = Run(flow.name, crashes)
     heard = listen()
     began = time.monotonic()
-    async with scene(trap) as stage:
+    async with scene(trap, where) as stage:
         try:
             await flow.prepare(stage)
             await flow.act(stage)

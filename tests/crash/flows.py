@@ -34,6 +34,7 @@ class Flow:
         act: what the user does, once the Canary is Initialized.
         over: whether the run has come to its end.
         initialized: False when the bootstrap is itself what is disturbed.
+        replicas: pods of the target; more than one where their number has to be carried over.
 
     """
 
@@ -42,6 +43,7 @@ class Flow:
     act: Callable[[Scene], Awaitable[None]]
     over: Callable[[State], bool]
     initialized: bool = True
+    replicas: int = 1
 
     async def prepare(self, scene: Scene) -> None:
         """Bring the scene to where the flow begins, and arm the trap."""
@@ -49,7 +51,7 @@ class Flow:
             config_map("settings-1", {"color": "red"}),
             config_map("settings-2", {"color": "blue"}),
             _SERVICE,
-            deployment(volumes=[_VOLUME]),
+            deployment(replicas=self.replicas, volumes=[_VOLUME]),
         )
         await scene.watcher.until(lambda state: bool(state.all(DEPLOYMENTS)) and settled(state), "a ready target")
         scene.live()
@@ -145,7 +147,7 @@ async def _push_and_delete(scene: Scene) -> None:
     await scene.delete()
 
 
-BOOTSTRAP = Flow("bootstrap", _progressive(), _take_over, _ends("Initialized", "6.0.0"), initialized=False)
+BOOTSTRAP = Flow("bootstrap", _progressive(), _take_over, _ends("Initialized", "6.0.0"), initialized=False, replicas=2)
 
 FLOWS = {
     flow.name: flow
@@ -156,7 +158,7 @@ FLOWS = {
         Flow("rollback", _progressive(), _push_bad, _ends("Failed", "6.0.0")),
         Flow("restart", _progressive(), _push_twice, _ends("Succeeded", "6.0.2")),
         Flow("cancel", _progressive(), _push_and_revert, _ends("Succeeded", "6.0.0")),
-        Flow("deletion", _progressive(), _delete, _released),
+        Flow("deletion", _progressive(), _delete, _released, replicas=2),
         Flow("deletion in mid-analysis", _progressive(), _push_and_delete, _released),
         Flow("promotion in steps", _progressive(stepWeightPromotion=25), _push, _ends("Succeeded", "6.0.1")),
     )

@@ -12,6 +12,7 @@ from flaggerpy.kube.objects import JsonObject
 from flaggerpy.kube.resources import CANARIES, DEPLOYMENTS, HTTP_ROUTES
 from flaggerpy.kube.transport import connect
 from flaggerpy.kube.wire import Transport
+from tests.cluster.api import current
 from tests.crash.journal import Did, Journal, now, weights_in
 from tests.crash.mortal import Life, Trap
 from tests.crash.questions import Oracle, oracle
@@ -112,16 +113,32 @@ def _complete(deployment: JsonObject) -> bool:
     return status.get("observedGeneration") == deployment["metadata"]["generation"] and counts == [wanted] * 4
 
 
+@dataclass(frozen=True, slots=True)
+class Ground:
+    """Connections that all runs share, and whether the cluster goes away with everything that is on it."""
+
+    wire: Transport
+    passing: bool = False
+
+
 @asynccontextmanager
-async def scene(trap: Trap) -> AsyncIterator[Scene]:
+async def ground() -> AsyncIterator[Ground]:
+    """Connect to the cluster of the tests."""
+    async with await connect() as wire:
+        yield Ground(wire, passing=current().kind != "external")
+
+
+@asynccontextmanager
+async def scene(trap: Trap, where: Ground) -> AsyncIterator[Scene]:
     """Set up a stage, and clear it away afterwards."""
     journal = Journal()
-    async with oracle(journal) as answers, await connect() as wire, new_site() as site:
+    # Clearing a namespace away costs the API server as much as a whole run.
+    async with oracle(journal) as answers, new_site(wire=where.wire, keep=where.passing) as site:
         site.settings = site.settings.model_copy(update={"min_interval": INTERVAL, "metrics_server": answers.url})
         watcher = Watcher(site.client, site.namespace)
         await watcher.open()
         watching = asyncio.get_running_loop().create_task(watcher.run())
-        stage = Scene(site, wire, watcher, journal, trap, answers)
+        stage = Scene(site, where.wire, watcher, journal, trap, answers)
         try:
             yield stage
         finally:

@@ -6,6 +6,7 @@ import pytest
 
 from tests.crash.explore import Run, explore
 from tests.crash.flows import FLOWS
+from tests.crash.scene import ground
 
 pytestmark = [pytest.mark.crash, pytest.mark.timeout(600)]
 
@@ -14,7 +15,8 @@ pytestmark = [pytest.mark.crash, pytest.mark.timeout(600)]
 async def test_a_flow_survives_a_crash_around_every_write(
     crds: None, subtests: pytest.Subtests, figures: list[str], name: str
 ) -> None:
-    exploration = await explore(FLOWS[name])
+    async with ground() as where:
+        exploration = await explore(FLOWS[name], where)
     peace = exploration.runs[0]
     seconds = sum(run.seconds for run in exploration.runs)
     figures.append(

@@ -9,7 +9,7 @@ import asyncio
 import itertools
 import os
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager, suppress
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any
@@ -251,9 +251,10 @@ class Site:
 
 
 @asynccontextmanager
-async def new_site(**changes: Any) -> AsyncIterator[Site]:
-    """Make a namespace and remove it afterwards."""
-    async with await connect() as transport:
+async def new_site(*, wire: Transport | None = None, keep: bool = False, **changes: Any) -> AsyncIterator[Site]:
+    """Make a namespace and remove it afterwards, unless it is to be kept for a cluster that goes anyway."""
+    async with AsyncExitStack() as stack:
+        transport: Transport = wire or await stack.enter_async_context(await connect())
         client = Client(transport, field_manager="kubectl")
         name = f"site-{os.getpid()}-{next(_numbers)}"
         await client.create(NAMESPACES, {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}})
@@ -271,7 +272,8 @@ async def new_site(**changes: Any) -> AsyncIterator[Site]:
         try:
             yield site
         finally:
-            await _remove(client, name)
+            if not keep:
+                await _remove(client, name)
 
 
 async def _remove(client: Client, namespace: str) -> None:
