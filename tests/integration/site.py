@@ -254,8 +254,9 @@ class Site:
 async def new_site(*, wire: Transport | None = None, keep: bool = False, **changes: Any) -> AsyncIterator[Site]:
     """Make a namespace and remove it afterwards, unless it is to be kept for a cluster that goes anyway."""
     async with AsyncExitStack() as stack:
-        transport: Transport = wire or await stack.enter_async_context(await connect())
-        client = Client(transport, field_manager="kubectl")
+        if wire is None:
+            wire = await stack.enter_async_context(await connect())
+        client = Client(wire, field_manager="kubectl")
         name = f"site-{os.getpid()}-{next(_numbers)}"
         await client.create(NAMESPACES, {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}})
         settings = Settings(
