@@ -221,3 +221,31 @@ def test_a_deleted_primary_is_never_created_from_what_nobody_analysed() -> None:
     world.push("v1").run()
     assert world.primary
     assert world.condition("Stalled") == "False"
+
+
+def test_a_newer_fix_while_the_canary_serves_everybody_is_judged_for_an_interval_of_its_own() -> None:
+    world = failed_promotion().push("v3")
+    world.run(Phase.PROGRESSING)
+    world.run_for(8)
+    world.push("v4")
+    pushed = world.now
+    world.run(Phase.PROMOTING)
+    assert world.weight == 100
+    assert (world.now - pushed).total_seconds() >= 10
+    world.run()
+    assert world.primary
+    assert (world.primary.template, world.phase) == ("v4", Phase.SUCCEEDED)
+
+
+def test_a_primary_deleted_while_the_last_users_leave_the_canary_is_made_again_and_the_canary_serves() -> None:
+    world = initialized().push("v2")
+    world.run(Phase.FINALISING)
+    world.delete_primary()
+    at = world.now
+    while world.weight < 100:
+        world.advance()
+        world.tick()
+    assert world.now == at, "at once"
+    world.run()
+    assert world.primary
+    assert (world.primary.template, world.weight, world.outcomes) == ("v2", 0, ["succeeded"])
