@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import time
+import traceback
 from collections import Counter
 from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import dataclass, field
 
 from tests.crash.ears import listen
@@ -17,6 +19,8 @@ from tests.crash.scene import Ground, Scene, scene
 
 SIDE_BY_SIDE = 8
 PATIENCE = 45.0
+LOOKS = 50
+"""How many changes an end may take to become the wanted one."""
 ATTEMPTS = 3
 """How often a crash that never struck is tried again: a write that depends on timing may be missing in a run."""
 
@@ -78,22 +82,22 @@ def plan(writes: Iterable[str]) -> list[tuple[Crash, ...]]:
     return plans
 
 
-async def explore(flow: Flow, where: Ground) -> Exploration:
+async def explore(flow: Flow, where: Ground, slots: asyncio.Semaphore) -> Exploration:
     """Run a flow in peace, then with every crash, then with crashes at what recoveries wrote beyond that."""
     result = Exploration(flow)
-    peace = await perform(flow, (), where)
+    async with slots:
+        peace = await perform(flow, (), where)
     result.runs.append(peace)
     if peace.wrong:
         return result
-    slots = asyncio.Semaphore(SIDE_BY_SIDE)
 
     async def one(crashes: tuple[Crash, ...]) -> None:
-        async with slots:
-            for _ in range(ATTEMPTS):
+        for _ in range(ATTEMPTS):
+            async with slots:
                 run = await perform(flow, crashes, where, peace.end)
-                result.runs.append(run)
-                if run.whole or run.wrong:
-                    return
+            result.runs.append(run)
+            if run.whole or run.wrong:
+                return
 
     for plans in (plan(peace.writes), None, None):
         async with asyncio.TaskGroup() as group:
@@ -118,6 +122,8 @@ async def perform(flow: Flow, crashes: tuple[Crash, ...], where: Ground, wanted:
                 run.wrong.append(f"it ends otherwise than undisturbed:\n{unlike}")
         except AssertionError as error:
             run.wrong.append(str(error))
+        except Exception:
+            run.wrong.append(f"the run broke:\n{traceback.format_exc()}")
         run.wrong += [*violations(flow, stage.journal, stage.watcher), *heard]
         run.struck, run.writes = tuple(trap.struck), tuple(trap.seen)
         run.story = stage.journal.story()
@@ -126,14 +132,12 @@ async def perform(flow: Flow, crashes: tuple[Crash, ...], where: Ground, wanted:
 
 
 async def _end(stage: Scene, wanted: End | None) -> End:
-    """Read the end; while it is not the wanted one, once more after each change for a while."""
+    """Read the end; one that is not the wanted one may still come to it."""
     end = await end_of(stage)
-    deadline = time.monotonic() + 10
-    while wanted is not None and difference(wanted, end) and time.monotonic() < deadline:
-        count = len(stage.watcher.changes)
-        try:
-            await stage.watcher.until(lambda _, c=count: len(stage.watcher.changes) > c, "change", patience=2)  # type: ignore[misc]
-        except AssertionError:
-            return await end_of(stage)
-        end = await end_of(stage)
+    with suppress(AssertionError):
+        for _ in range(LOOKS):
+            if wanted is None or not difference(wanted, end):
+                break
+            await stage.watcher.another_change()
+            end = await end_of(stage)
     return end

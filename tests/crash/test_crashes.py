@@ -2,21 +2,21 @@
 
 from __future__ import annotations
 
+import asyncio
+
 import pytest
 
-from tests.crash.explore import Run, explore
+from tests.crash.explore import Exploration, Run
 from tests.crash.flows import FLOWS
-from tests.crash.scene import ground
 
-pytestmark = [pytest.mark.crash, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.crash, pytest.mark.timeout(900), pytest.mark.asyncio(loop_scope="session")]
 
 
 @pytest.mark.parametrize("name", FLOWS)
 async def test_a_flow_survives_a_crash_around_every_write(
-    crds: None, subtests: pytest.Subtests, figures: list[str], name: str
+    explorations: dict[str, asyncio.Task[Exploration]], subtests: pytest.Subtests, figures: list[str], name: str
 ) -> None:
-    async with ground() as where:
-        exploration = await explore(FLOWS[name], where)
+    exploration = await explorations[name]
     peace = exploration.runs[0]
     seconds = sum(run.seconds for run in exploration.runs)
     figures.append(

@@ -90,6 +90,11 @@ class Watcher:
         if self._trouble is not None:
             raise self._trouble
 
+    async def another_change(self) -> None:
+        """Wait a little for something to happen."""
+        count = len(self.changes)
+        await self.until(lambda _: len(self.changes) > count, "further change", patience=3)
+
     def states(self) -> Iterator[tuple[Change, State]]:
         """Yield every change with the state that it led to."""
         state = State()
