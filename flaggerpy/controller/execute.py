@@ -229,6 +229,8 @@ class _Tick:
 
     async def _delete_copies(self) -> None:
         """Let go of the copies of configs; one that another canary needs stays."""
+        if not self._world.tracking:
+            return  # nor is there the right to look
         for ref in self._copies():
             live = await self._writes.find(ref)
             if live is None or not made_by_us(live, self._canary):

@@ -203,7 +203,16 @@ class Observer:
             notes=self._notes(draft),
             announced=announced,
         )
-        return World(draft.raw, seen, draft.live, target, draft.router, draft.facts, draft.configs)
+        return World(
+            draft.raw,
+            seen,
+            draft.live,
+            target_kind=target,
+            router=draft.router,
+            facts=draft.facts,
+            configs=draft.configs,
+            tracking=self._settings.config_tracking,
+        )
 
     def _services(self, draft: _Draft, target: JsonObject | None, primary: JsonObject | None) -> ServicesSeen:
         canary = draft.canary

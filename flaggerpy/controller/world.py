@@ -28,6 +28,7 @@ class World:
         router: None when the provider is not served.
         facts: None while the target's labels cannot be used.
         configs: the tracked references of the target's template.
+        tracking: whether configs are tracked at all.
 
     """
 
@@ -38,6 +39,7 @@ class World:
     router: Router | None = None
     facts: TargetFacts | None = None
     configs: tuple[ConfigRef, ...] = ()
+    tracking: bool = True
 
     @property
     def canary(self) -> Canary:

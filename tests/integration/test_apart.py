@@ -1,7 +1,7 @@
 """Tests that disturb everybody in a cluster, each module in a cluster of its own.
 
-They change CRDs or stop the API server, and so could not run beside the others. Their modules are not named
-``test_…``: only from here do they get their cluster.
+They change CRDs, stop the API server, or run controllers that take care of every namespace, and so cannot run beside
+the others. Their modules are not named ``test_…``: only from here do they get their cluster.
 """
 
 from __future__ import annotations
@@ -15,21 +15,29 @@ import pytest
 
 pytestmark = pytest.mark.integration
 
-HERE = Path(__file__).parent
+ROOT = Path(__file__).resolve().parents[2]
 LIMIT = 420
 
 
 @pytest.mark.timeout(LIMIT)
-@pytest.mark.parametrize("module", ["kube_caches.py", "schema_versions.py"])
-def test_in_a_cluster_of_its_own(module: str) -> None:
+@pytest.mark.parametrize(
+    "modules",
+    [
+        ["tests/charts/under_rights.py", "tests/integration/rights_of_routes.py"],
+        ["tests/integration/schema_versions.py"],
+        ["tests/integration/kube_caches.py"],
+    ],
+    ids=lambda modules: Path(modules[0]).stem,
+)
+def test_in_a_cluster_of_its_own(modules: list[str]) -> None:
     others = {key: value for key, value in os.environ.items() if not key.startswith(("FLAGGERPY_", "PYTEST_"))}
     others.pop("KUBECONFIG", None)
     cluster = [sys.executable, "-m", "tests.cluster", "run", "--control-plane", "--"]
-    tests = [sys.executable, "-m", "pytest", "-q", "-p", "no:xdist", str(HERE / module)]
+    tests = [sys.executable, "-m", "pytest", "-q", "-p", "no:xdist", *modules]
     done = subprocess.run(
         [*cluster, *tests],
         env=others,
-        cwd=HERE.parents[1],
+        cwd=ROOT,
         capture_output=True,
         text=True,
         timeout=LIMIT - 20,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from flaggerpy.kube.resources import CANARIES, HTTP_ROUTES
-from tests.charts.test_under_rights import Install, install
+from tests.charts.under_rights import Install, install
 from tests.integration.gateway import Gateway
 from tests.integration.objects import config_map, deployment, progressive
 from tests.integration.site import Site

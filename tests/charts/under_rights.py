@@ -1,6 +1,7 @@
 """The controller and the release command under exactly the rights that the chart gives, on a real API server.
 
 Every request is in the audit log with the API server's decision: nothing may be refused, and no right may be idle.
+Some of these controllers work on the whole cluster, so tests/integration/test_apart.py gives them one of their own.
 """
 
 from __future__ import annotations
