@@ -141,9 +141,11 @@ class Reconciler:
         sentence = f"The API server refused a change for canary {world.canary.name}: {error.message}"
         seen = replace(world.seen, problems=(*world.seen.problems, sentence))
         decision = decide(seen, self._clock.now())
-        if isinstance(decision, NeedChecks):
+        if isinstance(decision, NeedChecks) or decision.actions:
+            # A rollback or a release goes on whatever a user has to mend; its status must not say what did not happen.
+            log.warning(sentence, canary=f"{world.canary.name}.{world.canary.namespace}")
             raise error
-        told = replace(decision, actions=())
+        told = decision
         if told.status is not None:
             fresh = await self._read_again(world)
             if fresh is None:
