@@ -102,11 +102,14 @@ PHASES: tuple[Phase, ...] = (
         # A module's tests run one after the other; modules run side by side, the longest first.
         options=("-n", "3", "--dist", "loadfile", "--no-loadscope-reorder", "-p", "tests.e2e.figures"),
     ),
-    _marked("crash", ("--control-plane",)),
+    # Not part of CI yet: a run takes ten minutes, and which writes a flow makes still depends on timing now and then.
+    _marked("crash", ("--control-plane",), in_everything=False),
     _marked("takeover", ("--control-plane",)),
     _marked(
         "e2e",
         ("--addons", "contour", "prometheus", "podinfo"),
+        # Not part of CI yet: the scenarios together ask for more than two cores, and then requests time out.
+        in_everything=False,
         # There is no way out of the cluster's network: what it installs is made before.
         prepare=(_python("tools.image", "build", "--arch", "amd64"),),
         options=("-n", "3", "--dist", "loadfile", "--no-loadscope-reorder", "-p", "tests.e2e.figures"),
