@@ -9,40 +9,38 @@ import pytest
 import pytest_asyncio
 
 from tests.crash.ears import only_complaints
-from tests.crash.explore import SIDE_BY_SIDE, Exploration, explore
-from tests.crash.flows import FLOWS
-from tests.crash.scene import ground
+from tests.crash.explore import Exploration, explore
+from tests.crash.flows import FLOWS, Flow
+from tests.crash.scene import Ground, ground
 from tests.integration.conftest import control_plane, crds
 
 __all__ = ["control_plane", "crds"]
 
-_FIGURES: list[str] = []
-
-
-@pytest.fixture
-def figures() -> list[str]:
-    """Sentences for the summary."""
-    return _FIGURES
+_FOUND: list[Exploration] = []
 
 
 @pytest_asyncio.fixture(scope="session", loop_scope="session")
-async def explorations(
-    crds: None, request: pytest.FixtureRequest
-) -> AsyncIterator[dict[str, asyncio.Task[Exploration]]]:
+async def exploring(crds: None, request: pytest.FixtureRequest) -> AsyncIterator[asyncio.Task[list[Exploration]]]:
     """Explore all chosen flows at once: each alone would leave the machine idle at its beginning and its end."""
-    chosen = [item.callspec.params for item in request.session.items if hasattr(item, "callspec")]
-    names = dict.fromkeys(params["name"] for params in chosen if params.get("name") in FLOWS)
-    slots = asyncio.Semaphore(SIDE_BY_SIDE)
+    chosen = {item.callspec.params.get("name") for item in request.session.items if hasattr(item, "callspec")}
     with only_complaints():
         async with ground() as where:
-            tasks = {name: asyncio.create_task(explore(FLOWS[name], where, slots)) for name in names}
-            yield tasks
-            for task in tasks.values():
-                task.cancel()
-            await asyncio.gather(*tasks.values(), return_exceptions=True)
+            task = asyncio.create_task(_explore([flow for flow in FLOWS.values() if flow.name in chosen], where))
+            yield task
+            task.cancel()
+            await asyncio.gather(task, return_exceptions=True)
+
+
+async def _explore(flows: list[Flow], where: Ground) -> list[Exploration]:
+    _FOUND.extend(await explore(flows, where))
+    return _FOUND
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     """Tell how much was disturbed."""
-    for line in _FIGURES:
-        terminalreporter.write_line(f"crash: {line}")
+    for found in _FOUND:
+        runs = found.runs
+        terminalreporter.write_line(
+            f"crash: {found.flow.name}: {len(runs[0].writes)} writes, {len(runs)} runs of "
+            f"{sum(run.seconds for run in runs) / len(runs):.1f} s, {sum(bool(run.wrong) for run in runs)} break a law"
+        )

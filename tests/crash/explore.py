@@ -6,7 +6,7 @@ import asyncio
 import time
 import traceback
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 
@@ -21,6 +21,8 @@ SIDE_BY_SIDE = 8
 PATIENCE = 45.0
 LOOKS = 50
 """How many changes an end may take to become the wanted one."""
+ROUNDS_BEYOND = 2
+"""How often writes are looked for that only recoveries make."""
 ATTEMPTS = 3
 """How often a crash that never struck is tried again: a write that depends on timing may be missing in a run."""
 
@@ -51,25 +53,47 @@ class Run:
 
 @dataclass(slots=True)
 class Exploration:
-    """All runs of a flow."""
+    """All runs of a flow; the first is the undisturbed one."""
 
     flow: Flow
     runs: list[Run] = field(default_factory=list)
 
-    def uncovered(self) -> dict[str, list[Mode]]:
-        """Writes that some run made, and the ways in which none was disturbed."""
-        struck = {(crash.title, crash.mode) for run in self.runs for crash in run.struck}
-        seen = dict.fromkeys(title for run in self.runs for title in run.writes)
-        missing = {title: [mode for mode in Mode if (title, mode) not in struck] for title in seen}
-        return {title: modes for title, modes in missing.items() if modes}
+    async def run(self, plans: Iterable[tuple[Crash, ...]], where: Ground, slots: asyncio.Semaphore) -> None:
+        """Run the flow once for each plan, side by side."""
+        async with asyncio.TaskGroup() as group:
+            for crashes in plans:
+                group.create_task(self._until_it_strikes(crashes, where, slots))
 
-    def beyond(self) -> list[tuple[Crash, ...]]:
-        """Plan crashes at writes that only a recovery makes: first what led there, then the write itself."""
-        plans = []
-        for title, modes in self.uncovered().items():
-            led = min((run for run in self.runs if title in run.writes), key=lambda run: len(run.struck))
-            plans += [(*led.struck, Crash(title, 1, mode)) for mode in modes]
-        return plans
+    async def _until_it_strikes(self, crashes: tuple[Crash, ...], where: Ground, slots: asyncio.Semaphore) -> None:
+        for _ in range(ATTEMPTS):
+            async with slots:
+                run = await perform(self.flow, crashes, where, self.runs[0].end if self.runs else None)
+            self.runs.append(run)
+            if run.whole or run.wrong:
+                return
+
+
+def uncovered(explorations: Iterable[Exploration]) -> dict[str, list[Mode]]:
+    """Writes that some run made, and the ways in which none was disturbed."""
+    runs = [run for exploration in explorations for run in exploration.runs]
+    struck = {(crash.title, crash.mode) for run in runs for crash in run.struck}
+    seen = dict.fromkeys(title for run in runs for title in run.writes)
+    missing = {title: [mode for mode in Mode if (title, mode) not in struck] for title in seen}
+    return {title: modes for title, modes in missing.items() if modes}
+
+
+def beyond(explorations: Sequence[Exploration]) -> Iterator[tuple[Exploration, list[tuple[Crash, ...]]]]:
+    """Plan crashes at writes that only a recovery makes: first what led there, then the write itself."""
+    for title, modes in uncovered(explorations).items():
+        runs = [
+            (len(run.struck), index)
+            for index, one in enumerate(explorations)
+            for run in one.runs
+            if title in run.writes
+        ]
+        exploration = explorations[min(runs)[1]]
+        led = min((run for run in exploration.runs if title in run.writes), key=lambda run: len(run.struck))
+        yield exploration, [(*led.struck, Crash(title, 1, mode)) for mode in modes]
 
 
 def plan(writes: Iterable[str]) -> list[tuple[Crash, ...]]:
@@ -82,28 +106,23 @@ def plan(writes: Iterable[str]) -> list[tuple[Crash, ...]]:
     return plans
 
 
-async def explore(flow: Flow, where: Ground, slots: asyncio.Semaphore) -> Exploration:
-    """Run a flow in peace, then with every crash, then with crashes at what recoveries wrote beyond that."""
-    result = Exploration(flow)
-    async with slots:
-        peace = await perform(flow, (), where)
-    result.runs.append(peace)
-    if peace.wrong:
-        return result
+async def explore(flows: Iterable[Flow], where: Ground) -> list[Exploration]:
+    """Run flows in peace, then with every crash, then with crashes at what recoveries wrote beyond that."""
+    slots = asyncio.Semaphore(SIDE_BY_SIDE)
+    found = [Exploration(flow) for flow in flows]
 
-    async def one(crashes: tuple[Crash, ...]) -> None:
-        for _ in range(ATTEMPTS):
-            async with slots:
-                run = await perform(flow, crashes, where, peace.end)
-            result.runs.append(run)
-            if run.whole or run.wrong:
-                return
+    async def first(exploration: Exploration) -> None:
+        await exploration.run([()], where, slots)
+        if not exploration.runs[0].wrong:
+            await exploration.run(plan(exploration.runs[0].writes), where, slots)
 
-    for plans in (plan(peace.writes), None, None):
-        async with asyncio.TaskGroup() as group:
-            for crashes in plans if plans is not None else result.beyond():
-                group.create_task(one(crashes))
-    return result
+    async with asyncio.TaskGroup() as group:
+        for exploration in found:
+            group.create_task(first(exploration))
+    for _ in range(ROUNDS_BEYOND):
+        for exploration, plans in list(beyond(found)):
+            await exploration.run(plans, where, slots)
+    return found
 
 
 async def perform(flow: Flow, crashes: tuple[Crash, ...], where: Ground, wanted: End | None = None) -> Run:

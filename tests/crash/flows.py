@@ -8,7 +8,7 @@ from typing import Any
 
 from flaggerpy.kube.objects import JsonObject
 from flaggerpy.kube.resources import CANARIES, DEPLOYMENTS
-from tests.crash.scene import INTERVAL, NAME, PRIMARY, Scene, phase_in, settled
+from tests.crash.scene import INTERVAL, NAME, PRIMARY, Scene, phase_in, settled, weight_in
 from tests.crash.watcher import State
 from tests.integration.objects import blue_green, config_map, deployment, progressive
 
@@ -34,6 +34,7 @@ class Flow:
         act: what the user does, once the Canary is Initialized.
         over: whether the run has come to its end.
         initialized: False when the bootstrap is itself what is disturbed.
+        armed: False when the trap is armed only in the course of the flow.
         replicas: pods of the target; more than one where their number has to be carried over.
 
     """
@@ -43,6 +44,7 @@ class Flow:
     act: Callable[[Scene], Awaitable[None]]
     over: Callable[[State], bool]
     initialized: bool = True
+    armed: bool = True
     replicas: int = 1
 
     async def prepare(self, scene: Scene) -> None:
@@ -58,7 +60,8 @@ class Flow:
         if self.initialized:
             await scene.site.apply(self.canary(scene.oracle.url))
             await scene.phase_is("Initialized")
-        scene.trap.arm()
+        if self.armed:
+            scene.trap.arm()
 
 
 def _analysis(url: str) -> dict[str, Any]:
@@ -125,16 +128,24 @@ async def _edit_config(scene: Scene) -> None:
     await scene.configure(config_map("settings-1", {"color": "green"}))
 
 
+async def _push_and_stop_halfway(scene: Scene) -> None:
+    """Bring the canary to its first users and keep it there; what leads there is disturbed in another flow."""
+    scene.oracle.holding = True
+    await scene.push("6.0.1", config="settings-2")
+    await scene.watcher.until(lambda state: weight_in(state) > 0, "traffic on the canary")
+    scene.trap.arm()
+
+
 async def _push_twice(scene: Scene) -> None:
-    await scene.push("6.0.1")
-    await scene.canary_is_reached()
+    await _push_and_stop_halfway(scene)
     await scene.push("6.0.2")
+    await scene.watcher.until(lambda state: weight_in(state) == 0, "traffic on the primary alone")
+    scene.oracle.holding = False
 
 
 async def _push_and_revert(scene: Scene) -> None:
-    await scene.push("6.0.1")
-    await scene.canary_is_reached()
-    await scene.push("6.0.0")
+    await _push_and_stop_halfway(scene)
+    await scene.push("6.0.0", config="settings-1")
 
 
 async def _delete(scene: Scene) -> None:
@@ -142,9 +153,14 @@ async def _delete(scene: Scene) -> None:
 
 
 async def _push_and_delete(scene: Scene) -> None:
-    await scene.push("6.0.1")
-    await scene.canary_is_reached()
+    await _push_and_stop_halfway(scene)
     await scene.delete()
+
+
+async def _push_to_promotion(scene: Scene) -> None:
+    await _push(scene)
+    await scene.watcher.until(lambda state: phase_in(state) == "Promoting", "promotion")
+    scene.trap.arm()
 
 
 BOOTSTRAP = Flow("bootstrap", _progressive(), _take_over, _ends("Initialized", "6.0.0"), initialized=False, replicas=2)
@@ -156,10 +172,16 @@ FLOWS = {
         Flow("good rollout", _progressive(), _push, _ends("Succeeded", "6.0.1")),
         Flow("blue-green", _blue_green, _edit_config, _ends("Succeeded", "6.0.0")),
         Flow("rollback", _progressive(), _push_bad, _ends("Failed", "6.0.0")),
-        Flow("restart", _progressive(), _push_twice, _ends("Succeeded", "6.0.2")),
-        Flow("cancel", _progressive(), _push_and_revert, _ends("Succeeded", "6.0.0")),
+        Flow("restart", _progressive(), _push_twice, _ends("Succeeded", "6.0.2"), armed=False),
+        Flow("cancel", _progressive(), _push_and_revert, _ends("Succeeded", "6.0.0"), armed=False),
         Flow("deletion", _progressive(), _delete, _released, replicas=2),
-        Flow("deletion in mid-analysis", _progressive(), _push_and_delete, _released),
-        Flow("promotion in steps", _progressive(stepWeightPromotion=25), _push, _ends("Succeeded", "6.0.1")),
+        Flow("deletion in mid-analysis", _progressive(), _push_and_delete, _released, armed=False),
+        Flow(
+            "promotion in steps",
+            _progressive(stepWeightPromotion=25),
+            _push_to_promotion,
+            _ends("Succeeded", "6.0.1"),
+            armed=False,
+        ),
     )
 }

@@ -18,6 +18,8 @@ from tests.crash.scene import INTERVAL, NAME, PRIMARY
 from tests.crash.watcher import State, Watcher
 
 CANARY_SERVICE = f"{NAME}-canary"
+NEWS = timedelta(seconds=1)
+"""How long it may take until a controller hears of a change."""
 _MARGIN = timedelta(milliseconds=1)
 """Timestamps in a status end at microseconds; clocks of one machine agree far better than this."""
 
@@ -84,7 +86,7 @@ def rises_are_earned(journal: Journal) -> Iterator[str]:
         if new <= old:
             continue
         kinds = ("rollout", METRIC) if old else ("pre-rollout",)
-        since = _last_move(journal.entries[:index])
+        since = _step_began(journal.entries[:index], write, first=not old)
         for kind in kinds:
             answers = [e for e in journal.entries[since:index] if isinstance(e, Asked) and e.kind == kind]
             if not answers or not answers[-1].passed or answers[-1].at > write.sent:
@@ -211,9 +213,13 @@ def _shifts(journal: Journal) -> Iterator[tuple[int, Wrote, int, int]]:
         old = new
 
 
-def _last_move(past: list[Entry]) -> int:
-    """Where the current step began: the user's last deed or the last shift."""
-    moves = [index for index, entry in enumerate(past) if isinstance(entry, Did)]
+def _step_began(past: list[Entry], write: Wrote, *, first: bool) -> int:
+    """Where the step began that ends with a write: at the last shift, or when the user pushed something else.
+
+    A push just before the write may not be known yet; but whoever begins anew from 0 % knows it.
+    """
+    known = [e for e in past if isinstance(e, Did) and e.what != "delete" and (first or e.at < write.sent - NEWS)]
+    moves = [index for index, entry in enumerate(past) if entry in known]
     moves += [index for index, *_ in _shifts(Journal(list(past)))]
     return max(moves, default=0)
 

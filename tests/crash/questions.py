@@ -16,15 +16,21 @@ METRIC = "metric"
 
 @dataclass(slots=True)
 class Oracle:
-    """What the answers are: hooks pass, and so does the metric while ``good``."""
+    """What the answers are: hooks pass, and so does the metric while ``good``; ``holding`` gives no answer at all.
+
+    Without an answer a rollout neither goes on nor fails.
+    """
 
     journal: Journal
     url: str = ""
     good: bool = True
+    holding: bool = False
 
     async def answer(self, request: Request) -> Say:
         """Answer one question."""
         if request.path == "/api/v1/query":
+            if self.holding:
+                return Say(503)
             self.journal.add(Asked(METRIC, self.good, now()))
             value = "100" if self.good else "50"
             result = [{"metric": {}, "value": [0, value]}]

@@ -84,10 +84,6 @@ class Scene:
         """Wait for a phase with nothing left to do."""
         await self.watcher.until(lambda state: phase_in(state) == phase and settled(state), f"phase {phase}")
 
-    async def canary_is_reached(self) -> None:
-        """Wait until users reach the canary."""
-        await self.watcher.until(lambda state: weight_in(state) > 0, "traffic on the canary")
-
 
 def phase_in(state: State) -> str:
     """The phase of the Canary, empty without one."""

@@ -10,7 +10,7 @@ import pytest
 from flaggerpy.kube.objects import JsonObject
 from flaggerpy.kube.resources import CONFIG_MAPS, DEPLOYMENTS, HTTP_ROUTES, SERVICES, Resource
 from tests.crash import laws
-from tests.crash.explore import Exploration, Run, plan
+from tests.crash.explore import Exploration, Run, beyond, plan, uncovered
 from tests.crash.flows import FLOWS
 from tests.crash.journal import Asked, Did, Entry, Journal, Place, Wrote
 from tests.crash.mortal import Crash, Mode, Trap
@@ -118,7 +118,10 @@ def test_a_good_story_breaks_no_law() -> None:
             id="step after a bad metric",
         ),
         pytest.param(
-            laws.rises_are_earned, changed(5, pushed(2.35, "3"), route(2.4, 50)), "rollout", id="step after a new push"
+            laws.rises_are_earned,
+            changed(5, pushed(2.35, "3"), route(2.35 + 3, 50)),
+            "rollout",
+            id="step after a new push",
         ),
         pytest.param(laws.falls_have_reasons, changed(5, route(2.4, 10)), "25 to 10", id="fall in mid-analysis"),
         pytest.param(
@@ -223,8 +226,10 @@ def test_a_write_that_nothing_disturbed_is_noticed_and_planned() -> None:
     crash = Crash("a", 1, Mode.BEFORE)
     runs = [Run("x", (), writes=("a",)), Run("x", (crash,), struck=(crash,), writes=("a", "b", "a"))]
     exploration = Exploration(FLOWS["cancel"], runs)
-    assert exploration.uncovered() == {"a": [Mode.AFTER, Mode.LOST], "b": list(Mode)}
-    assert (crash, Crash("b", 1, Mode.AFTER)) in exploration.beyond()
+    assert uncovered([exploration]) == {"a": [Mode.AFTER, Mode.LOST], "b": list(Mode)}
+    planned = [crashes for _, plans in beyond([exploration]) for crashes in plans]
+    assert (Crash("a", 1, Mode.AFTER),) in planned
+    assert (crash, Crash("b", 1, Mode.AFTER)) in planned
 
 
 def test_a_trap_strikes_only_when_armed_and_only_the_chosen_writes() -> None:

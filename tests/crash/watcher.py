@@ -59,8 +59,7 @@ class Watcher:
         self.changes: list[Change] = []
         self._client = client
         self._namespace = namespace
-        self._news = asyncio.Condition()
-        self._trouble: BaseException | None = None
+        self._waiting: list[tuple[Callable[[State], bool], asyncio.Future[None]]] = []
         self._versions: dict[Resource, str] = {}
 
     async def open(self) -> None:
@@ -76,19 +75,22 @@ class Watcher:
                 for resource, version in self._versions.items():
                     group.create_task(self._follow(resource, version))
         except ExceptionGroup as error:
-            self._trouble = error
-            async with self._news:
-                self._news.notify_all()
+            for _, over in self._waiting:
+                over.set_exception(error)
 
     async def until(self, true: Callable[[State], bool], what: str, *, patience: float = PATIENCE) -> None:
-        """Wait until the newest state is as wanted."""
+        """Wait for a state that is as wanted, however short it lasts."""
+        if true(self.now):
+            return
+        waiter = (true, asyncio.get_running_loop().create_future())
+        self._waiting.append(waiter)
         try:
-            async with asyncio.timeout(patience), self._news:
-                await self._news.wait_for(lambda: self._trouble is not None or true(self.now))
+            async with asyncio.timeout(patience):
+                await waiter[1]
         except TimeoutError:
             raise AssertionError(f"no {what} within {patience:g} s") from None
-        if self._trouble is not None:
-            raise self._trouble
+        finally:
+            self._waiting.remove(waiter)
 
     async def another_change(self) -> None:
         """Wait a little for something to happen."""
@@ -115,8 +117,9 @@ class Watcher:
         change = Change(version, resource, name_of(obj), None if gone else obj)
         self.changes.append(change)
         self.now.take(change)
-        async with self._news:
-            self._news.notify_all()
+        for true, over in self._waiting:
+            if not over.done() and true(self.now):
+                over.set_result(None)
         if resource == HTTP_ROUTES and not gone:
             await self._accept(obj)
 
