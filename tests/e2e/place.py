@@ -27,6 +27,7 @@ from tests.traffic.client import SteadyClient
 from tests.traffic.plan import Plan
 from tests.traffic.summary import Record, Summary
 
+KEPT = stage.IMAGES / "e2e"
 LONGEST = 900.0
 LOOK_EVERY = 0.4
 PATIENCE = 60.0
@@ -227,11 +228,19 @@ async def new_place(name: str, *, own_controller: bool = False) -> AsyncIterator
         place = Place(client, name, Settings())
         try:
             yield place
-        except BaseException:
-            sys.stdout.write(await asyncio.to_thread(place.report))
+        except BaseException as error:
+            await asyncio.to_thread(_keep, place, error)
             raise
         finally:
             await _clear(client, name)
+
+
+def _keep(place: Place, error: BaseException) -> None:
+    """Tell what there is when a test fails; also in a file, for who does not want to wait for the end of the run."""
+    report = place.report()
+    sys.stdout.write(report)
+    KEPT.mkdir(parents=True, exist_ok=True)
+    (KEPT / f"{place.namespace}.txt").write_text(f"{error!r}\n{report}", encoding="utf-8")
 
 
 async def _clear(client: Client, namespace: str) -> None:
