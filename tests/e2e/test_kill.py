@@ -29,6 +29,8 @@ pytestmark = [pytest.mark.e2e, pytest.mark.timeout(600)]
 SEED = 20_261_125
 LANES = 3
 """Namespaces in which rollouts are disturbed at the same time: a takeover waits up to 15 s for the dead one's lease."""
+RATE = 10.0
+"""Requests a second in each lane: two cores carry all lanes together only so far, and a starved client loses requests."""
 INSTANTS = 12
 TAGS = ("6.0.1", "6.0.2", "6.0.3", "6.0.0")
 PATIENCE = 150.0
@@ -90,7 +92,7 @@ async def lane(name: str, folder: Path) -> AsyncIterator[Lane]:
     async with new_place(name, own_controller=True) as place:
         controller = await own.install(place)
         await place.set_up()
-        async with place.users() as users:
+        async with place.users(rate=RATE) as users:
             await place.bootstrap(progressive(place.host, step=25, most=50, interval="1s"))
             await asyncio.to_thread(folder.mkdir)
             async with door(place.client, name, controller.account, folder) as passing:
