@@ -30,7 +30,7 @@ SEED = 20_261_125
 LANES = 3
 """Namespaces in which rollouts are disturbed at the same time: a takeover waits up to 15 s for the dead one's lease."""
 RATE = 10.0
-"""Requests a second in each lane: two cores carry all lanes together only so far, and a starved client loses requests."""
+"""Requests a second in each lane: more of them, in all lanes together, starve two cores and then count as lost."""
 INSTANTS = 12
 TAGS = ("6.0.1", "6.0.2", "6.0.3", "6.0.0")
 PATIENCE = 150.0
