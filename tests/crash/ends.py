@@ -14,10 +14,10 @@ from tests.crash.scene import Scene
 _KINDS = (CANARIES, CONFIG_MAPS, DEPLOYMENTS, HTTP_ROUTES, SECRETS, SERVICES)
 _METADATA = ("name", "labels", "annotations", "finalizers", "ownerReferences", "deletionTimestamp")
 _CLOCKS = frozenset({
-    "attempt", "at", "checkedAt", "generation", "lastTransitionTime", "lastUpdateTime", "mendedAt", "movedAt",
-    "scaledAt", "startedAt", "uid",
+    "attempt", "at", "checkedAt", "controllerRevision", "generation", "lastTransitionTime", "lastUpdateTime",
+    "mendedAt", "movedAt", "scaledAt", "startedAt", "uid",
 })  # fmt: skip
-"""Fields of a status that say when, and which of several equal attempts it was."""
+"""Fields of a status that say when, or that depend on who was faster: we or the workload's controller."""
 _COUNTS = ("replicas", "updatedReplicas", "readyReplicas")
 _ADDRESSES = frozenset({"clusterIP", "clusterIPs", "nodePort"})
 _PROMOTION_ID = "flagger-id"
