@@ -89,6 +89,8 @@ def adapt(document: Manifest) -> Manifest:
         for container in pod["spec"].get("initContainers", []) + pod["spec"]["containers"]:
             program = "envoy" if container["name"] == "envoy" else "contour"
             container |= {"image": _CONTOUR_IMAGES[program], "imagePullPolicy": "Never"}
+            # Users must not wait for the proxy because some pod nearby is busy starting.
+            container["resources"] = {"requests": {"cpu": "500m" if program == "envoy" else "30m"}}
         if kind == "DaemonSet":
             scraped = {"scrape": "true", "port": "8002", "path": "/stats/prometheus"}
             pod["metadata"]["annotations"] = {f"prometheus.io/{key}": value for key, value in scraped.items()}

@@ -20,6 +20,10 @@ from tests.cluster.errors import ClusterError
 from tests.cluster.state import Home, Isolation, Kind, Status
 
 CGROUPS = Path("/sys/fs/cgroup")
+_PODS = "k8s.io"
+"""The cgroup in which containerd puts the containers when the kubelet names none."""
+_CLUSTER_WEIGHT, _PODS_WEIGHT = 8, 16
+"""Left alone, all pods together weigh as much as a single process of the control plane: proxies would starve first."""
 _NEW_CGROUP_NAMESPACE = 0x02000000
 _SET_FLAGS, _FLAG_UP = 0x8914, 0x1
 
@@ -116,6 +120,7 @@ def _own_cgroups(home: Home) -> None:
             if (own / file).exists() and not (own / file).read_text().strip():
                 (own / file).write_text((place / file).read_text())
         (own / "cgroup.procs").write_text("0")
+        _weigh(own, _CLUSTER_WEIGHT)
     libc = ctypes.CDLL(None, use_errno=True)
     if libc.unshare(_NEW_CGROUP_NAMESPACE) != 0:
         raise OSError(ctypes.get_errno(), "no cgroup namespace of our own")
@@ -127,6 +132,25 @@ def _own_cgroups(home: Home) -> None:
             # Version 2 allows processes only in leaves once controllers are handed down.
             (place / "init").mkdir()
             (place / "init" / "cgroup.procs").write_text("0")
+        _favour_pods(place)
+
+
+def _favour_pods(root: Path) -> None:
+    """Let the pods of a hierarchy that shares out processors weigh more than the processes beside them."""
+    second = root / "cgroup.subtree_control"
+    if second.exists() and "cpu" in (root / "cgroup.controllers").read_text().split():
+        second.write_text("+cpu")
+    elif not (root / "cpu.shares").exists():
+        return
+    (root / _PODS).mkdir()
+    _weigh(root / _PODS, _PODS_WEIGHT)
+
+
+def _weigh(group: Path, times: int) -> None:
+    """Give a group so many times the processor time of a single process beside it, where that can be said."""
+    for file, one in (("cpu.shares", 1024), ("cpu.weight", 100)):
+        if (group / file).exists():
+            (group / file).write_text(str(times * one))
 
 
 def _hierarchies() -> dict[Path, list[str]]:

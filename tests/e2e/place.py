@@ -31,6 +31,8 @@ KEPT = stage.IMAGES / "e2e"
 LONGEST = 900.0
 LOOK_EVERY = 0.4
 PATIENCE = 60.0
+LATEST = 100
+"""Answers that tell who serves now."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,6 +172,23 @@ class Place(Site):
             yield client
         finally:
             await asyncio.to_thread(client.stop)
+
+    async def answers_to(self, users: SteadyClient, count: int) -> None:
+        """Wait until users have got so many answers more."""
+        enough = users.summary().total + count
+
+        async def there() -> bool:
+            return users.summary().total >= enough
+
+        await self.until(there, f"{count} more answers", patience=120, pause=1.0)
+
+    async def all_served_by(self, users: SteadyClient, version: str) -> None:
+        """Wait until users meet one version only; pods that were told to end go on for a few seconds."""
+
+        async def there() -> bool:
+            return {record.version for record in users.summary().records[-LATEST:]} == {version}
+
+        await self.until(there, f"answers of {version} alone", patience=30)
 
     def report(self) -> str:
         """Tell everything that helps to see why a test failed."""

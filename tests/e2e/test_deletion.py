@@ -20,8 +20,8 @@ from tests.e2e.workloads import blue_green, progressive
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(400)]
 
-AFTERWARDS = 20.0
-"""Seconds for which users still come once the Canary is gone."""
+AFTERWARDS = 750
+"""Requests, 50 a second, that users still send once the Canary is gone."""
 PRIMARY_REPLICAS = 3
 
 
@@ -122,7 +122,7 @@ async def test_deleting_a_canary_loses_no_request(kind: str, way: str, figures: 
         async with place.users() as users, watching(place) as handover:
             await delete(place, way)
             await place.gone(patience=90)
-            await asyncio.sleep(AFTERWARDS)
+            await place.answers_to(users, AFTERWARDS)
         figures(tally(users.summary()))
         assert_served(users.summary())
         handover.assert_target_was_ready()
@@ -137,11 +137,11 @@ async def test_deletion_waits_for_a_controller_that_is_away_and_loses_no_request
         await controller.scale(0)
         async with place.users() as users, watching(place) as handover:
             await delete(place)
-            await asyncio.sleep(5.0)
+            await place.answers_to(users, 250)
             assert finalizers_of(await place.canary()) == (FINALIZER,)
             await controller.scale(1)
             await place.gone(patience=90)
-            await asyncio.sleep(AFTERWARDS)
+            await place.answers_to(users, AFTERWARDS)
         figures(tally(users.summary()))
         assert_served(users.summary())
         handover.assert_target_was_ready()
@@ -156,7 +156,7 @@ async def test_uninstalling_the_chart_hands_users_back_and_leaves_no_finalizer(f
         async with place.users() as users, watching(place) as handover:
             await controller.uninstall()
             assert finalizers_of(await place.canary()) == ()
-            await asyncio.sleep(AFTERWARDS)
+            await place.answers_to(users, AFTERWARDS)
         figures(tally(users.summary()))
         assert_served(users.summary())
         handover.assert_target_was_ready()
