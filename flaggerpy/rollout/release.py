@@ -112,7 +112,7 @@ def _give_back(turn: Turn) -> None:
     if not writes and moved is not None and turn.traffic_left():
         turn.do(DeleteChildren(serving=True))
         _finish(turn)
-    elif turn.passed(_began(turn) + 2 * turn.deadline):
+    elif turn.passed(_too_long(turn)):
         refused = turn.seen.routed and turn.seen.route.accepted is Acceptance.NO
         _give_up(turn, "the data plane refuses the route" if refused else "something else undoes what is written")
     elif moved is None or (writes and children.may_write_again(turn)):
@@ -121,6 +121,15 @@ def _give_back(turn: Turn) -> None:
         turn.moved()
         turn.note(mended_at=turn.now)
         turn.wake_now()
+
+
+def _too_long(turn: Turn) -> datetime:
+    """When giving back should have come to its end: the target's time, and all that a route may take after it.
+
+    Services enter and leave a route at weight 0, which makes three writes of it, and a gateway may say nothing.
+    """
+    steps = 4 * turn.settle + turn.seen.limits.accept_within
+    return _began(turn) + 2 * turn.deadline + steps
 
 
 def _give_up(turn: Turn, why: str) -> None:

@@ -22,7 +22,7 @@ from tests.cluster.state import Home, Isolation, Kind, Status
 CGROUPS = Path("/sys/fs/cgroup")
 _PODS = "k8s.io"
 """The cgroup in which containerd puts the containers when the kubelet names none."""
-_CLUSTER_WEIGHT, _PODS_WEIGHT = 8, 16
+_CLUSTER_WEIGHT, _PODS_WEIGHT = 4, 16
 """Left alone, all pods together weigh as much as a single process of the control plane: proxies would starve first."""
 _NEW_CGROUP_NAMESPACE = 0x02000000
 _SET_FLAGS, _FLAG_UP = 0x8914, 0x1

@@ -8,6 +8,7 @@ for another look is found here.
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
@@ -59,9 +60,9 @@ class Simulation:
     deleting: bool = False
     gone: bool = False
     annotations: dict[str, str] = field(default_factory=dict)
-    in_two_steps: bool = False
-    """The router names Services in a first write and sends users there in a second."""
-    named: set[str] = field(default_factory=set)
+    ahead: int = 0
+    """Writes in which the router only names Services at weight 0 before or after it sends users to them."""
+    named: Counter[str] = field(default_factory=Counter)
     problems: tuple[str, ...] = ()
     hooks: dict[str, Verdict] = field(default_factory=dict)
     """Answers of hooks by type or name; every hook passes and no rollback hook fires unless told here."""
@@ -298,10 +299,9 @@ class Simulation:
         self.route = Route(routes, served, self.now + self.accept_after)
 
     def _goes_ahead(self, what: str) -> bool:
-        """Whether a router only names the coming Services for now, so that the data plane knows them."""
-        first = what not in self.named
-        self.named.add(what)
-        return first and self.in_two_steps
+        """Whether a router only names Services for now, so that the data plane knows them."""
+        self.named[what] += 1
+        return self.named[what] <= self.ahead
 
     # Time
 

@@ -125,5 +125,5 @@ def test_without_a_target_the_canary_says_so_and_waits() -> None:
     assert world.condition("Stalled") == "True"
 
 
-def test_a_router_that_writes_in_two_steps_costs_one_settle_time_more() -> None:
-    assert initialized(in_two_steps=True).now - initialized().now == timedelta(seconds=10)
+def test_a_router_that_goes_ahead_costs_one_settle_time_more() -> None:
+    assert initialized(ahead=1).now - initialized().now == timedelta(seconds=10)

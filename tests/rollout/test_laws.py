@@ -48,7 +48,7 @@ class Histories(RuleBasedStateMachine):
         kinds=st.sets(st.sampled_from(GATES)),
         accept=st.sampled_from([1, 0, 90]),
         bootstrapped=st.sampled_from([True, True, False]),
-        in_two_steps=st.booleans(),
+        ahead=st.integers(0, 2),
     )
     def begin(
         self,
@@ -57,7 +57,7 @@ class Histories(RuleBasedStateMachine):
         kinds: set[str],
         accept: int,
         bootstrapped: bool,
-        in_two_steps: bool,
+        ahead: int,
     ) -> None:
         hooks = [hook(kind) for kind in sorted(kinds)]
         metrics = [{"name": "latency", "interval": "1m", "thresholdRange": {"max": 1}, "query": "x"}]
@@ -66,7 +66,7 @@ class Histories(RuleBasedStateMachine):
             spec=spec(**strategy, **self.more),
             routed=routed,
             accept_after=timedelta(seconds=accept),
-            in_two_steps=in_two_steps,
+            ahead=ahead,
         )
         # A data plane slower than the time we give it may drop users; who waits for it is tested elsewhere.
         self.world.laws.sabotaged = self.sabotage or accept > 60
