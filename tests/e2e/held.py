@@ -91,6 +91,11 @@ class Door:
             await held.landing.wait()
 
 
+def is_repetition(label: str) -> bool:
+    """Whether a label is of a write that was made before in the same rollout."""
+    return " #" in label
+
+
 def describe(request: JsonObject) -> str:
     """Say in a few words what a write does."""
     kind = "/".join(filter(None, (request["resource"]["resource"], request.get("subResource"))))
