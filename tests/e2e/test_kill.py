@@ -29,7 +29,7 @@ pytestmark = [pytest.mark.e2e, pytest.mark.timeout(600)]
 SEED = 20_261_125
 LANES = 3
 """Namespaces in which rollouts are disturbed at the same time: a takeover waits up to 15 s for the dead one's lease."""
-RATE = 25.0
+RATE = 15.0
 """Requests a second in each lane: more of them, in all lanes together, starve two cores and then count as lost."""
 INSTANTS = 12
 TAGS = ("6.0.1", "6.0.2", "6.0.3", "6.0.0")
