@@ -96,7 +96,7 @@ def _leave_unready_target(turn: Turn) -> None:
 
 def _scale_target(turn: Turn, target: Workload, size: int) -> None:
     scaled = turn.status.rollout.scaled_at
-    if target.replicas < size and (scaled is None or turn.passed(scaled + turn.interval)):
+    if target.replicas < size and not target.falling_asleep and (scaled is None or turn.passed(scaled + turn.interval)):
         turn.do(ScaleTarget(size))
         turn.note(scaled_at=turn.now)
 

@@ -101,6 +101,9 @@ def _primary_lost(turn: Turn) -> None:
 
 
 def _begin(turn: Turn) -> NeedChecks | None:
+    if turn.target.falling_asleep:
+        turn.wait(turn.before.rollout.reason)
+        return None
     primary = turn.primary_readiness()
     if not primary.ready and not primary.stuck and not turn.canary.spec.skip_analysis:
         turn.wait_until_ready(

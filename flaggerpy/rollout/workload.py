@@ -32,3 +32,8 @@ class Workload:
     deadline_exceeded: bool
     unavailable_since: datetime | None
     deleting: bool = False
+
+    @property
+    def falling_asleep(self) -> bool:
+        """Whether it was scaled to zero and still has pods, or may have: scaled up now, those would count as ready."""
+        return self.replicas == 0 and (self.current_replicas > 0 or self.observed_generation < self.generation)

@@ -80,7 +80,7 @@ class Installed:
         user = f"system:serviceaccount:{self.site.namespace}:{account}"
         for event in self.cluster.audit_events(self.log_start):
             what = event.get("objectRef") or {}
-            if event["user"]["username"] == user and event["stage"] == "ResponseComplete" and what:
+            if event["user"].get("username") == user and event["stage"] == "ResponseComplete" and what:
                 allowed = event["annotations"]["authorization.k8s.io/decision"] == "allow"
                 resource = "/".join(filter(None, [what["resource"], what.get("subresource")]))
                 yield allowed, event["verb"], what.get("apiGroup", ""), resource

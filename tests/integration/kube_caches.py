@@ -1,10 +1,10 @@
-"""Caches and leader election on the real API server: echoes, kinds that come later, rights, and a server that dies."""
+"""Caches and leader election on the real API server: echoes, late kinds, rights, a server that dies or forgets."""
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import aclosing, asynccontextmanager
 from functools import partial
 from pathlib import Path
 
@@ -13,7 +13,7 @@ import pytest
 from flaggerpy.clock import SystemClock
 from flaggerpy.kube.cache import Caches, Scope
 from flaggerpy.kube.client import Client
-from flaggerpy.kube.errors import KubeError
+from flaggerpy.kube.errors import Expired, KubeError
 from flaggerpy.kube.lease import Elector, LeaseTiming
 from flaggerpy.kube.objects import JsonObject, resource_version_of
 from flaggerpy.kube.reflector import Pace
@@ -22,7 +22,7 @@ from flaggerpy.kube.store import Absent, NotFollowed, Present
 from flaggerpy.kube.transport import connect
 from tests.cluster.api import Cluster
 from tests.kube.clocks import eventually
-from tests.kube.real import Place, place
+from tests.kube.real import Place, forget_history, place
 
 pytestmark = pytest.mark.integration
 
@@ -251,3 +251,21 @@ async def eventually_renewed(here: Place, before: JsonObject) -> None:
     async with asyncio.timeout(PATIENCE):
         while (await here.client.get(ref))["spec"] == before["spec"]:  # noqa: ASYNC110 - it happens elsewhere
             await asyncio.sleep(0.05)
+
+
+async def test_what_the_server_has_forgotten_is_expired_for_a_watch_and_in_the_middle_of_a_list(
+    here: Place, control_plane: Cluster
+) -> None:
+    for number in range(3):
+        await here.client.create(CONFIG_MAPS, {"metadata": here.meta(f"c{number}")})
+    async with aclosing(here.client.pages(CONFIG_MAPS, here.namespace, page=1)) as pages:
+        first = await anext(pages)
+        await here.client.create(CONFIG_MAPS, {"metadata": here.meta("later")})
+        await forget_history(control_plane)
+        with pytest.raises(Expired):
+            await anext(pages)
+    watch = here.client.watch(CONFIG_MAPS, here.namespace, resource_version=first.resource_version)
+    async with aclosing(watch) as events:
+        with pytest.raises(Expired):
+            async for _ in events:
+                pass

@@ -31,7 +31,7 @@ class Account:
     def requests(self, cluster: Cluster, offset: int = 0) -> Iterator[JsonObject]:
         """Yield the finished requests of this account from an offset of the audit log on."""
         for event in cluster.audit_events(offset):
-            if event["user"]["username"] == self.user and event["stage"] == "ResponseComplete":
+            if event["user"].get("username") == self.user and event["stage"] == "ResponseComplete":
                 yield event
 
 

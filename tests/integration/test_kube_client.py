@@ -13,7 +13,6 @@ from flaggerpy.kube.client import Client
 from flaggerpy.kube.errors import (
     AlreadyExists,
     Conflict,
-    Expired,
     Forbidden,
     Invalid,
     NotFound,
@@ -24,7 +23,7 @@ from flaggerpy.kube.objects import generation_of, labels_of, resource_version_of
 from flaggerpy.kube.resources import CONFIG_MAPS, DEPLOYMENTS, EVENTS, HTTP_ROUTES, SECRETS, Ref, Resource
 from flaggerpy.kube.transport import connect
 from tests.cluster.api import Cluster
-from tests.kube.real import Place, forget_history, place
+from tests.kube.real import Place, place
 
 pytestmark = pytest.mark.integration
 
@@ -122,24 +121,6 @@ async def test_scale_is_conditional_and_shows_the_objects_own_version(here: Plac
     stored = await here.client.get(ref)
     assert (stored["spec"]["replicas"], generation_of(stored)) == (2, 2)
     assert int(resource_version_of(made)) < int(resource_version_of(scale)) <= int(resource_version_of(stored))
-
-
-async def test_what_the_server_has_forgotten_is_expired_for_a_watch_and_in_the_middle_of_a_list(
-    here: Place, control_plane: Cluster
-) -> None:
-    for number in range(3):
-        await here.client.create(CONFIG_MAPS, {"metadata": here.meta(f"c{number}")})
-    async with aclosing(here.client.pages(CONFIG_MAPS, here.namespace, page=1)) as pages:
-        first = await anext(pages)
-        await here.client.create(CONFIG_MAPS, {"metadata": here.meta("later")})
-        await forget_history(control_plane)
-        with pytest.raises(Expired):
-            await anext(pages)
-    watch = here.client.watch(CONFIG_MAPS, here.namespace, resource_version=first.resource_version)
-    async with aclosing(watch) as events:
-        with pytest.raises(Expired):
-            async for _ in events:
-                pass
 
 
 async def test_a_watch_ends_when_its_time_is_over(here: Place) -> None:

@@ -291,3 +291,18 @@ def test_a_step_that_died_unrecorded_is_recorded_and_held_an_interval_from_then_
     assert world.texts == ["Advance payment.shop canary weight 20"]
     at_weight(world, 30)
     assert (world.now - began).total_seconds() == 10
+
+
+def test_the_same_template_with_another_config_waits_until_the_last_pods_are_gone() -> None:
+    world = initialized(configs={"configmap/app": "1"}).configure(app="2").run()
+    assert world.target
+    world.scale(2).run_for(1)
+    world.target.asleep = True
+    world.run_for(11)
+    assert (world.target.replicas, len(world.target.pods)) == (0, 2)
+    world.configure(app="3").run_for(20)
+    assert world.phase is Phase.SUCCEEDED
+    world.target.asleep = False
+    world.touch().run()
+    assert world.outcomes == ["succeeded", "succeeded"]
+    assert world.primary_configs == {"configmap/app": "3"}

@@ -54,6 +54,19 @@ def test_a_router_that_goes_ahead_costs_one_settle_time_more() -> None:
     assert stepwise.gone
 
 
+def test_a_target_on_its_way_to_zero_is_not_taken_for_ready() -> None:
+    world = World()
+    world.run_for(1)
+    assert world.target
+    world.target.asleep = True
+    world.run(Phase.INITIALIZED).delete().run_for(20)
+    assert (world.target.replicas, len(world.target.pods)) == (0, 2)
+    world.target.asleep = False
+    world.touch().run()
+    assert world.gone
+    assert world.target.complete()
+
+
 def test_a_late_target_and_a_route_in_three_steps_have_the_time_they_need() -> None:
     world = initialized(spec=spec(interval="1m"), ahead=2)
     assert world.target
