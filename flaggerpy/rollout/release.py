@@ -22,7 +22,9 @@ from flaggerpy.rollout.decision import (
     ReleaseService,
     RemoveFinalizer,
     ScaleTarget,
+    ServiceRole,
     SetRoutes,
+    WriteService,
 )
 from flaggerpy.rollout.readiness import readiness
 from flaggerpy.rollout.traffic import ALL_TO_PRIMARY, Acceptance
@@ -67,7 +69,12 @@ def _began(turn: Turn) -> datetime:
 
 def _given_back(turn: Turn, target: Workload) -> bool:
     """Whether users reach the target; where Service and route are gone it may still sleep."""
-    return turn.seen.services.apex_released and turn.seen.route_released and target.replicas > 0
+    reached = turn.seen.services.apex_released and turn.seen.route_released and target.replicas > 0
+    return reached and (target.available_replicas > 0 or not _primary_serves(turn))
+
+
+def _primary_serves(turn: Turn) -> bool:
+    return turn.seen.primary is not None and turn.seen.primary.available_replicas > 0
 
 
 def _target_serves(turn: Turn, target: Workload) -> bool:
@@ -87,11 +94,15 @@ def _target_serves(turn: Turn, target: Workload) -> bool:
 
 
 def _leave_unready_target(turn: Turn) -> None:
-    """Nobody stays on a canary that cannot take everybody yet."""
+    """Nobody stays on a canary that cannot take everybody yet, or on a target that went down once it had everybody."""
     live = turn.seen.route.routes
     if turn.seen.routed and live is not None and live.canary > 0 and not turn.only_canary_serves():
         turn.do(SetRoutes(ALL_TO_PRIMARY))
         turn.set(canary_weight=0)
+    given_back = turn.seen.services.apex_released and turn.status.rollout.moved_at is not None
+    if given_back and turn.target.available_replicas == 0 and _primary_serves(turn):
+        turn.do(WriteService(ServiceRole.APEX))
+        turn.note(moved_at=None)
 
 
 def _scale_target(turn: Turn, target: Workload, size: int) -> None:

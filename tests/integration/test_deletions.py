@@ -112,10 +112,11 @@ async def test_without_its_target_everything_we_made_goes(site: Site, gateway: G
 async def test_a_target_that_never_becomes_ready_leaves_the_primary_serving(
     site: Site, gateway: Gateway, pods: Breaker, write: Write
 ) -> None:
-    made = write()
+    made, workload = write(), deployment()
     made["spec"]["progressDeadlineSeconds"] = 4
+    workload["spec"]["minReadySeconds"] = 2  # kwok's pods are ready at first, until they are broken
     async with site.controller():
-        await site.apply(deployment(), made)
+        await site.apply(workload, made)
         await site.phase_is("Initialized")
         pods.break_pods("podinfo")
         async with always_served(site):

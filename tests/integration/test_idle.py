@@ -1,4 +1,4 @@
-"""What fifty canaries cost while nothing happens: by the API server's own log, nothing but watches and the lease."""
+"""What canaries cost, by the API server's own log: while nothing happens, nothing but watches and the lease."""
 
 from __future__ import annotations
 
@@ -21,6 +21,7 @@ pytestmark = pytest.mark.integration
 CANARIES_OF_EACH_KIND = 25
 WINDOW = 300.0
 QUIET = 10.0
+MOST_A_ROLLOUT = 60
 
 
 def requests(account: Account, cluster: Cluster, offset: int) -> Counter[str]:
@@ -58,6 +59,25 @@ async def test_fifty_idle_canaries_cost_only_watches_and_the_lease(
     assert counted["update leases"] >= WINDOW / 4
     # A watch is renewed every five to ten minutes.
     assert all(count <= 2 for what, count in counted.items() if what.startswith("watch "))
+
+
+async def test_a_rollout_of_five_steps_costs_few_requests(
+    site: Site, control_plane: Cluster, tmp_path: Path, record_property: Callable[[str, object], None]
+) -> None:
+    account = new_account(site, control_plane, tmp_path, "rollout")
+    async with running(site, account, enable_leader_election="true"), serving_routes(site):
+        await site.apply(deployment(), progressive(step=10, most=50))
+        await site.phase_is("Initialized")
+        await _quiet(account, control_plane)
+        offset = control_plane.audit_size()
+        await site.set_image("6.0.1")
+        await site.phase_is("Succeeded")
+        await _quiet(account, control_plane)
+        counted = requests(account, control_plane, offset)
+    del counted["update leases"]
+    record_property("figures", f"a rollout of five steps: {counted.total()} requests: {dict(sorted(counted.items()))}")
+    assert counted["update deployments"] == 1
+    assert counted.total() <= MOST_A_ROLLOUT
 
 
 async def _all_initialized(site: Site) -> bool:

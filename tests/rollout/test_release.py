@@ -54,6 +54,26 @@ def test_a_router_that_goes_ahead_costs_one_settle_time_more() -> None:
     assert stepwise.gone
 
 
+@pytest.mark.parametrize("routed", [True, False])
+@pytest.mark.parametrize("heals", [True, False])
+def test_a_target_that_goes_down_once_it_has_the_users_gives_them_back(routed: bool, heals: bool) -> None:
+    world = initialized(routed=routed).delete()
+    while world.apex != "target":
+        assert world.advance()
+        world.tick()
+    world.laws.sabotaged = True
+    assert world.target
+    world.target.broken.add("v1")
+    world.touch().run_for(3)
+    assert (world.destinations(), world.gone) == ({"primary"}, False)
+    if heals:
+        world.target.broken.clear()
+    world.touch().run()
+    assert world.gone
+    assert world.destinations() == {"target" if heals else "primary"}
+    assert (world.primary is None) == heals
+
+
 def test_a_target_on_its_way_to_zero_is_not_taken_for_ready() -> None:
     world = World()
     world.run_for(1)
