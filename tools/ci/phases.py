@@ -14,14 +14,6 @@ CLUSTER_MARKERS = ("integration", "e2e", "crash", "takeover", "bench")
 # What machines write, and what is not in the repository.
 NOT_PROSE = "*.sum,./tests/*/data,*.mod,*.lock,./requirements,./.venv,./dist,./build,./.git"
 APART = ("tests/charts", "tests/image")
-# Integration tests that were green in every run so far.
-PROVEN = (
-    "tests/api/test_on_an_api_server.py",
-    "tests/integration/test_kube_client.py",
-    "tests/integration/test_rollouts.py",
-    "tests/integration/test_router_objects.py",
-    "tests/integration/test_target_objects.py",
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,29 +96,17 @@ PHASES: tuple[Phase, ...] = (
     ),
     _by_path("charts", "tests/charts", options=("-m", "not integration")),
     _by_path("image", "tests/image"),
-    Phase(
-        "api-server",
-        (_python("pytest", "-m", "integration", *PROVEN),),
-        tests=True,
-        paths=PROVEN,
-        prefix=_python("tests.cluster", "run", "--control-plane", "--"),
-    ),
     _marked(
         "integration",
         ("--control-plane",),
-        # Not part of CI yet but for what is PROVEN: the rest takes a quarter of an hour and is not green every time.
-        in_everything=False,
         # A module's tests run one after the other; modules run side by side, the longest first.
         options=("-n", "3", "--dist", "loadfile", "--no-loadscope-reorder", "-p", "tests.e2e.figures"),
     ),
-    # Not part of CI yet: a run takes ten minutes, and which writes a flow makes still depends on timing now and then.
-    _marked("crash", ("--control-plane",), in_everything=False),
+    _marked("crash", ("--control-plane",)),
     _marked("takeover", ("--control-plane",)),
     _marked(
         "e2e",
         ("--addons", "contour", "prometheus", "podinfo"),
-        # Not part of CI yet: the scenarios together ask for more than two cores, and then requests time out.
-        in_everything=False,
         # There is no way out of the cluster's network: what it installs is made before.
         prepare=(_python("tools.image", "build", "--arch", "amd64"),),
         options=("-n", "3", "--dist", "loadfile", "--no-loadscope-reorder", "-p", "tests.e2e.figures"),
