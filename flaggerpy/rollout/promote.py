@@ -103,9 +103,9 @@ def _leave_changed_canary(turn: Turn) -> bool:
 
 
 def _next_weight(turn: Turn) -> int:
-    """The canary's share after the next shift."""
+    """The canary's share after the next shift; one without a pod has no share to keep."""
     increment = turn.canary.analysis.step_weight_promotion
-    if increment <= 0 or turn.status.rollout.serving_canary:
+    if increment <= 0 or turn.status.rollout.serving_canary or turn.target.available_replicas == 0:
         return 0
     return max(turn.status.rollout.step.weight - increment, 0)
 
@@ -125,7 +125,8 @@ def _move_traffic(turn: Turn) -> None:
         _done(turn)
         return
     unrecorded = live is not None and live.canary == wanted
-    if not unrecorded and step.checked_at is not None and not turn.passed(step.checked_at + turn.interval):
+    kept_since = step.checked_at if turn.target.available_replicas > 0 else None
+    if not unrecorded and kept_since is not None and not turn.passed(kept_since + turn.interval):
         return
     if not unrecorded:
         turn.do(SetRoutes(to_canary(wanted)))

@@ -249,3 +249,18 @@ def test_a_primary_deleted_while_the_last_users_leave_the_canary_is_made_again_a
     world.run()
     assert world.primary
     assert (world.primary.template, world.weight, world.outcomes) == ("v2", 0, ["succeeded"])
+
+
+def test_a_canary_that_loses_its_pods_during_a_promotion_in_steps_keeps_no_users() -> None:
+    world = initialized(spec=spec(stepWeight=50, maxWeight=50, stepWeightPromotion=10)).push("v2")
+    world.run(Phase.PROMOTING)
+    while world.weight != 40:
+        assert world.advance()
+        world.tick()
+    assert world.target
+    world.target.broken.add("v2")
+    world.laws.sabotaged = True
+    world.touch().run_for(1)
+    assert (world.weight, world.phase) == (0, Phase.FINALISING)
+    world.run()
+    assert world.outcomes == ["succeeded"]
