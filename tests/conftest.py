@@ -1,4 +1,7 @@
-"""`python -m pytest -m MARKER` just works: tests that need a cluster get one, as in CI, when none is named."""
+"""`python -m pytest -m MARKER` just works: tests that need a cluster get one, as in CI, when none is named.
+
+What tests measured (a user property ``figures``) is printed at the end of the run.
+"""
 
 from __future__ import annotations
 
@@ -23,3 +26,13 @@ def pytest_cmdline_main(config: pytest.Config) -> int | None:
             return status
     inside = [*phase.prefix, sys.executable, "-m", "pytest", *config.invocation_params.args]
     return subprocess.run(inside, check=False).returncode
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Print the figures of every test that has some."""
+    reports = [report for kind in ("passed", "failed") for report in terminalreporter.stats.get(kind, ())]
+    for report in sorted(reports, key=lambda report: report.nodeid):
+        lines = [text for name, text in getattr(report, "user_properties", ()) if name == "figures"]
+        if lines and report.when == "call":
+            terminalreporter.write_sep("-", report.nodeid.rpartition("::")[2])
+            terminalreporter.write_line("\n".join(lines))

@@ -58,6 +58,13 @@ class Exploration:
     flow: Flow
     runs: list[Run] = field(default_factory=list)
 
+    @property
+    def figures(self) -> str:
+        """How much was disturbed."""
+        seconds = sum(run.seconds for run in self.runs) / len(self.runs)
+        wrong = sum(bool(run.wrong) for run in self.runs)
+        return f"{len(self.runs[0].writes)} writes, {len(self.runs)} runs of {seconds:.1f} s, {wrong} break a law"
+
     async def run(self, plans: Iterable[tuple[Crash, ...]], where: Ground, slots: asyncio.Semaphore) -> None:
         """Run the flow once for each plan, side by side."""
         async with asyncio.TaskGroup() as group:

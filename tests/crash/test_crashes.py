@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 
 import pytest
 
@@ -14,9 +15,13 @@ pytestmark = [pytest.mark.crash, pytest.mark.timeout(900), pytest.mark.asyncio(l
 
 @pytest.mark.parametrize("name", FLOWS)
 async def test_a_flow_survives_a_crash_around_every_write(
-    exploring: asyncio.Task[list[Exploration]], subtests: pytest.Subtests, name: str
+    exploring: asyncio.Task[list[Exploration]],
+    subtests: pytest.Subtests,
+    record_property: Callable[[str, object], None],
+    name: str,
 ) -> None:
     exploration = next(one for one in await exploring if one.flow.name == name)
+    record_property("figures", exploration.figures)
     for run in exploration.runs:
         with subtests.test(run.title):
             if run.wrong:

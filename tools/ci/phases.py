@@ -69,6 +69,11 @@ def _marked(
     )
 
 
+def _workers(count: int) -> tuple[str, ...]:
+    """Modules side by side, the longest first; a module's tests run one after the other."""
+    return ("-n", str(count), "--dist", "loadfile", "--no-loadscope-reorder")
+
+
 def _by_path(name: str, *paths: str, options: tuple[str, ...] = ()) -> Phase:
     return Phase(name, (_python("pytest", *options, *paths),), tests=True, paths=paths)
 
@@ -96,20 +101,23 @@ PHASES: tuple[Phase, ...] = (
     ),
     _by_path("charts", "tests/charts", options=("-m", "not integration")),
     _by_path("image", "tests/image"),
-    _marked(
-        "integration",
-        ("--control-plane",),
-        # A module's tests run one after the other; modules run side by side, the longest first.
-        options=("-n", "3", "--dist", "loadfile", "--no-loadscope-reorder", "-p", "tests.e2e.figures"),
+    # Each leaves the machine idle for most of its time, so CI runs them side by side.
+    Phase(
+        "control-plane",
+        (_python("pytest", *_workers(4), "-m", "integration or crash or takeover", "tests"),),
+        tests=True,
+        paths=("tests/integration", "tests/crash"),
+        prefix=_python("tests.cluster", "run", "--control-plane", "--"),
     ),
-    _marked("crash", ("--control-plane",)),
-    _marked("takeover", ("--control-plane",)),
+    _marked("integration", ("--control-plane",), in_everything=False, options=_workers(3)),
+    _marked("crash", ("--control-plane",), in_everything=False),
+    _marked("takeover", ("--control-plane",), in_everything=False),
     _marked(
         "e2e",
         ("--addons", "contour", "prometheus", "podinfo"),
         # There is no way out of the cluster's network: what it installs is made before.
         prepare=(_python("tools.image", "build", "--arch", "amd64"),),
-        options=("-n", "3", "--dist", "loadfile", "--no-loadscope-reorder", "-p", "tests.e2e.figures"),
+        options=_workers(3),
     ),
     _marked("bench", ("--control-plane",), in_everything=False),
 )
