@@ -158,12 +158,14 @@ async def perform(flow: Flow, crashes: tuple[Crash, ...], where: Ground, wanted:
 
 
 async def _end(stage: Scene, wanted: End | None) -> End:
-    """Read the end; one that is not the wanted one may still come to it."""
+    """Read the end; one that is not the wanted one may still come to it, also while it is read."""
+    seen = len(stage.watcher.changes)
     end = await end_of(stage)
     with suppress(AssertionError):
         for _ in range(LOOKS):
             if wanted is None or not difference(wanted, end):
                 break
-            await stage.watcher.another_change()
+            await stage.watcher.change_beyond(seen)
+            seen = len(stage.watcher.changes)
             end = await end_of(stage)
     return end

@@ -92,9 +92,8 @@ class Watcher:
         finally:
             self._waiting.remove(waiter)
 
-    async def another_change(self) -> None:
-        """Wait a little for something to happen."""
-        count = len(self.changes)
+    async def change_beyond(self, count: int) -> None:
+        """Wait a little until more changes were seen than so many."""
         await self.until(lambda _: len(self.changes) > count, "further change", patience=3)
 
     def states(self) -> Iterator[tuple[Change, State]]:
