@@ -29,6 +29,11 @@ def apply(kubeconfig: str | None) -> None:
         asyncio.run(_apply(kubeconfig))
     except KubeError as error:
         raise click.ClickException(str(error)) from error
+    except TimeoutError:
+        raise click.ClickException(
+            f"the API server did not serve the new kinds within {ESTABLISHED_WITHIN:g} s; 'kubectl describe crd "
+            f"canaries.flagger.app' says why. Run the command again: it goes on where it stopped."
+        ) from None
 
 
 @crds.command("generate")

@@ -17,6 +17,7 @@ import yaml
 
 from tests.cluster import launch
 from tests.cluster.build import obtain
+from tests.cluster.cache import only_one
 from tests.cluster.components import NODE_IP
 from tests.cluster.errors import ClusterError
 from tests.cluster.images import load
@@ -37,14 +38,18 @@ _CONTOUR_IMAGES = {"contour": "localhost/contour:local", "envoy": "localhost/env
 
 
 def install(home: Home, names: Iterable[str], progress: Progress) -> None:
-    """Put the named add-ons on a cluster and wait until they work."""
+    """Put the named add-ons on a cluster and wait until they work; a second caller waits for the first.
+
+    Two applies of the same new object at once can end as a conflict of the one that came second.
+    """
     wanted = list(dict.fromkeys(names))
     unknown = [name for name in wanted if name not in ADDONS]
     if unknown:
         raise ClusterError(f"No such add-on: {', '.join(unknown)}. There are: {', '.join(ADDONS)}.")
-    for name in wanted:
-        with progress.part(f"add-on {name}"):
-            ADDONS[name](home, progress)
+    with only_one(home.folder / "addons.lock"):
+        for name in wanted:
+            with progress.part(f"add-on {name}"):
+                ADDONS[name](home, progress)
 
 
 def load_images(home: Home, archives: Iterable[Path]) -> None:

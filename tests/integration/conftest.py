@@ -44,7 +44,7 @@ def plain_log() -> None:
 def crds(control_plane: Cluster) -> None:
     """Install our CRDs with our own command, and those of Gateway API."""
     for command in (["flaggerpy", "crds", "apply"], ["tests.cluster", "addons", "gateway-api"]):
-        subprocess.run([sys.executable, "-m", *command], check=True, timeout=60)
+        subprocess.run([sys.executable, "-m", *command], check=True, timeout=120)
 
 
 @pytest.fixture
