@@ -118,14 +118,14 @@ class Turn:
         if moved is None:
             return True
         if self.seen.routed and accepted is Acceptance.NO:
-            self.wait(f"the data plane refuses the route: {self.seen.route.note}")
+            self._wait_besides(f"the data plane refuses the route: {self.seen.route.note}")
             self.moved()
             return False
         if self.now < moved and (accepted is Acceptance.YES or not self.seen.routed):
             moved = self.now
             self.note(moved_at=moved)
         if self.now < moved:
-            self.wait("waiting for the data plane to accept the route")
+            self._wait_besides("waiting for the data plane to accept the route")
         return self.passed(moved) and self.passed(moved + self.settle)
 
     def route_is_live(self, since: datetime) -> bool:
@@ -173,6 +173,10 @@ class Turn:
         self._reason = reason
         if event and self.before.rollout.reason != reason:
             self.warn(event)
+
+    def _wait_besides(self, reason: str) -> None:
+        """Add to what was said: that a revision failed, say, stays true while its users move back."""
+        self.wait(f"{self._reason}; {reason}" if self._reason else reason)
 
     def wait_until_ready(self, who: str, state: Readiness, reason: str = "") -> None:
         """Wait for a workload, at most until it counts as stuck."""
