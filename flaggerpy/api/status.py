@@ -116,6 +116,43 @@ class Pending(ApiModel):
     """Whether an alert carries the details of the analysis."""
 
 
+class AnsweredRequest(ApiModel):
+    """The last request of a person that was answered."""
+
+    id: str
+    """Identity of the request."""
+    verb: str = ""
+    """What was asked for: pause, resume, promote, promote-full, abort or retry."""
+    by: str = ""
+    """Who asked."""
+    at: MicroTime | None = None
+    """When it was asked."""
+    answered_at: MicroTime | None = None
+    """When it was answered."""
+    accepted: bool = True
+    """Whether it is done; a request that makes no sense in the phase is refused."""
+    answer: str = ""
+    """What came of it, in one sentence."""
+
+
+class Pause(ApiModel):
+    """Somebody holds the rollout."""
+
+    by: str
+    """Who asked for it."""
+    at: MicroTime | None = None
+    """Since when."""
+
+
+class Advance(ApiModel):
+    """Somebody wants to go on without waiting for checks and gates."""
+
+    mode: Literal["step", "full"]
+    """One step, or everything up to the promotion."""
+    revision: Revision
+    """For which revision; it does not hold for another."""
+
+
 class RolloutStatus(ApiModel):
     """Everything that Flagger's status has no place for."""
 
@@ -139,6 +176,12 @@ class RolloutStatus(ApiModel):
     """Why the rollout is being rolled back, or was."""
     reason: str = ""
     """Why the canary waits, in one sentence that a person can act on."""
+    request: AnsweredRequest | None = None
+    """The last request of a person that was answered."""
+    paused: Pause | None = None
+    """Who holds the rollout, if somebody does."""
+    advance: Advance | None = None
+    """What is to go on without waiting, if somebody wants it."""
     checks: list[CheckResult] = Field(default_factory=list)
     """The last measurement of each metric."""
     pending: list[Pending] = Field(default_factory=list)

@@ -115,7 +115,8 @@ class Announcer:
                     case "alert":
                         await self._alert(canary, item)
                     case "event":
-                        self.event(raw, canary, Event("Normal", item.message), important=True)
+                        kind: Literal["Normal", "Warning"] = "Normal" if item.severity == "info" else "Warning"
+                        self.event(raw, canary, Event(kind, item.message), important=True)
                     case "hooks":
                         await self._post_rollout(raw, canary, item)
                 self._made.setdefault(canary.key, set()).add(item.id)

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 import structlog
 
 from flaggerpy.api.canary import Canary
-from flaggerpy.api.constants import RELEASE
+from flaggerpy.api.constants import RELEASE, REQUEST
 from flaggerpy.clock import Clock
 from flaggerpy.controller.announce import Announcer, after
 from flaggerpy.controller.check import Checker
@@ -182,7 +182,7 @@ def _wants_something(decision: Decision) -> bool:
 
 
 def _wish(raw: Mapping[str, object]) -> tuple[object, ...]:
-    """What a user wants of a Canary: its generation moves with the spec; deletion and release do not move it."""
+    """What a user wants of a Canary: what moves no generation, like deletion and requests, counts too."""
     metadata = raw.get("metadata")
     if not isinstance(metadata, dict):
         return ()
@@ -192,4 +192,5 @@ def _wish(raw: Mapping[str, object]) -> tuple[object, ...]:
         metadata.get("generation"),
         metadata.get("deletionTimestamp"),
         annotations.get(RELEASE),
+        annotations.get(REQUEST),
     )

@@ -28,8 +28,17 @@ def run(turn: Turn) -> NeedChecks | None:
     _complete_record(turn)
     if not _workloads_ready(turn) or not _traffic_as_intended(turn):
         return None
-    if turn.canary.spec.skip_analysis:
-        promote.begin(turn)
+    if turn.canary.spec.skip_analysis or turn.advance == "full":
+        if turn.paused:
+            turn.wait(turn.paused)
+        else:
+            promote.begin(turn)
+        return None
+    if turn.advance and _moved_live(turn):
+        return _advance(turn)
+    if turn.paused and not _started(turn):
+        # The hooks before a rollout prepare it: they are called when it is about to begin.
+        turn.wait(turn.paused)
         return None
     if not turn.passed(_due(turn)):
         _keep_waiting(turn)
@@ -158,7 +167,7 @@ def _keep_waiting(turn: Turn) -> None:
 
 
 def _judge(turn: Turn) -> NeedChecks | None:
-    if _started(turn) and not turn.route_is_live(since=turn.status.rollout.step.started_at or turn.now):
+    if not _moved_live(turn):
         return None
     signal = gates.rollback_signal(turn)
     if isinstance(signal, NeedChecks):
@@ -173,7 +182,18 @@ def _judge(turn: Turn) -> NeedChecks | None:
     if judged.judgement is not Judgement.GOOD:
         _count(turn, judged)
         return None
+    if turn.paused:
+        # A canary that gets worse while somebody looks at it is rolled back all the same.
+        turn.judged()
+        turn.wait(turn.paused)
+        turn.wake(turn.now + turn.interval)
+        return None
     return _advance(turn)
+
+
+def _moved_live(turn: Turn) -> bool:
+    """Whether the data plane serves the step that is about to be judged or left."""
+    return not _started(turn) or turn.route_is_live(since=turn.status.rollout.step.started_at or turn.now)
 
 
 def _count(turn: Turn, judged: Judged) -> None:

@@ -2,6 +2,7 @@
 
 Read this first. A decision is a short chain of guards, then the room that belongs to the phase:
 
+    a person's new request        → requests.py
     deletion or release           → release.py      Initializing                → initialize.py
     suspension                    → nothing         Initialized, Waiting,
     a status that Flagger left    → adopt.py          Succeeded, Failed         → start.py
@@ -19,7 +20,18 @@ from datetime import datetime
 from typing import assert_never
 
 from flaggerpy.api.status import Phase
-from flaggerpy.rollout import adopt, analyse, children, finalize, initialize, promote, release, rollback, start
+from flaggerpy.rollout import (
+    adopt,
+    analyse,
+    children,
+    finalize,
+    initialize,
+    promote,
+    release,
+    requests,
+    rollback,
+    start,
+)
 from flaggerpy.rollout.decision import AddFinalizer, Decision, NeedChecks
 from flaggerpy.rollout.observation import Observation
 from flaggerpy.rollout.transition import ANALYSIS
@@ -43,6 +55,8 @@ def decide(seen: Observation, now: datetime) -> Decision:
 
 
 def _decide(turn: Turn) -> NeedChecks | None:
+    if requests.answer(turn):
+        return None
     if release.wanted(turn):
         release.run(turn)
         return None

@@ -24,11 +24,12 @@ from flaggerpy.rollout.turn import Turn
 
 def enter(turn: Turn) -> None:
     """Begin to take a workload over; what is recorded of an earlier life no longer holds."""
+    old = turn.status.rollout
     turn.set(
         phase=Phase.INITIALIZING,
         failed_checks=0,
         iterations=0,
-        rollout=RolloutStatus(pending=turn.status.rollout.pending, reason=turn.status.rollout.reason),
+        rollout=RolloutStatus(pending=old.pending, reason=old.reason, request=old.request, paused=old.paused),
     )
 
 
@@ -91,6 +92,9 @@ def _users_moved(turn: Turn) -> bool:
     turn.wait("letting users move to the primary")
     if moved is not None and not writes:
         return turn.traffic_left()
+    if turn.paused and moved is None:
+        turn.wait(turn.paused)
+        return False
     # Not moved yet; or moved by a tick that died before it could say so, and the wait starts now; or undone by somebody
     # else, or written in two steps by the router, and written again after a while.
     if moved is None or children.may_write_again(turn):

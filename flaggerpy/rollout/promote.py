@@ -20,7 +20,7 @@ def begin(turn: Turn) -> None:
     """Decide that the analysed revision is to be copied to the primary."""
     turn.set(phase=Phase.PROMOTING)
     step = turn.status.rollout.step.model_copy(update={"started_at": turn.now, "checked_at": None, "attempt": 0})
-    turn.note(step=step, promoted=None)
+    turn.note(step=step, promoted=None, advance=turn.status.rollout.advance if turn.advance == "full" else None)
     turn.say(f"Copying {turn.target_name} template spec to {turn.primary_name}")
     turn.wake_now()
 
@@ -68,6 +68,9 @@ def _primary_has_it(turn: Turn, *, unchanged: bool) -> bool:
 def _write_primary(turn: Turn, *, unchanged: bool) -> None:
     """Write what was analysed; if the target asks for something else by now, analyse that instead."""
     applied, primary = turn.status.rollout.applied, turn.seen.primary
+    if unchanged and turn.paused and turn.status.rollout.promoted is None:
+        turn.wait(turn.paused)
+        return
     turn.wake_now()
     if not unchanged or applied is None:
         turn.set(phase=Phase.PROGRESSING)
@@ -105,7 +108,8 @@ def _leave_changed_canary(turn: Turn) -> bool:
 def _next_weight(turn: Turn) -> int:
     """The canary's share after the next shift; one without a pod has no share to keep."""
     increment = turn.canary.analysis.step_weight_promotion
-    if increment <= 0 or turn.status.rollout.serving_canary or turn.target.available_replicas == 0:
+    at_once = increment <= 0 or turn.advance == "full" or turn.status.rollout.serving_canary
+    if at_once or turn.target.available_replicas == 0:
         return 0
     return max(turn.status.rollout.step.weight - increment, 0)
 
@@ -120,13 +124,12 @@ def _route_stands(turn: Turn) -> bool:
 
 def _move_traffic(turn: Turn) -> None:
     """Give the primary one more increment, once an interval; the first as soon as it is ready."""
-    live, step, wanted = turn.seen.route.routes, turn.status.rollout.step, _next_weight(turn)
+    live, wanted = turn.seen.route.routes, _next_weight(turn)
     if not turn.seen.routed or (live is not None and live.canary == 0):
         _done(turn)
         return
     unrecorded = live is not None and live.canary == wanted
-    kept_since = step.checked_at if turn.target.available_replicas > 0 else None
-    if not unrecorded and kept_since is not None and not turn.passed(kept_since + turn.interval):
+    if not unrecorded and turn.target.available_replicas > 0 and not _shift_is_due(turn):
         return
     if not unrecorded:
         turn.do(SetRoutes(to_canary(wanted)))
@@ -140,6 +143,15 @@ def _move_traffic(turn: Turn) -> None:
         _done(turn)
     else:
         turn.wake(turn.now + turn.interval)
+
+
+def _shift_is_due(turn: Turn) -> bool:
+    """Whether the canary, which can serve, has kept its share for long enough."""
+    if turn.paused:
+        turn.wait(turn.paused)
+        return False
+    since = turn.status.rollout.step.checked_at
+    return turn.advance is not None or since is None or turn.passed(since + turn.interval)
 
 
 def _done(turn: Turn) -> None:

@@ -112,29 +112,35 @@ def _begin(turn: Turn) -> NeedChecks | None:
         return None
     if turn.status.phase is Phase.WAITING:
         asked = turn.status.rollout.step.checked_at
-        if asked is not None and not turn.passed(asked + turn.interval):
+        if asked is not None and not turn.advance and not turn.passed(asked + turn.interval):
             turn.wait(turn.before.rollout.reason)
             return None
         signal = gates.rollback_signal(turn)
         if isinstance(signal, NeedChecks):
             return signal
         if signal:
-            _refuse(turn, signal)
+            turn.warn(f"Rollback check {signal} passed")
+            refuse(turn, f"manual webhook invoked: {signal}")
             return None
+    if turn.paused:
+        turn.set(phase=Phase.WAITING)
+        turn.wait(turn.paused)
+        if gates.hooks_of(turn, HookType.ROLLBACK):
+            _ask_again(turn)
+        return None
     gate = gates.ask(turn, HookType.CONFIRM_ROLLOUT, turn.status.phase)
     if isinstance(gate, NeedChecks):
         return gate
     if gate.open:
         _scale_up(turn)
-    else:
-        _hold(turn, gate)
+        return None
+    _hold(turn, gate)
     return None
 
 
 def _hold(turn: Turn, gate: gates.Gate) -> None:
     turn.wait(f"waiting for the gate {gate.hook} to approve the rollout")
-    turn.judged()
-    turn.wake(turn.now + turn.interval)
+    _ask_again(turn)
     if turn.status.phase is Phase.WAITING:
         return
     turn.set(phase=Phase.WAITING)
@@ -143,16 +149,20 @@ def _hold(turn: Turn, gate: gates.Gate) -> None:
         turn.alert("warn", "Canary is waiting for approval.")
 
 
-def _refuse(turn: Turn, hook: str) -> None:
-    """A rollback hook fired before the rollout started."""
+def _ask_again(turn: Turn) -> None:
+    """Ask the hooks again in one interval."""
+    turn.judged()
+    turn.wake(turn.now + turn.interval)
+
+
+def refuse(turn: Turn, why: str) -> None:
+    """End a rollout that has not started yet: its revision failed, and users never met it."""
     now = turn.current_revision()
     turn.note(applied=now)
     turn.set(last_applied_spec=now.template, tracked_configs=dict(turn.seen.configs.flagger))
-    turn.warn(f"Rollback check {hook} passed")
-    message = f"manual webhook invoked: {hook}"
-    turn.warn(f"Rolling back {turn.name} {message}")
-    turn.alert("warn", f"Rolling back {turn.name} {message}")
-    rollback.fail(turn, message, stay=turn.status.rollout.serving_canary)
+    turn.warn(f"Rolling back {turn.name} {why}")
+    turn.alert("warn", f"Rolling back {turn.name} {why}")
+    rollback.fail(turn, why, stay=turn.status.rollout.serving_canary)
 
 
 def _scale_up(turn: Turn) -> None:
@@ -172,6 +182,7 @@ def _scale_up(turn: Turn) -> None:
     turn.note(
         applied=now,
         step=Step(weight=weight, started_at=turn.now),
+        advance=turn.status.rollout.advance if turn.advance == "full" else None,
         gates=[],
         checks=[],
         failing="",

@@ -84,6 +84,18 @@ class Turn:
         """The shares of traffic that the status asks for."""
         return to_canary(self.status.rollout.step.weight)
 
+    @property
+    def paused(self) -> str:
+        """Why the rollout is held by a person, empty when it is not (or not for the step that somebody asked for)."""
+        pause = self.status.rollout.paused
+        return f"paused by {pause.by}" if pause and self.advance is None else ""
+
+    @property
+    def advance(self) -> Literal["step", "full"] | None:
+        """What a person wants done without waiting for checks and gates; only ever for the revision they saw."""
+        wish = self.status.rollout.advance
+        return wish.mode if wish and revision.alike(wish.revision, self.current_revision()) else None
+
     def current_revision(self) -> Revision:
         """The revision that the target asks for now."""
         return revision.current(self.seen, self.target)
@@ -208,7 +220,7 @@ class Turn:
     def begin_step(self, weight: int) -> None:
         """Start the clock of a step at this weight."""
         self.set(canary_weight=weight)
-        self.note(step=Step(weight=weight, started_at=self.now))
+        self.note(step=Step(weight=weight, started_at=self.now), advance=None)
 
     def moved(self) -> None:
         """Users are being moved: at the latest, they are believed to have moved when the data plane had its time."""

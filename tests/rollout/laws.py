@@ -37,6 +37,8 @@ class Laws:
     """How many questions had been asked when the analysis of the current revision began."""
     skipped: bool = False
     """Whether the running promotion was decided under skipAnalysis."""
+    overruled: bool = False
+    """Whether a person had this revision go on without checks and gates."""
     instant: datetime | None = None
     ticks: int = 0
 
@@ -77,13 +79,17 @@ class Laws:
             self.skipped = world.spec.skip_analysis
         if not revision.alike(old.rollout.applied, status.rollout.applied):
             self.began = len(world.asked)
+            self.overruled = False
+        if status.rollout.advance is not None:
+            self.overruled = True
 
     def routed(self, world: Simulation, seen: Observation, routes: Routes) -> None:
         """Weights rise after a full interval, and fall for a reason."""
         old = world.route.written.canary if world.route is not None and not world.route.released else 0
         status = world.status
         new = routes.canary
-        if status.phase in ANALYSIS and new > old > 0 and not status.rollout.failing and self.moved_at is not None:
+        by_itself = not status.rollout.failing and status.rollout.advance is None
+        if status.phase in ANALYSIS and new > old > 0 and by_itself and self.moved_at is not None:
             interval = world.spec.analysis.interval
             assert world.now - self.moved_at >= interval, f"{old}% was held for {world.now - self.moved_at} only"
         if new < old and status.phase in ANALYSIS:
@@ -114,7 +120,7 @@ class Laws:
         assert seen.target is not None
         assert applied.configs == world.primary_configs, "the configs are not the analysed ones"
         assert revision.same(applied, seen, seen.target), "the template is not the analysed one"
-        if self.skipped:
+        if self.skipped or self.overruled:
             return
         passed = {
             world.spec.analysis.webhooks[check.index].name

@@ -41,6 +41,23 @@ def judged_bad(world: World) -> None:
     world.push("v2")
 
 
+def ask(verb: str) -> Step:
+    return lambda world: world.ask(verb)
+
+
+def ask_after(ticks: int, verb: str) -> Step:
+    """A rollout begins and somebody asks for something in its middle."""
+
+    def begin(world: World) -> None:
+        world.push("v2")
+        for _ in range(ticks):
+            if world.advance():
+                world.tick()
+        world.ask(verb)
+
+    return begin
+
+
 def release_back(world: World) -> None:
     world.release(wanted=False)
 
@@ -56,6 +73,11 @@ FLOWS: dict[str, list[Step]] = {
     "failed promotion, put back": [not_as_primary, push("v1")],
     "deletion": [lambda world: world.delete()],
     "deletion after a failed promotion": [not_as_primary, lambda world: world.delete()],
+    "paused and aborted": [ask_after(3, "pause"), ask("abort")],
+    "paused, resumed": [ask_after(3, "pause"), ask("resume")],
+    "stepped by hand": [ask("pause"), push("v2"), *[ask("promote")] * 6, ask("resume")],
+    "promoted in full": [ask("pause"), push("v2"), ask("promote-full")],
+    "retried": [judged_bad, ask("retry")],
     "release and back": [lambda world: world.release(), release_back],
 }
 HOOKS = [hook("pre-rollout"), hook("rollout"), hook("confirm-promotion"), hook("rollback")]
@@ -77,7 +99,7 @@ def play(steps: list[Step], world: World, die: Callable[[World, list[Step]], Non
     for index, step in enumerate(steps):
         step(world)
         for _ in range(300):
-            if not world.advance():
+            if held(world) or not world.advance():
                 break
             if die is not None:
                 die(world, steps[index + 1 :])
@@ -85,6 +107,13 @@ def play(steps: list[Step], world: World, die: Callable[[World, list[Step]], Non
         else:
             raise AssertionError("no end")
     return world
+
+
+def held(world: World) -> bool:
+    """Whether a person holds it in mid-rollout, where it is judged again and again."""
+    request = world.status.rollout.request
+    answered = request is not None and request.id == f"request-{world.asks}"
+    return world.status.rollout.paused is not None and answered and world.status.rollout.step.attempt > 1
 
 
 def end(world: World) -> tuple[object, ...]:

@@ -14,6 +14,7 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule
 
+from flaggerpy.api.request import Verb
 from flaggerpy.api.status import Phase
 from flaggerpy.rollout.checks import Verdict
 from flaggerpy.rollout.decision import Plan
@@ -143,6 +144,10 @@ class Histories(RuleBasedStateMachine):
         self.world.edit(**strategy, **self.more, interval=interval)
         self.world.laws.moved_at = None  # the new interval counts from the next step
 
+    @rule(verb=st.sampled_from([*Verb, "dance"]))
+    def a_person_asks(self, verb: str) -> None:
+        self.world.ask(verb)
+
     @rule(problems=st.sampled_from([(), ("spec.x is wrong: write y",)]))
     def a_mistake_comes_or_goes(self, problems: tuple[str, ...]) -> None:
         self.world.problems = problems
@@ -184,6 +189,7 @@ class Histories(RuleBasedStateMachine):
             world.target.paused = world.target.asleep = False
         if not world.gone:
             world.suspend(False)
+            world.ask(Verb.RESUME)
         world.run()
         self._rests(world)
 

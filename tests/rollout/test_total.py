@@ -10,7 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from flaggerpy.api.status import CanaryStatus, Pending, Phase, Revision, RolloutStatus, Step
+from flaggerpy.api.request import Verb
+from flaggerpy.api.status import Advance, CanaryStatus, Pause, Pending, Phase, Revision, RolloutStatus, Step
 from flaggerpy.rollout.checks import Answer, Check, Verdict
 from flaggerpy.rollout.decide import decide
 from flaggerpy.rollout.decision import NeedChecks, Plan, ScalePrimary, ScaleTarget
@@ -71,6 +72,8 @@ ROLLOUTS = st.builds(
     serving_canary=st.booleans(),
     failing=st.sampled_from(["", "why"]),
     reason=st.sampled_from(["", "why"]),
+    paused=st.none() | st.just(Pause(by="alice")),
+    advance=st.none() | st.builds(Advance, mode=st.sampled_from(["step", "full"]), revision=REVISIONS.filter(bool)),
     pending=st.lists(st.just(Pending(id="x", kind="alert")), max_size=1),
 )
 STATUSES = st.builds(
@@ -99,6 +102,8 @@ def observations(draw: st.DrawFn) -> Observation:
         problems=draw(st.sampled_from([(), (), ("x is wrong: write y",)])),
     )
     world.release(draw(st.sampled_from([False, False, False, True])))
+    if draw(st.booleans()):
+        world.ask(draw(st.sampled_from(Verb)))
     route = RouteState(
         routes=draw(st.none() | WEIGHTS.map(to_canary)) if routed else None,
         drifted=draw(st.booleans()),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -38,6 +39,7 @@ class World(Simulation):
     """A canary, its cluster, and everybody who can touch them."""
 
     spec: CanarySpec = field(default_factory=spec)
+    asks: int = 0
 
     # Strangers
 
@@ -103,7 +105,16 @@ class World(Simulation):
         return self.touch()
 
     def release(self, wanted: bool = True) -> World:
-        self.annotations = {"flaggerpy.dev/release": "true"} if wanted else {}
+        self.annotations = {key: value for key, value in self.annotations.items() if key != "flaggerpy.dev/release"}
+        if wanted:
+            self.annotations["flaggerpy.dev/release"] = "true"
+        return self.touch()
+
+    def ask(self, verb: str, by: str = "alice") -> World:
+        """Somebody asks with the command line."""
+        self.asks += 1
+        request = {"id": f"request-{self.asks}", "verb": verb, "by": by}
+        self.annotations = self.annotations | {"flaggerpy.dev/request": json.dumps(request)}
         return self.touch()
 
     # What a test wants to know
