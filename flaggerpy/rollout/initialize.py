@@ -7,7 +7,7 @@ the primary → users have left the target → target to zero.
 from __future__ import annotations
 
 from flaggerpy.api.status import Phase, RolloutStatus, Step
-from flaggerpy.rollout import children, revision
+from flaggerpy.rollout import children, failfast, revision
 from flaggerpy.rollout.decision import (
     Action,
     CopyConfigs,
@@ -18,6 +18,7 @@ from flaggerpy.rollout.decision import (
     UpdatePrimary,
     WriteService,
 )
+from flaggerpy.rollout.readiness import Readiness
 from flaggerpy.rollout.traffic import ALL_TO_PRIMARY
 from flaggerpy.rollout.turn import Turn
 
@@ -68,14 +69,33 @@ def _primary_serves(turn: Turn) -> bool:
     state = turn.primary_readiness()
     if state.ready:
         return True
-    reason = ""
-    if state.stuck:
-        within = f"{turn.deadline.total_seconds():g}s"
-        reason = f"{turn.primary_name} did not become ready within {within}: mend the template of {turn.target_name}"
-        if turn.before.rollout.reason != reason:
-            turn.alert("error", f"{turn.primary_name} did not become ready: {state.message}")
-    turn.wait_until_ready(turn.primary_name, state, reason)
+    turn.wait_until_ready(turn.primary_name, state, _given_up(turn, state))
     return False
+
+
+def _given_up(turn: Turn, state: Readiness) -> str:
+    """Alert once when the primary cannot become ready, or is late; the reason to wait on for, empty until then.
+
+    Nothing else comes of it: users are on the target, and a corrected template is taken up.
+    """
+    before, advice = turn.before.rollout.reason, f"mend the template of {turn.target_name}"
+    cannot = f"{turn.primary_name} cannot become ready: "
+    if hopeless := _hopeless(turn):
+        if before.startswith(cannot):
+            return before  # the kubelet tells the same in changing words
+        turn.alert("error", cannot + hopeless)
+        return f"{cannot}{hopeless}: {advice}"
+    if not state.stuck:
+        return ""
+    reason = f"{turn.primary_name} did not become ready within {turn.deadline.total_seconds():g}s: {advice}"
+    if before != reason:
+        turn.alert("error", f"{turn.primary_name} did not become ready: {state.message}")
+    return reason
+
+
+def _hopeless(turn: Turn) -> str:
+    primary = turn.seen.primary
+    return failfast.why(turn, primary, turn.canary.analysis.primary_ready_threshold) if primary is not None else ""
 
 
 def _users_moved(turn: Turn) -> bool:
