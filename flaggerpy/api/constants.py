@@ -43,5 +43,5 @@ OWNER: Final = "flaggerpy.dev/canary"
 RELEASE: Final = "flaggerpy.dev/release"
 """Annotation that asks, with the value ``true``, to hand a canary's workload back to its user."""
 SCHEMA_VERSION_ANNOTATION: Final = "flaggerpy.dev/schema-version"
-SCHEMA_VERSION: Final = 1
+SCHEMA_VERSION: Final = 2
 """Counts up whenever the controller relies on a field that older CRDs would prune."""
