@@ -67,8 +67,8 @@ class Stage:
         """Make a ReplicaSet, or number it anew."""
         ref = {"kind": "Deployment", "name": owner, "uid": f"uid-of-{owner}", "controller": True}
         metadata = {"name": f"{owner}-{template}", "namespace": "shop", "ownerReferences": [ref]}
-        metadata["annotations"] = {"deployment.kubernetes.io/revision": revision}
-        self.server.put(REPLICA_SETS, {"metadata": metadata})
+        numbered = {"annotations": {"deployment.kubernetes.io/revision": revision}}
+        self.server.put(REPLICA_SETS, {"metadata": {**metadata, **numbered}})
 
     def pod(self, name: str, template: str, reason: str = "", *, owner: str = "web") -> None:
         """Make a pod of a ReplicaSet, whose container waits for a reason."""
