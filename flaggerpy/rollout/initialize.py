@@ -74,28 +74,32 @@ def _primary_serves(turn: Turn) -> bool:
 
 
 def _given_up(turn: Turn, state: Readiness) -> str:
-    """Alert once when the primary cannot become ready, or is late; the reason to wait on for, empty until then.
+    """Say why the primary cannot become ready, or that it is late; empty until then.
 
-    Nothing else comes of it: users are on the target, and a corrected template is taken up.
+    Nothing comes of it but one alert: users are on the target, and a corrected template is taken up.
     """
-    before, advice = turn.before.rollout.reason, f"mend the template of {turn.target_name}"
-    cannot = f"{turn.primary_name} cannot become ready: "
+    advice, cannot = f"mend the template of {turn.target_name}", f"{turn.primary_name} cannot become ready: "
     if hopeless := _hopeless(turn):
-        if before.startswith(cannot):
-            return before  # the kubelet tells the same in changing words
-        turn.alert("error", cannot + hopeless)
-        return f"{cannot}{hopeless}: {advice}"
-    if not state.stuck:
-        return ""
-    reason = f"{turn.primary_name} did not become ready within {turn.deadline.total_seconds():g}s: {advice}"
-    if before != reason:
-        turn.alert("error", f"{turn.primary_name} did not become ready: {state.message}")
-    return reason
+        _alert(turn, cannot + hopeless)
+        # While it is hopeless, the kubelet says the same in changing words.
+        before = turn.before.rollout.reason
+        return before if before.startswith(cannot) else f"{cannot}{hopeless}: {advice}"
+    if state.stuck:
+        _alert(turn, f"{turn.primary_name} did not become ready: {state.message}")
+        return f"{turn.primary_name} did not become ready within {turn.deadline.total_seconds():g}s: {advice}"
+    return ""
 
 
 def _hopeless(turn: Turn) -> str:
     primary = turn.seen.primary
     return failfast.why(turn, primary, turn.canary.analysis.primary_ready_threshold) if primary is not None else ""
+
+
+def _alert(turn: Turn, message: str) -> None:
+    """Alert once a template, however often its pods seem to start."""
+    if turn.status.rollout.step.attempt == 0:
+        turn.judged()
+        turn.alert("error", message)
 
 
 def _users_moved(turn: Turn) -> bool:

@@ -280,3 +280,21 @@ def test_a_bootstrap_says_early_what_is_wrong_and_goes_on_waiting() -> None:
     assert world.alerts == [("error", said)], "the same in other words, and past the deadline, is no news"
     world.primary.blocked = {}
     assert world.touch().run().phase is Phase.INITIALIZED
+
+
+def test_a_primary_that_crashes_on_and_on_is_told_of_once() -> None:
+    world = World(primary_blocked={"v1": "CrashLoopBackOff"}).run_for(40)
+    assert world.primary
+    world.primary.broken = {"v1"}
+    for _ in range(3):
+        world.primary.blocked = {}
+        world.touch().run_for(20)
+        assert "cannot become ready" not in world.status.rollout.reason, "it runs, for a while"
+        world.primary.blocked = {"v1": "CrashLoopBackOff"}
+        world.touch().run_for(40)
+        assert "cannot become ready" in world.status.rollout.reason
+    assert len(world.alerts) == 1
+    world.push("v2").run_for(1)
+    world.primary.blocked = {"v2": "ImagePullBackOff"}
+    world.touch().run_for(40)
+    assert len(world.alerts) == 2, "another template is another matter"
