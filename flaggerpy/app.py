@@ -20,17 +20,19 @@ from flaggerpy.controller.configs import ConfigDigests
 from flaggerpy.controller.execute import Executor
 from flaggerpy.controller.hooks import EventHooks, WebhookClient
 from flaggerpy.controller.observe import Observer
+from flaggerpy.controller.pods import PODS_OF_DEPLOYMENTS, PodReader
 from flaggerpy.controller.reconciler import Reconciler, Rooms
 from flaggerpy.controller.schema import SchemaGuard
 from flaggerpy.controller.sources import Library
 from flaggerpy.kube.cache import Caches, Scope
 from flaggerpy.kube.client import Client
 from flaggerpy.kube.controller import Workers
+from flaggerpy.kube.dependents import Dependents
 from flaggerpy.kube.errors import ApiError, KubeError
 from flaggerpy.kube.events import EventRecorder
 from flaggerpy.kube.lease import Elector, LeaseTiming
 from flaggerpy.kube.objects import name_of, namespace_of
-from flaggerpy.kube.resources import CANARIES, Ref
+from flaggerpy.kube.resources import CANARIES, PODS, Ref
 from flaggerpy.kube.throttle import Throttle
 from flaggerpy.kube.transport import connect
 from flaggerpy.kube.wire import Request, Response, Transport
@@ -81,7 +83,9 @@ class App:
             cluster=settings.cluster_name,
         )
         self._announcer = Announcer(channels, library, clock, self._queue.add)
-        observer = Observer(self._caches, ConfigDigests(self._reader, self._caches), library, settings)
+        self._pods = Dependents(self._reader, PODS, PODS_OF_DEPLOYMENTS, clock=clock)
+        pods = PodReader(self._reader, self._pods, settings.fail_fast_after)
+        observer = Observer(self._caches, ConfigDigests(self._reader, self._caches), pods, library, settings)
         sources = Sources(library.metric_template, library.secret, settings.metrics_server, settings.mesh_provider)
         rooms = Rooms(
             observer=observer,
@@ -94,6 +98,7 @@ class App:
         reconcile = self._schema.guarded(self._reconciler)
         self._workers = Workers(self._queue, reconcile, concurrency=settings.workers, clock=clock)
         self._caches.on_change(self._changed)
+        self._pods.on_change(self._changed)
         self._problem = "The CustomResourceDefinitions have not been looked at yet."
         self._leading = False
 
@@ -101,7 +106,8 @@ class App:
         """Work until asked to stop; then finish writes in flight, say what is left to say, and free the lease."""
         app = make_app(live=self._live, ready=self._ready, registry=self._recorder.registry, refresh=self._refresh)
         async with serving(app, self._settings.port), asyncio.TaskGroup() as group:
-            parts = (self._caches.run(), self._events.run(), self._schema.run(self._queue_all), self._take_part())
+            caches = (self._caches.run(), self._pods.run())
+            parts = (*caches, self._events.run(), self._schema.run(self._queue_all), self._take_part())
             tasks = [group.create_task(part) for part in parts]
             await stop.wait()
             log.info("shutting down")
@@ -128,6 +134,7 @@ class App:
             await self._workers.run()
         finally:
             self._leading = False
+            self._pods.clear()  # who leads next follows them
 
     def _queue_all(self) -> None:
         for obj in self._caches.all(CANARIES):
@@ -159,7 +166,8 @@ class App:
 
     def _refresh(self) -> None:
         self._recorder.set_totals(Counter(namespace_of(obj) for obj in self._caches.all(CANARIES)))
-        self._recorder.set_watch_ages({str(subject): age for subject, age in self._caches.ages().items()})
+        ages = {**self._caches.ages(), **self._pods.ages()}
+        self._recorder.set_watch_ages({str(subject): age for subject, age in ages.items()})
         self._recorder.set_queue_depth(self._queue.depth)
         self._recorder.set_leader(self._leading)
 

@@ -15,6 +15,7 @@ class Settings(BaseModel):
         namespaces: namespaces to watch; empty means all.
         workers: how many canaries may be worked on at the same time.
         min_interval: shorter analysis intervals are raised to this.
+        fail_fast_after: how long pods that cannot start are waited for; zero: until the progress deadline.
 
     """
 
@@ -30,6 +31,7 @@ class Settings(BaseModel):
     leader_election_namespace: str = "kube-system"
     min_interval: timedelta = timedelta(seconds=10)
     accept_within: timedelta = timedelta(seconds=60)
+    fail_fast_after: timedelta = timedelta(seconds=30)
     no_cross_namespace_refs: bool = False
     cluster_name: str = ""
     event_webhook: str = ""

@@ -170,6 +170,8 @@ class RolloutStatus(ApiModel):
     """When a workload was last scaled."""
     mended_at: MicroTime | None = None
     """When Services or the route were last put back after somebody else had changed them."""
+    hopeless_since: MicroTime | None = None
+    """Since when pods that cannot start keep the workload that is waited for from becoming ready."""
     serving_canary: bool = False
     """Whether the target serves all users because the primary cannot."""
     failing: str = ""

@@ -38,6 +38,7 @@ def _print_version(ctx: click.Context, _: click.Parameter, value: bool) -> None:
 @flag("leader-election-namespace", "kube-system", "Namespace of the lease.")
 @flag("min-interval", "10s", "Shorter analysis intervals are raised to this.", type=DurationType())
 @flag("accept-within", "60s", "How long a data plane may say nothing about a route.", type=DurationType())
+@flag("fail-fast-after", "30s", "How long to wait for pods that cannot start; 0: to the deadline.", type=DurationType())
 @switch("no-cross-namespace-refs", default=False, help="Refuse references to other namespaces.")
 @flag("cluster-name", "", "Name of the cluster in alerts.")
 @flag("event-webhook", "", "Address that is told of every event.", envvar="EVENT_WEBHOOK_URL")
@@ -71,5 +72,7 @@ def controller(
     )
     if settings.min_interval < timedelta(seconds=1):
         raise click.BadParameter("must be 1s or longer", param_hint="--min-interval")
+    if settings.fail_fast_after < timedelta():
+        raise click.BadParameter("must be 0 or longer", param_hint="--fail-fast-after")
     configure(settings.log_level, "console" if zap_encoding == "console" else "json")
     asyncio.run(run(settings))

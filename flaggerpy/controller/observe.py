@@ -6,7 +6,7 @@ User mistakes found on the way become sentences in the observation; none of them
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from flaggerpy.api.analysis import CanaryAnalysis
 from flaggerpy.api.canary import Canary, parse_canary
@@ -15,6 +15,7 @@ from flaggerpy.api.validation import cross_namespace, remarks
 from flaggerpy.api.validation import problems as problems_of
 from flaggerpy.controller.check import provider_of, query_context
 from flaggerpy.controller.configs import ConfigDigests
+from flaggerpy.controller.pods import PodReader
 from flaggerpy.controller.sources import Library
 from flaggerpy.controller.world import World
 from flaggerpy.kube.cache import Caches
@@ -68,14 +69,21 @@ class _Draft:
 class Observer:
     """Reads one canary and its surroundings."""
 
-    def __init__(self, caches: Caches, digests: ConfigDigests, library: Library, settings: Settings) -> None:
+    def __init__(
+        self, caches: Caches, digests: ConfigDigests, pods: PodReader, library: Library, settings: Settings
+    ) -> None:
         self._caches = caches
         self._library = library
         self._digests = digests
+        self._pods = pods
         self._settings = settings
         self.rules = LabelRules.from_flags(settings.selector_labels, settings.include_label_prefix)
         self._configs: dict[Key, tuple[Ref, ...]] = {}
-        self._limits = Limits(min_interval=settings.min_interval, accept_within=settings.accept_within)
+        self._limits = Limits(
+            min_interval=settings.min_interval,
+            accept_within=settings.accept_within,
+            fail_fast_after=settings.fail_fast_after,
+        )
 
     async def observe(self, key: Key, announced: frozenset[str]) -> World | None:
         """Return the world of one canary, None when the Canary does not exist.
@@ -87,18 +95,21 @@ class Observer:
         found = self._caches.get(Ref(CANARIES, *key))
         if not isinstance(found, Present):
             self._caches.forget(key)
+            self._pods.forget(key)
             self._configs.pop(key, None)
             return None
         try:
             canary = parse_canary(found.obj)
         except InvalidObject as error:
+            self._pods.forget(key)
             raise Unreadable(str(error), found.obj) from error
         draft = _Draft(found.obj, canary, list(problems_of(canary)))
         if self._settings.no_cross_namespace_refs:
             draft.problems += cross_namespace(canary)
         self._choose(draft)
         await self._read(draft, key)
-        return self._world(draft, announced)
+        world = self._world(draft, announced)
+        return replace(world, seen=replace(world.seen, pods=await self._pods.read(world)))
 
     def _choose(self, draft: _Draft) -> None:
         """Pick the translators; what is not served is a problem."""

@@ -9,7 +9,7 @@ from datetime import datetime
 
 from flaggerpy.api.analysis import HookType, Strategy
 from flaggerpy.api.status import Phase
-from flaggerpy.rollout import children, gates, promote, revision, rollback, strategy, thresholds
+from flaggerpy.rollout import children, failfast, gates, promote, revision, rollback, strategy, thresholds
 from flaggerpy.rollout.decision import NeedChecks, ScaleTarget, SetRoutes
 from flaggerpy.rollout.thresholds import Judged, Judgement
 from flaggerpy.rollout.traffic import ALL_TO_CANARY, ALL_TO_PRIMARY, to_canary
@@ -103,8 +103,11 @@ def _canary_ready(turn: Turn) -> bool:
     if canary.stuck:
         rollback.decide(turn, f"{turn.target_name} did not become ready: {canary.message}")
         return False
-    kind = turn.canary.spec.target_ref.kind.lower()
-    turn.wait_until_ready(f"canary {kind} {turn.target_name}", canary)
+    if hopeless := failfast.why(turn, turn.target, turn.canary.analysis.canary_ready_threshold):
+        rollback.decide(turn, f"{turn.target_name} cannot become ready: {hopeless}")
+        return False
+    who = f"canary {turn.canary.spec.target_ref.kind.lower()} {turn.target_name}"
+    turn.wait_until_ready(who, canary, failfast.blind(turn, who))
     return False
 
 

@@ -7,7 +7,7 @@ the primary → users have left the target → target to zero.
 from __future__ import annotations
 
 from flaggerpy.api.status import Phase, RolloutStatus, Step
-from flaggerpy.rollout import children, revision
+from flaggerpy.rollout import children, failfast, revision
 from flaggerpy.rollout.decision import (
     Action,
     CopyConfigs,
@@ -18,6 +18,7 @@ from flaggerpy.rollout.decision import (
     UpdatePrimary,
     WriteService,
 )
+from flaggerpy.rollout.readiness import Readiness
 from flaggerpy.rollout.traffic import ALL_TO_PRIMARY
 from flaggerpy.rollout.turn import Turn
 
@@ -69,14 +70,37 @@ def _primary_serves(turn: Turn) -> bool:
     state = turn.primary_readiness()
     if state.ready:
         return True
-    reason = ""
-    if state.stuck:
-        within = f"{turn.deadline.total_seconds():g}s"
-        reason = f"{turn.primary_name} did not become ready within {within}: mend the template of {turn.target_name}"
-        if turn.before.rollout.reason != reason:
-            turn.alert("error", f"{turn.primary_name} did not become ready: {state.message}")
-    turn.wait_until_ready(turn.primary_name, state, reason)
+    turn.wait_until_ready(turn.primary_name, state, _given_up(turn, state))
     return False
+
+
+def _given_up(turn: Turn, state: Readiness) -> str:
+    """Say why the primary cannot become ready, or that it is late; empty until then.
+
+    Nothing comes of it but one alert: users are on the target, and a corrected template is taken up.
+    """
+    advice, cannot = f"mend the template of {turn.target_name}", f"{turn.primary_name} cannot become ready: "
+    if hopeless := _hopeless(turn):
+        _alert(turn, cannot + hopeless)
+        # While it is hopeless, the kubelet says the same in changing words.
+        before = turn.before.rollout.reason
+        return before if before.startswith(cannot) else f"{cannot}{hopeless}: {advice}"
+    if state.stuck:
+        _alert(turn, f"{turn.primary_name} did not become ready: {state.message}")
+        return f"{turn.primary_name} did not become ready within {turn.deadline.total_seconds():g}s: {advice}"
+    return ""
+
+
+def _hopeless(turn: Turn) -> str:
+    primary = turn.seen.primary
+    return failfast.why(turn, primary, turn.canary.analysis.primary_ready_threshold) if primary is not None else ""
+
+
+def _alert(turn: Turn, message: str) -> None:
+    """Alert once a template, however often its pods seem to start."""
+    if turn.status.rollout.step.attempt == 0:
+        turn.judged()
+        turn.alert("error", message)
 
 
 def _users_moved(turn: Turn) -> bool:

@@ -11,6 +11,7 @@ from datetime import timedelta
 
 from flaggerpy.api.canary import Canary
 from flaggerpy.rollout.checks import Answer, Check
+from flaggerpy.rollout.pods import PodsSeen
 from flaggerpy.rollout.traffic import Capabilities, RouteState
 from flaggerpy.rollout.workload import Workload
 
@@ -23,12 +24,15 @@ class Limits:
         min_interval: a canary's shorter interval is raised to this.
         settle_at_most: how long traffic that was moved away keeps its workload at most, per interval.
         accept_within: how long a data plane may stay silent about a route before the rollout goes on without it.
+        fail_fast_after: how long pods that cannot start must stand in the way before they are not waited for; zero:
+            they are waited for until the deadline.
 
     """
 
     min_interval: timedelta = timedelta(seconds=10)
     settle_at_most: timedelta = timedelta(seconds=30)
     accept_within: timedelta = timedelta(seconds=60)
+    fail_fast_after: timedelta = timedelta(seconds=30)
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +67,7 @@ class Observation:
     Attributes:
         target: the user's workload, None when it does not exist.
         primary: our copy of it; its ``template`` is translated back, so that equal means equal.
+        pods: those of the workload that this phase waits for.
         routed: the provider has a routing object; False for provider ``kubernetes``.
         route_released: the routing object sends everything to the apex Service (or is the user's original, or gone).
         problems: sentences about what a user must mend first.
@@ -80,6 +85,7 @@ class Observation:
     routed: bool
     configs: ConfigsSeen = field(default_factory=ConfigsSeen)
     limits: Limits = field(default_factory=Limits)
+    pods: PodsSeen = field(default_factory=PodsSeen)
     route_released: bool = True
     problems: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()

@@ -10,7 +10,7 @@ whatever happens there, nobody takes a half-written primary for the old revision
 from __future__ import annotations
 
 from flaggerpy.api.status import Phase
-from flaggerpy.rollout import children, revision, rollback
+from flaggerpy.rollout import children, failfast, revision, rollback
 from flaggerpy.rollout.decision import CopyConfigs, ScalePrimary, SetRoutes, UpdatePrimary
 from flaggerpy.rollout.traffic import ALL_TO_CANARY, ALL_TO_PRIMARY, to_canary
 from flaggerpy.rollout.turn import Turn
@@ -40,17 +40,35 @@ def run(turn: Turn) -> None:
         fail(turn, state.message)
     elif state.ready:
         _move_traffic(turn)
+    elif hopeless := _hopeless(turn):
+        fail(turn, hopeless)
     else:
-        turn.wait_until_ready(turn.primary_name, state)
+        turn.wait_until_ready(turn.primary_name, state, failfast.blind(turn, turn.primary_name))
 
 
 def fail(turn: Turn, why: str) -> None:
     """The primary cannot take the new template: serve from the canary, which was analysed and is ready."""
-    analysed = revision.same(turn.status.rollout.applied, turn.seen, turn.target) and turn.target_readiness().ready
     message = f"Promotion of {turn.target_name} failed, primary not ready: {why}"
-    rollback.fail(turn, message, stay=turn.seen.routed and (analysed or turn.only_canary_serves()))
+    rollback.fail(turn, message, stay=turn.seen.routed and (_canary_serves(turn) or turn.only_canary_serves()))
     turn.warn(message)
     turn.alert("error", message)
+
+
+def _canary_serves(turn: Turn) -> bool:
+    """Whether the target still is what was analysed, and ready."""
+    return revision.same(turn.status.rollout.applied, turn.seen, turn.target) and turn.target_readiness().ready
+
+
+def _hopeless(turn: Turn) -> str:
+    """Why the primary's new pods cannot start, where users can stay on the canary; empty when it is waited for.
+
+    They go back by themselves if the primary becomes ready after all. Elsewhere a failure would only take the time from
+    it in which it may.
+    """
+    primary = turn.seen.primary
+    if primary is None or not turn.seen.routed or not _canary_serves(turn):
+        return ""
+    return failfast.why(turn, primary, turn.canary.analysis.primary_ready_threshold)
 
 
 def _primary_has_it(turn: Turn, *, unchanged: bool) -> bool:

@@ -57,13 +57,17 @@ def readiness(
     return Readiness(False, stuck=now >= stuck_at, message=message, stuck_at=stuck_at)
 
 
+def enough(pods: int, percent: int) -> int:
+    """How many of so many pods a threshold asks for: rounded up, and at least one."""
+    return max(math.ceil(pods * percent / 100), min(pods, 1))
+
+
 def _missing(workload: Workload, percent: int) -> str:
     if workload.updated_replicas < workload.replicas:
         return f"{workload.updated_replicas} out of {workload.replicas} new replicas have been updated"
     if workload.current_replicas > workload.updated_replicas:
         return f"{workload.current_replicas - workload.updated_replicas} old replicas are pending termination"
-    wanted = max(math.ceil(workload.updated_replicas * percent / 100), min(workload.updated_replicas, 1))
-    if workload.available_replicas < wanted:
+    if workload.available_replicas < enough(workload.updated_replicas, percent):
         return (
             f"{workload.available_replicas} of {workload.updated_replicas} "
             f"(readyThreshold {percent}%) updated replicas are available"

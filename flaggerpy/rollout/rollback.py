@@ -37,6 +37,7 @@ def fail(turn: Turn, why: str, *, stay: bool) -> None:
     turn.set(phase=Phase.FAILED, failed_checks=0, iterations=0)
     turn.begin_step(weight)
     turn.note(failing=why, serving_canary=stay)
+    turn.hopeless(None)
     turn.moved()
     turn.wait(why)
     turn.outcome = "failed"

@@ -39,6 +39,7 @@ class Turn:
         self._again = [item for item in self.before.rollout.pending if item.id not in seen.announced]
         self._fresh: list[Pending] = []
         self._reason = ""
+        self._hopeless_since: datetime | None = None
 
     # What there is
 
@@ -196,6 +197,10 @@ class Turn:
         if state.stuck_at and not state.stuck:
             self.wake(state.stuck_at)
 
+    def hopeless(self, since: datetime | None) -> None:
+        """Keep in mind since when waiting is pointless; what a tick does not say again is over."""
+        self._hopeless_since = since
+
     def wait_for_controller(self) -> None:
         """Only the workload's controller can tell if the template changed; it will, unless a pause keeps it."""
         if self.target.paused:
@@ -244,7 +249,7 @@ class Turn:
     def plan(self) -> Plan:
         """Close the turn."""
         pending = self._again + self._fresh
-        self.note(reason=self.problem or self._reason, pending=pending)
+        self.note(reason=self.problem or self._reason, pending=pending, hopeless_since=self._hopeless_since)
         if pending:
             # Until they are known to be made they stay in the status, and a restart would make them again.
             self.wake(self.now + self.seen.limits.min_interval)

@@ -30,7 +30,7 @@ from flaggerpy.targets.labels import LabelRules
 from flaggerpy.targets.names import primary_value, target_value
 from flaggerpy.targets.template import Translation
 
-_REVISION = "deployment.kubernetes.io/revision"
+REVISION = "deployment.kubernetes.io/revision"
 _FOLLOWED = ("progressDeadlineSeconds", "minReadySeconds", "revisionHistoryLimit", "strategy")
 """Fields of the spec that the primary takes from the target, beside the pod template."""
 _LONGEST_VALUE = 63
@@ -165,7 +165,7 @@ def _workload(obj: Mapping[str, Any], template: str) -> Workload:
         generation=generation_of(obj),
         observed_generation=observed_generation_of(obj),
         template=template,
-        controller_revision=annotations_of(obj).get(_REVISION),
+        controller_revision=annotations_of(obj).get(REVISION),
         paused=bool(spec.get("paused")),
         replicas=1 if replicas is None else int(replicas),
         current_replicas=int(status.get("replicas") or 0),

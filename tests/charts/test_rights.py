@@ -9,6 +9,7 @@ EVERY_MODE: list[tuple[str, Json]] = [
     ("listed namespaces", {"watchNamespaces": ["a", "b"]}),
     ("no config tracking", {"configTracking": {"enabled": False}}),
     ("both", {"watchNamespaces": ["a"], "configTracking": {"enabled": False}}),
+    ("no fail fast", {"failFastAfter": "0s"}),
 ]
 
 
@@ -34,9 +35,12 @@ def test_nothing_is_given_by_wildcard(title: str, values: Json) -> None:
 
 @pytest.mark.parametrize(("title", "values"), EVERY_MODE)
 def test_the_controller_can_give_nobody_rights_and_run_nothing_in_pods(title: str, values: Json) -> None:
-    dangerous = {"roles", "rolebindings", "clusterroles", "clusterrolebindings", "pods", "pods/exec", "serviceaccounts"}
-    given = {resource for rule in all_rules(rights(**values)) for resource in rule["resources"]}
+    dangerous = {"roles", "rolebindings", "clusterroles", "clusterrolebindings", "pods/exec", "serviceaccounts"}
+    rules = all_rules(rights(**values))
+    given = {resource for rule in rules for resource in rule["resources"]}
     assert not given & dangerous, title
+    on_pods = {verb for rule in rules if "pods" in rule["resources"] for verb in rule["verbs"]}
+    assert on_pods <= {"list", "watch"}, title
 
 
 def test_listed_namespaces_need_no_right_in_the_cluster() -> None:
@@ -71,6 +75,18 @@ def test_no_right_to_any_secret_without_config_tracking(namespaces: list[str]) -
     assert not {"secrets", "configmaps"} & {resource for rule in rules for resource in rule["resources"]}
     tracked = all_rules(rights(watchNamespaces=namespaces))
     assert may(tracked, "get", "", "secrets")
+
+
+@pytest.mark.parametrize("namespaces", [[], ["shop"]])
+@pytest.mark.parametrize(("after", "allowed"), [("30s", True), ("1m0s", True), ("0s", False), ("0m0.0s", False)])
+def test_pods_and_replica_sets_may_be_read_to_fail_fast_and_not_otherwise(
+    namespaces: list[str], after: str, allowed: bool
+) -> None:
+    rules = main_rules(rights(watchNamespaces=namespaces, failFastAfter=after))
+    assert may(rules, "list", "", "pods") is may(rules, "watch", "", "pods") is allowed
+    assert may(rules, "get", "apps", "replicasets") is allowed
+    assert not may(rules, "get", "", "pods")
+    assert not may(rules, "list", "apps", "replicasets")
 
 
 @pytest.mark.parametrize(

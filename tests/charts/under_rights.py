@@ -20,17 +20,19 @@ import yaml
 
 from flaggerpy.app import App
 from flaggerpy.clock import SystemClock
+from flaggerpy.durations import parse_duration
 from flaggerpy.kube.resources import CANARIES, DEPLOYMENTS, HTTP_ROUTES, SECRETS
 from flaggerpy.kube.transport import connect
 from flaggerpy.metrics.outbound import Outbound
 from flaggerpy.settings import Settings
 from tests.charts.helm import Json, Rendered, render
 from tests.cluster.api import Cluster
-from tests.integration.conftest import control_plane, crds, full_node, site
-from tests.integration.objects import blue_green, config_map, deployment, progressive
+from tests.integration.conftest import control_plane, crds, full_node, pods, site
+from tests.integration.objects import blue_green, careful, config_map, deployment, progressive
+from tests.integration.pods import Breaker
 from tests.integration.site import Controller, Site
 
-__all__ = ["control_plane", "crds", "full_node", "site"]
+__all__ = ["control_plane", "crds", "full_node", "pods", "site"]
 pytestmark = pytest.mark.integration
 
 
@@ -66,6 +68,7 @@ class Installed:
             leader_election_namespace=flags["-leader-election-namespace"],
             min_interval=timedelta(seconds=0.5),
             accept_within=timedelta(seconds=0.5),
+            fail_fast_after=parse_duration(flags["-fail-fast-after"]),
             port=0,
         ).model_copy(update=changes)
         async with (
@@ -110,6 +113,7 @@ NOT_SEEN = {
     "update httproutes": "a route that is put back whole, as it was before us",
     "get metrictemplates": "a canary that names one before the first list is in",
     "get alertproviders": "a canary that names one before the first list is in",
+    "get replicasets": "only when a container cannot start, which is tested by itself",
 }
 Install = Callable[..., Installed]
 
@@ -212,6 +216,34 @@ async def test_no_right_of_the_controller_is_idle(install: Install, site: Site) 
         assert await site.find(HTTP_ROUTES, "podinfo") is None
     assert installed.refused() == set()
     assert installed.idle() == set(NOT_SEEN)
+
+
+@pytest.mark.parametrize(
+    ("values", "refused"),
+    [({}, set()), ({"watchNamespaces": "the site's"}, {"get customresourcedefinitions"})],
+)
+async def test_pods_that_cannot_start_are_seen_under_the_rights_of_each_mode(
+    install: Install, site: Site, pods: Breaker, values: Json, refused: set[str]
+) -> None:
+    installed = install(failFastAfter="1s", **values)
+    pods.hold("podinfo", "6.0.1", "ImagePullBackOff")
+    async with installed.controller():
+        await site.apply(careful(progressDeadlineSeconds=60), blue_green())
+        await site.phase_is("Initialized")
+        await site.set_image("6.0.1")
+        failed = await site.phase_is("Failed")
+    assert "ImagePullBackOff" in failed["status"]["rollout"]["failing"]
+    assert installed.refused() == refused
+    asked = {(verb, where) for _, verb, _, where in installed.requests("flaggerpy")}
+    assert {("list", "pods"), ("watch", "pods"), ("get", "replicasets")} <= asked
+
+
+async def test_without_fail_fast_pods_are_not_asked_for(install: Install, site: Site) -> None:
+    installed = install(failFastAfter="0s")
+    async with installed.controller():
+        await a_whole_life(site, tracked=False)
+    assert installed.refused() == set()
+    assert "pods" not in {where for _, _, _, where in installed.requests("flaggerpy")}
 
 
 @pytest.mark.parametrize("values", [{}, {"watchNamespaces": "the site's"}])

@@ -50,6 +50,7 @@ def test_the_version_is_told() -> None:
         (["crds", "apply", "--kubeconfig", "/nowhere"], 1, "no usable credentials in /nowhere"),
         (["controller", "--min-interval", "500ms"], 2, "must be 1s or longer"),
         (["controller", "-min-interval=often"], 2, "often"),
+        (["controller", "-fail-fast-after=-1s"], 2, "must be 0 or longer"),
     ],
 )
 def test_mistakes_are_told_in_a_sentence(words: list[str], code: int, says: str) -> None:

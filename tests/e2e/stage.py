@@ -36,6 +36,10 @@ SHARED = (
     "rollback-gate",
     "promotion-gate",
     "configs",
+    "image-missing",
+    "image-nowhere",
+    "crashes",
+    "secret-late",
     "namespace-gone",
     *(f"{kind}-{way}" for kind in ("plain", "revert") for way in ("background", "foreground", "orphan")),
 )

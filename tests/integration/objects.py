@@ -32,6 +32,18 @@ def deployment(name: str = "podinfo", tag: str = "6.0.0", *, replicas: int = 2, 
     }
 
 
+def careful(**spec: object) -> JsonObject:
+    """Write a Deployment that counts as stuck after five seconds and never drops a pod before the next is ready."""
+    made = deployment()
+    made["spec"] |= {
+        "progressDeadlineSeconds": 5,
+        "minReadySeconds": 2,
+        "strategy": {"type": "RollingUpdate", "rollingUpdate": {"maxUnavailable": 0, "maxSurge": 1}},
+        **spec,
+    }
+    return made
+
+
 def config_map(name: str, data: Mapping[str, str], binary: Mapping[str, str] | None = None) -> JsonObject:
     """Write a ConfigMap; binary values are base64."""
     body: JsonObject = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": name}, "data": dict(data)}

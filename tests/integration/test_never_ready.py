@@ -7,7 +7,7 @@ import pytest
 from flaggerpy.kube.objects import JsonObject
 from flaggerpy.kube.resources import PODS, SERVICES, Resource
 from tests.integration.gateway import Gateway
-from tests.integration.objects import blue_green, deployment, progressive
+from tests.integration.objects import blue_green, careful, progressive
 from tests.integration.pods import Breaker
 from tests.integration.served import always_served
 from tests.integration.servers import Hooks
@@ -16,18 +16,6 @@ from tests.integration.site import Site
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(240)]
 
 QUOTAS = Resource("", "v1", "resourcequotas", "ResourceQuota")
-
-
-def careful(**spec: object) -> JsonObject:
-    """Write a Deployment that counts as stuck after five seconds and never drops a pod before the next is ready."""
-    made = deployment()
-    made["spec"] |= {
-        "progressDeadlineSeconds": 5,
-        "minReadySeconds": 2,
-        "strategy": {"type": "RollingUpdate", "rollingUpdate": {"maxUnavailable": 0, "maxSurge": 1}},
-        **spec,
-    }
-    return made
 
 
 def quota(pods: int) -> JsonObject:

@@ -21,7 +21,9 @@ from flaggerpy.api.status import CanaryStatus, Pending, Phase
 from flaggerpy.rollout import decision as d
 from flaggerpy.rollout.checks import Answer, Check, HookCheck, Verdict
 from flaggerpy.rollout.decide import decide
+from flaggerpy.rollout.failfast import AWAITED
 from flaggerpy.rollout.observation import ConfigsSeen, Limits, Observation, ServicesSeen
+from flaggerpy.rollout.pods import PodsSeen
 from flaggerpy.rollout.traffic import Acceptance, Capabilities, Routes, RouteState
 from tests.rollout.laws import Laws
 from tests.rollout.workloads import Deployment, Route
@@ -49,6 +51,12 @@ class Simulation:
     primary: Deployment | None = None
     primary_breaks: set[str] | None = None
     """Templates whose pods never become ready in the primary; those of the target if None."""
+    primary_blocked: dict[str, str] = field(default_factory=dict)
+    """Why containers of a template cannot start in a primary that is yet to be made."""
+    blind: str = ""
+    """Why nobody may look at pods."""
+    pods_are_known: bool = True
+    fail_fast_after: timedelta = timedelta(seconds=30)
     apex: str | None = "target"
     services: set[d.ServiceRole] = field(default_factory=set)
     route: Route | None = None
@@ -113,11 +121,20 @@ class Simulation:
             capabilities=Capabilities(weights=self.routed, match=self.routed),
             routed=self.routed,
             configs=ConfigsSeen(ours=dict(self.configs), flagger=dict(self.configs)),
-            limits=Limits(min_interval=timedelta(seconds=1)),
+            limits=Limits(min_interval=timedelta(seconds=1), fail_fast_after=self.fail_fast_after),
+            pods=self._pods_seen(),
             route_released=self.route is None or self.route.released,
             problems=self.problems,
             announced=frozenset(self.announced),
         )
+
+    def _pods_seen(self) -> PodsSeen:
+        awaited = {"target": self.target, "primary": self.primary, None: None}[AWAITED.get(self.status.phase)]
+        if awaited is None:
+            return PodsSeen()
+        if self.blind or not self.pods_are_known:
+            return PodsSeen(awaited.uid, trouble=self.blind)
+        return awaited.seen_pods()
 
     def _route_state(self) -> RouteState:
         if self.route is None:
@@ -284,6 +301,7 @@ class Simulation:
             self.now,
             uid=f"primary-{self.ticks}",
             broken=set(self.target.broken if self.primary_breaks is None else self.primary_breaks),
+            blocked=dict(self.primary_blocked),
             stamp=json.dumps(self.primary_configs, sort_keys=True),
             default=self.target.default,
         )
@@ -311,9 +329,9 @@ class Simulation:
         if route is not None and self.now >= route.accept_at and not route.refused and not route.accepted:
             route.served, route.accepted, self.dirty = route.written, True, True
         for workload in self._workloads():
-            before = workload.seen()
+            before = workload.seen(), workload.seen_pods()
             workload.sync(self.now)
-            self.dirty = self.dirty or workload.seen() != before
+            self.dirty = self.dirty or (workload.seen(), workload.seen_pods()) != before
         self.laws.look(self)
 
     def _workloads(self) -> list[Deployment]:

@@ -127,6 +127,18 @@ class Histories(RuleBasedStateMachine):
         if self.world.primary is not None and not templates & self._running():
             self.world.primary.broken = self.world.primary_breaks = templates
 
+    @rule(templates=st.sets(st.sampled_from(["v2", "v3", "v4"])), pods=st.integers(0, 2), primary=st.booleans())
+    def revisions_whose_containers_cannot_start(self, templates: set[str], pods: int, primary: bool) -> None:
+        workload = self.world.primary if primary else self.world.target
+        if workload is not None and not templates & self._running():
+            workload.blocked, workload.blocked_pods = dict.fromkeys(templates, "ImagePullBackOff"), pods
+            self.world.touch()
+
+    @rule(known=st.booleans(), blind=st.sampled_from(["", "pods may not be read"]))
+    def pods_are_seen_or_not(self, known: bool, blind: str) -> None:
+        self.world.pods_are_known, self.world.blind = known, blind
+        self.world.touch()
+
     def _running(self) -> set[str]:
         workloads = [workload for workload in (self.world.target, self.world.primary) if workload]
         return {pod.version.split("|")[0] for workload in workloads for pod in workload.pods if workload.is_ready(pod)}
@@ -198,7 +210,8 @@ class Histories(RuleBasedStateMachine):
         if world.gone:
             return
         stalled = world.status.conditions and world.condition("Stalled") == "True"
-        broken = world.primary is not None and world.primary.template in world.primary.broken
+        primary = world.primary
+        broken = primary is not None and primary.template in {*primary.broken, *primary.blocked}
         assert (
             world.phase in IDLE
             or world.phase is Phase.TERMINATED

@@ -16,6 +16,7 @@ from flaggerpy.rollout.checks import Answer, Check, Verdict
 from flaggerpy.rollout.decide import decide
 from flaggerpy.rollout.decision import NeedChecks, Plan, ScalePrimary, ScaleTarget
 from flaggerpy.rollout.observation import ConfigsSeen, Observation, ServicesSeen
+from flaggerpy.rollout.pods import Pod, PodsSeen, Waiting
 from flaggerpy.rollout.traffic import Acceptance, RouteState, to_canary
 from flaggerpy.rollout.workload import Workload
 from tests.rollout.simulation import START
@@ -51,6 +52,21 @@ def workloads(draw: st.DrawFn) -> Workload:
     )
 
 
+WAITING = st.builds(
+    Waiting,
+    container=st.sampled_from(["app", "init copy"]),
+    reason=st.sampled_from(["ErrImagePull", "ImagePullBackOff", "CrashLoopBackOff", "PodInitializing"]),
+    message=st.sampled_from(["", "because"]),
+    restarts=st.integers(0, 3),
+    not_before=st.sampled_from([START - timedelta(hours=1), START, START + timedelta(hours=1)]),
+)
+POD = st.builds(Pod, name=st.sampled_from("abc"), waiting=st.lists(WAITING, max_size=2).map(tuple))
+PODS_SEEN = st.builds(
+    PodsSeen,
+    of=st.sampled_from(["", "one", "other"]),
+    pods=st.none() | st.lists(POD, max_size=5).map(tuple),
+    trouble=st.sampled_from(["", "pods may not be read"]),
+)
 REVISIONS = st.none() | st.builds(
     Revision,
     template=TEMPLATES,
@@ -69,6 +85,7 @@ ROLLOUTS = st.builds(
     moved_at=TIMES,
     scaled_at=TIMES,
     mended_at=TIMES,
+    hopeless_since=TIMES,
     serving_canary=st.booleans(),
     failing=st.sampled_from(["", "why"]),
     reason=st.sampled_from(["", "why"]),
@@ -117,6 +134,7 @@ def observations(draw: st.DrawFn) -> Observation:
         route=route,
         route_released=draw(st.booleans()),
         configs=ConfigsSeen(ours=draw(CONFIGS), flagger=draw(CONFIGS)),
+        pods=draw(PODS_SEEN),
     )
 
 

@@ -6,6 +6,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
+from flaggerpy.rollout.pods import Pod as PodSeen
+from flaggerpy.rollout.pods import PodsSeen, Waiting
 from flaggerpy.rollout.traffic import Routes
 from flaggerpy.rollout.workload import Workload
 
@@ -14,6 +16,7 @@ from flaggerpy.rollout.workload import Workload
 class Pod:
     version: str
     started: datetime
+    number: int = 0
 
 
 @dataclass
@@ -28,6 +31,10 @@ class Deployment:
     ready_after: timedelta = timedelta(seconds=3)
     deadline: timedelta = timedelta(seconds=60)
     broken: set[str] = field(default_factory=set)
+    blocked: dict[str, str] = field(default_factory=dict)
+    """Why containers of a template cannot start."""
+    blocked_pods: int = 99
+    """How many pods of such a template; the others are on better nodes."""
     stamp: str = ""
     generation: int = 1
     observed_generation: int = 0
@@ -56,7 +63,11 @@ class Deployment:
             self.generation += 1
 
     def is_ready(self, pod: Pod) -> bool:
-        return pod.version.split("|")[0] not in self.broken and self.now >= pod.started + self.ready_after
+        return self.can_start(pod) and self.now >= pod.started + self.ready_after
+
+    def can_start(self, pod: Pod) -> bool:
+        template = pod.version.split("|")[0]
+        return template not in self.broken and not (template in self.blocked and pod.number < self.blocked_pods)
 
     @property
     def available(self) -> int:
@@ -92,7 +103,8 @@ class Deployment:
 
     def _create(self) -> None:
         new = [pod for pod in self.pods if pod.version == self.rolled]
-        self.pods += [Pod(self.rolled, self.now) for _ in range(self.replicas - len(new))]
+        free = [number for number in range(self.replicas) if number not in {pod.number for pod in new}]
+        self.pods += [Pod(self.rolled, self.now, number) for number in free[: max(self.replicas - len(new), 0)]]
 
     def _remove(self) -> None:
         new = sorted((pod for pod in self.pods if pod.version == self.rolled), key=self.is_ready, reverse=True)
@@ -108,7 +120,7 @@ class Deployment:
     def moments(self) -> Iterator[datetime]:
         """When something will change by itself."""
         for pod in self.pods:
-            if not self.is_ready(pod) and pod.version.split("|")[0] not in self.broken:
+            if not self.is_ready(pod) and self.can_start(pod):
                 yield pod.started + self.ready_after
         if not self.complete() and self.progressed is not None and not self.exceeded() and not self.paused:
             yield self.progressed + self.deadline
@@ -130,6 +142,18 @@ class Deployment:
             unavailable_since=self.unavailable_since,
             deleting=self.deleting,
         )
+
+    def seen_pods(self) -> PodsSeen:
+        """What is known of the pods of the newest template."""
+        if self.observed_generation < self.generation or self.paused:
+            return PodsSeen(self.uid)
+        return PodsSeen(self.uid, tuple(self._seen_pod(pod) for pod in self.pods if pod.version == self.rolled))
+
+    def _seen_pod(self, pod: Pod) -> PodSeen:
+        reason = self.blocked.get(pod.version.split("|")[0])
+        waits = reason is not None and not self.can_start(pod)
+        waiting = (Waiting("app", str(reason), "it is not there", 2, pod.started),) if waits else ()
+        return PodSeen(f"{self.name}-{pod.number}", waiting)
 
 
 @dataclass

@@ -86,6 +86,15 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" | 
 - apiGroups: [""]
   resources: [events]
   verbs: [create, patch]
+{{- /* A duration without any digit above 0 is none: fail fast is off. */}}
+{{- if regexMatch "[1-9]" .Values.failFastAfter }}
+- apiGroups: [""]
+  resources: [pods]
+  verbs: [list, watch]
+- apiGroups: [apps]
+  resources: [replicasets]
+  verbs: [get]
+{{- end }}
 {{- if contains "gatewayapi" (include "flaggerpy.providers" .) }}
 - apiGroups: [gateway.networking.k8s.io]
   resources: [httproutes]
