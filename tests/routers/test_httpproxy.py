@@ -9,7 +9,7 @@ from flaggerpy.routers.httpproxy import proxy_spec
 from tests.builders import canary
 
 SHARES = Routes(90, 10)
-AUDIENCE = {"stepWeight": None, "iterations": 2}
+AUDIENCE: dict[str, Any] = {"stepWeight": None, "iterations": 2}
 
 
 def written(service: dict[str, Any], routes: Routes = SHARES, **analysis: Any) -> Any:
