@@ -64,6 +64,8 @@ def test_what_the_controller_is_told_by_default() -> None:
         ({"watchNamespaces": ["b", "a"], "namespace": "a"}, "-namespace", "a,b"),
         ({"selectorLabels": "app,team"}, "-selector-labels", "app,team"),
         ({"includeLabelPrefix": "*"}, "-include-label-prefix", "*"),
+        ({"meshProvider": "contour"}, "-mesh-provider", "contour"),
+        ({"ingressClass": "outside"}, "-ingress-class", "outside"),
         ({"eventWebhook": "http://sink/"}, "-event-webhook", "http://sink/"),
         ({"clusterName": "east"}, "-cluster-name", "east"),
         ({"noCrossNamespaceRefs": True}, "-no-cross-namespace-refs", "true"),
@@ -88,6 +90,7 @@ def test_the_controller_knows_every_flag_that_the_chart_may_pass() -> None:
         clusterName="east",
         eventWebhook="http://sink/",
         includeLabelPrefix="*",
+        ingressClass="outside",
         kubeconfigBurst=3,
         kubeconfigQPS=2,
         msteams={"url": "https://teams/x", "proxyUrl": "http://proxy"},
@@ -108,7 +111,7 @@ def test_the_controller_knows_every_flag_that_the_chart_may_pass() -> None:
 @pytest.mark.parametrize(
     ("title", "values", "says"),
     [
-        ("no provider", {}, "meshProvider is required"),
+        ("no provider", {}, "which provider shifts traffic, kubernetes or gatewayapi:v1 or contour"),
         ("a provider that is not served", {"meshProvider": "istio"}, 'provider "istio" is not served by this version'),
         (
             "a further provider that is not served",
