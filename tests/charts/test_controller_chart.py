@@ -7,6 +7,7 @@ import tomllib
 import pytest
 import yaml
 
+from flaggerpy.routers.registry import ROUTERS
 from tests.charts.helm import CHARTS, Json, Rendered, refusal, render, run
 
 ROUTED = "gatewayapi:v1"
@@ -64,7 +65,6 @@ def test_what_the_controller_is_told_by_default() -> None:
         ({"watchNamespaces": ["b", "a"], "namespace": "a"}, "-namespace", "a,b"),
         ({"selectorLabels": "app,team"}, "-selector-labels", "app,team"),
         ({"includeLabelPrefix": "*"}, "-include-label-prefix", "*"),
-        ({"meshProvider": "contour"}, "-mesh-provider", "contour"),
         ({"ingressClass": "outside"}, "-ingress-class", "outside"),
         ({"eventWebhook": "http://sink/"}, "-event-webhook", "http://sink/"),
         ({"clusterName": "east"}, "-cluster-name", "east"),
@@ -82,6 +82,11 @@ def test_what_the_controller_is_told_by_default() -> None:
 )
 def test_a_value_becomes_its_flag(values: Json, flag: str, value: str) -> None:
     assert arguments(**values)[flag] == value
+
+
+@pytest.mark.parametrize("provider", ROUTERS)
+def test_the_chart_takes_every_provider_that_is_built_in(provider: str) -> None:
+    assert arguments(meshProvider=provider)["-mesh-provider"] == provider
 
 
 def test_the_controller_knows_every_flag_that_the_chart_may_pass() -> None:
