@@ -115,8 +115,16 @@ class Elector:
 
     async def _acquire(self) -> None:
         while await self._attempt() is not Outcome.OURS:
-            # Jitter keeps candidates apart that started together.
-            await self._clock.sleep(self._timing.retry * self._rng.uniform(1.0, 2.0))
+            await self._clock.sleep(self._until_next_look())
+
+    def _until_next_look(self) -> float:
+        """Seconds until the next attempt: a lease that runs out before the next look is looked at just then.
+
+        Jitter keeps candidates apart that started together.
+        """
+        usual = self._timing.retry * self._rng.uniform(0.8, 1.2)
+        left = self._seen_at + self._lasts(self._seen_spec or {}) - self._clock.monotonic()
+        return left + self._rng.uniform(0.05, 0.25) if 0 <= left < usual else usual
 
     async def _lead(self, lead: Callable[[], Awaitable[None]]) -> bool:
         """Lead while we may; returns whether leadership was lost (else `lead` has ended by itself)."""
@@ -191,8 +199,10 @@ class Elector:
     def _is_free(self, lease: JsonObject) -> bool:
         if self.holder in {"", self.identity}:
             return True
-        duration = float(_spec(lease).get("leaseDurationSeconds") or self._timing.duration)
-        return self._clock.monotonic() > self._seen_at + duration
+        return self._clock.monotonic() > self._seen_at + self._lasts(_spec(lease))
+
+    def _lasts(self, spec: JsonObject) -> float:
+        return float(spec.get("leaseDurationSeconds") or self._timing.duration)
 
     def _new_lease(self) -> JsonObject:
         metadata = {"name": self._ref.name, "namespace": self._ref.namespace}

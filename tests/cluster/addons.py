@@ -64,8 +64,11 @@ def load_images(home: Home, archives: Iterable[Path]) -> None:
 
 def _gateway_api(home: Home, progress: Progress) -> None:
     folder = obtain(["gateway-api"], progress)["gateway-api"] / "config/crd/standard"
-    _apply(home, [document for path in sorted(folder.glob("gateway.networking*.yaml")) for document in _read(path)])
-    _kubectl(home, "wait", "--for=condition=Established", "crd", "--all", "--timeout=60s")
+    documents = [document for path in sorted(folder.glob("gateway.networking*.yaml")) for document in _read(path)]
+    _apply(home, documents)
+    # By name: other tests may be taking theirs away at this moment.
+    kinds = [f"crd/{doc['metadata']['name']}" for doc in documents if doc["kind"] == "CustomResourceDefinition"]
+    _kubectl(home, "wait", "--for=condition=Established", *kinds, "--timeout=60s")
 
 
 def _contour_crds(home: Home, progress: Progress) -> None:

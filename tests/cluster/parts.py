@@ -153,8 +153,8 @@ _TABLE: tuple[Part, ...] = (
 
 PARTS: dict[str, Part] = {part.name: part for part in _TABLE}
 
-CONTROL_PLANE = ("kubernetes", "etcd", "kwok", "kwok-stages", "helm")
-"""What `run --control-plane` needs."""
+CONTROL_PLANE = ("kubernetes", "etcd", "kwok", "kwok-stages", "helm", "gateway-api", "contour-manifests")
+"""What `run --control-plane` needs, and the CRDs that tests put on it: from inside nothing can be fetched."""
 
 FULL_NODE = (
     "kubernetes",

@@ -48,6 +48,10 @@ class Hooks:
         """Return the calls of one path, oldest first."""
         return [call for call in self.calls if call.path == path]
 
+    def asked(self, path: str) -> int:
+        """Return how many questions were asked; one that a write conflict or a crash repeats has the same key."""
+        return len({call.key for call in self.to(path)})
+
     def phases(self, path: str) -> list[str]:
         """Return the phases that one path was told, each once in a row."""
         told = [call.body["phase"] for call in self.to(path)]

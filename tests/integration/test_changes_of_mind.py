@@ -52,7 +52,7 @@ async def test_a_newer_revision_in_mid_analysis_starts_it_again(site: Site, gate
 
     assert gateway.shares() == [0, 25, 50, 0, 25, 50, 0]
     assert images(controller.writes) == ["6.0.0", "6.0.2"]
-    assert len(hooks.to("pre-rollout")) == 2
+    assert hooks.asked("pre-rollout") == 2
 
 
 async def test_putting_the_promoted_revision_back_takes_users_off_the_canary_w06(
@@ -132,7 +132,7 @@ async def test_a_revision_pushed_while_the_gate_answers_is_analysed_before_it_is
         await site.phase_is("Succeeded")
 
     assert images(controller.writes) == ["6.0.0", "6.0.2"]
-    assert len(hooks.to("pre-rollout")) == 2
+    assert hooks.asked("pre-rollout") == 2
 
 
 async def test_a_revision_pushed_while_the_primary_is_written_waits_its_turn_w14(
@@ -148,7 +148,7 @@ async def test_a_revision_pushed_while_the_primary_is_written_waits_its_turn_w14
             await site.phase_is("Succeeded")
 
     assert images(controller.writes) == ["6.0.0", "6.0.1", "6.0.2"]
-    assert len(hooks.to("pre-rollout")) == 2
+    assert hooks.asked("pre-rollout") == 2
 
 
 async def test_an_edit_while_a_hook_hangs_never_makes_two_ticks_of_one_canary_w17(site: Site, hooks: Hooks) -> None:

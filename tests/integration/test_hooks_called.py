@@ -229,7 +229,7 @@ async def test_a_failing_pre_rollout_hook_ends_it_before_any_user_was_moved_w71(
         told = await site.event("pre-rollout check pre-rollout failed")
 
         assert told.endswith("the smoke test failed at step 3")
-        assert len(hooks.to("pre-rollout")) == 2
+        assert hooks.asked("pre-rollout") == 2
         assert gateway.shares() == [0]
         assert await site.image("podinfo-primary") == "6.0.0"
 

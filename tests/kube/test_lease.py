@@ -135,6 +135,23 @@ async def test_a_lease_that_stands_still_is_taken_after_its_whole_duration(
     assert spec(server)["acquireTime"] > "2031-05-17T08:30:30"
 
 
+@pytest.mark.parametrize("seed", range(8))
+async def test_a_dead_leader_is_followed_as_soon_as_its_lease_has_run_out(
+    server: FakeApiServer, one: Candidate, two: Candidate, seed: int
+) -> None:
+    two.elector._rng.seed(seed)
+    one.start()
+    await eventually(lambda: one.leading)
+    two.start()
+    await two.quiet()
+    for _ in range(seed):
+        await one.tick(2)
+        await two.tick(2)
+    # The last renewal is seen within 2.4 s, and the lease looked at within 0.25 s of its end.
+    await two.tick(2.5 + 15 + 0.5)
+    assert two.leading
+
+
 async def test_clocks_that_differ_by_hours_change_nothing(
     server: FakeApiServer, one: Candidate, two: Candidate
 ) -> None:
