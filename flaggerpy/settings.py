@@ -12,6 +12,7 @@ class Settings(BaseModel):
 
     Attributes:
         mesh_provider: provider of canaries that name none; empty means that each must name one.
+        ingress_class: who among several Contours serves the HTTPProxies of canaries; empty leaves it open.
         namespaces: namespaces to watch; empty means all.
         workers: how many canaries may be worked on at the same time.
         min_interval: shorter analysis intervals are raised to this.
@@ -22,6 +23,7 @@ class Settings(BaseModel):
     model_config = ConfigDict(frozen=True)
 
     mesh_provider: str = ""
+    ingress_class: str = ""
     metrics_server: str = "http://prometheus:9090"
     namespaces: tuple[str, ...] = ()
     selector_labels: str = "app,name,app.kubernetes.io/name"

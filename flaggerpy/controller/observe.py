@@ -28,7 +28,7 @@ from flaggerpy.rollout.decision import ServiceRole
 from flaggerpy.rollout.errors import UserError
 from flaggerpy.rollout.observation import ConfigsSeen, Limits, Observation, ServicesSeen
 from flaggerpy.rollout.traffic import Acceptance, Capabilities, RouteState
-from flaggerpy.routers.base import Router
+from flaggerpy.routers.base import Options, Router
 from flaggerpy.routers.registry import router_for
 from flaggerpy.settings import Settings
 from flaggerpy.targets.base import Recipe, Target, TargetFacts
@@ -79,6 +79,7 @@ class Observer:
         self._settings = settings
         self.rules = LabelRules.from_flags(settings.selector_labels, settings.include_label_prefix)
         self._configs: dict[Key, tuple[Ref, ...]] = {}
+        self._options = Options(ingress_class=settings.ingress_class)
         self._limits = Limits(
             min_interval=settings.min_interval,
             accept_within=settings.accept_within,
@@ -130,7 +131,7 @@ class Observer:
             )
             return
         try:
-            draft.router = router_for(provider)
+            draft.router = router_for(provider, self._options)
         except UserError as error:
             draft.problems.append(str(error))
 
@@ -278,4 +279,5 @@ def _unserved(provider: str, can: Capabilities, analysis: CanaryAnalysis) -> Ite
             "ten iterations are done instead; set spec.analysis.iterations to choose their number"
         )
     if analysis.mirror:
-        yield "Traffic mirroring is not built into flaggerpy yet: spec.analysis.mirror has no effect"
+        what = "not built into flaggerpy yet" if can.mirror else f"not supported when using the {provider} provider"
+        yield f"Traffic mirroring is {what}: spec.analysis.mirror has no effect"

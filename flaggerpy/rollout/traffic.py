@@ -56,7 +56,8 @@ class RouteState:
     """What the routing object says now.
 
     ``routes`` is None while there is no usable routing object. ``drifted`` means that something other than the
-    weights differs from what we would write; ``note`` is the provider's own sentence when it refuses the route.
+    weights differs from what we would write; ``note`` is the provider's own sentence when it refuses the route or does
+    not serve it yet.
     """
 
     routes: Routes | None

@@ -138,7 +138,7 @@ class Turn:
             moved = self.now
             self.note(moved_at=moved)
         if self.now < moved:
-            self._wait_besides("waiting for the data plane to accept the route")
+            self._wait_for_acceptance()
         return self.passed(moved) and self.passed(moved + self.settle)
 
     def route_is_live(self, since: datetime) -> bool:
@@ -150,8 +150,12 @@ class Turn:
             return False
         if self.passed(since + self.seen.limits.accept_within):
             return True
-        self.wait("waiting for the data plane to accept the route")
+        self._wait_for_acceptance()
         return False
+
+    def _wait_for_acceptance(self) -> None:
+        words = ("waiting for the data plane to accept the route", self.seen.route.note)
+        self._wait_besides(": ".join(word for word in words if word))
 
     def passed(self, when: datetime) -> bool:
         """Whether a time has come; False asks for another look when it has."""

@@ -7,6 +7,7 @@ the live object (PUT), any other is applied on the server's side (``render`` nam
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Protocol
 
 from flaggerpy.api.canary import Canary
@@ -16,6 +17,21 @@ from flaggerpy.rollout.traffic import Capabilities, Routes, RouteState
 
 Live = Mapping[Ref, JsonObject]
 """The objects that exist, of those a router wants to read."""
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """What the operator chose for providers, and no Canary can say.
+
+    Attributes:
+        ingress_class: who among several Contours serves our HTTPProxies; empty leaves it open.
+
+    """
+
+    ingress_class: str = ""
+
+
+DEFAULTS = Options()
 
 
 class Router(Protocol):

@@ -3,33 +3,18 @@
 from __future__ import annotations
 
 import copy
-import json
 from collections.abc import Iterator, Mapping
 from typing import Any
 
 from flaggerpy.api.canary import Canary
-from flaggerpy.api.constants import HANDS_OFF
-from flaggerpy.api.marks import (
-    MARK_LABELS,
-    has_canary_owner,
-    is_annotated,
-    last_applied,
-    owned_through_flagger,
-    owner_annotation,
-    refusal,
-    without_canary_owners,
-    without_marks,
-)
-from flaggerpy.kube.objects import JsonObject, annotations_of, generation_of, labels_of, metadata_of
+from flaggerpy.kube.objects import JsonObject, generation_of
 from flaggerpy.kube.resources import HTTP_ROUTES, Ref
 from flaggerpy.rollout.errors import UserError
 from flaggerpy.rollout.traffic import ALL_TO_PRIMARY, Acceptance, Capabilities, Routes, RouteState
+from flaggerpy.routers import custody
 from flaggerpy.routers.base import Live
 from flaggerpy.routers.httproute import backend, route_spec, with_unused_backends
 from flaggerpy.routers.httproute_compare import parent_key, same_but_weights
-
-ORIGINAL_ROUTE = "flaggerpy.dev/original-route"
-"""Annotation: a user's own route as it was before it was taken over, as JSON."""
 
 
 class GatewayApiRouter:
@@ -62,37 +47,21 @@ class GatewayApiRouter:
 
     def render(self, canary: Canary, live: Live, routes: Routes) -> tuple[JsonObject, ...]:
         """Return the HTTPRoute with these shares: what we own of it, or one that Flagger made whole."""
-        route = live.get(_ref(canary))
-        labels, annotations = _own_metadata(canary)
-        if route is not None:
-            if reason := refusal(route, canary):
-                raise UserError(reason)
-            annotations |= _backup(canary, route, labels, annotations)
-        named = {"name": canary.apex_name, "namespace": canary.namespace}
-        body = {
-            "apiVersion": HTTP_ROUTES.api_version,
-            "kind": HTTP_ROUTES.kind,
-            "metadata": {**named, "labels": labels, "annotations": annotations},
-            "spec": route_spec(canary, routes),
-        }
-        return (body if route is None or not has_canary_owner(route) else _disowned(route, body),)
+        ref = _ref(canary)
+        route = live.get(ref)
+        held = route is not None and _is_held(canary, route)
+        return (custody.taken(canary, ref, route, route_spec(canary, routes), held=held),)
 
     def restore(self, canary: Canary, live: Live) -> tuple[JsonObject, ...]:
         """Return the user's own route as it was, or ours with everything going to the apex Service."""
-        route = live.get(_ref(canary))
+        ref = _ref(canary)
+        route = live.get(ref)
         if route is None or not _is_held(canary, route):
             return ()
-        original = _original(route)
-        before = original.get("spec") or last_applied(route).get("spec")
+        before = custody.spec_before(route)
         # A spec that names our Services cannot stay: they go with the canary.
         spec = before if before and not _names_ours(canary, before) else _all_to_apex(canary, route)
-        metadata = without_marks(metadata_of(route))
-        for field in ("labels", "annotations"):
-            hidden = original.get(field) or {}
-            kept = {key: value for key, value in metadata[field].items() if key not in hidden}
-            metadata[field] = kept | {key: value for key, value in hidden.items() if value is not None}
-        body = {**route, "apiVersion": HTTP_ROUTES.api_version, "kind": HTTP_ROUTES.kind}
-        return (body | {"metadata": metadata, "spec": spec},)
+        return (custody.given_back(ref, route, spec),)
 
     def ahead(self, canary: Canary, live: Live, bodies: tuple[JsonObject, ...]) -> tuple[JsonObject, ...]:
         """Return the route with Services at weight 0 that it is about to name, or to name no longer."""
@@ -102,18 +71,6 @@ class GatewayApiRouter:
 
 def _ref(canary: Canary) -> Ref:
     return Ref(HTTP_ROUTES, canary.namespace, canary.apex_name)
-
-
-def _disowned(route: JsonObject, body: JsonObject) -> JsonObject:
-    """Return the whole of a route that Flagger made, with what we want of it, so that no deletion collects it.
-
-    A server-side apply cannot take an ownerReference away that somebody else wrote.
-    """
-    metadata = without_canary_owners(metadata_of(route)) | {
-        "labels": labels_of(route) | body["metadata"]["labels"],
-        "annotations": annotations_of(route) | body["metadata"]["annotations"],
-    }
-    return {**route, **body, "metadata": metadata, "spec": {**(route.get("spec") or {}), **body["spec"]}}
 
 
 def _step_ahead(canary: Canary, route: JsonObject | None, body: JsonObject) -> JsonObject | None:
@@ -127,23 +84,11 @@ def _step_ahead(canary: Canary, route: JsonObject | None, body: JsonObject) -> J
     rules = with_unused_backends(live, coming) or with_unused_backends(coming, live)
     if rules is None:
         return None
-    if "resourceVersion" not in metadata_of(body):
-        return {**body, "spec": {**body["spec"], "rules": rules}}
-    # A route that is given back keeps our marks until the last step.
-    metadata = body["metadata"] if is_annotated(body, canary) else route["metadata"]
-    return {**body, "metadata": metadata, "spec": {**route["spec"], "rules": rules}}
-
-
-def _own_metadata(canary: Canary) -> tuple[dict[str, str], dict[str, str]]:
-    extra = canary.spec.service.apex if canary.spec.service else None
-    labels = (extra and extra.labels) or {}
-    annotations = (extra and extra.annotations) or {}
-    return {**labels, **MARK_LABELS}, {**annotations, **HANDS_OFF, **owner_annotation(canary)}
+    return custody.on_the_way(canary, route, body, rules=rules)
 
 
 def _drifted(canary: Canary, route: JsonObject, routes: Routes) -> bool:
-    labels, annotations = _own_metadata(canary)
-    if not (labels.items() <= labels_of(route).items() and annotations.items() <= annotations_of(route).items()):
+    if custody.lacks_marks(canary, route):
         return True
     try:
         wanted = route_spec(canary, routes)
@@ -229,38 +174,8 @@ def _verdict(answer: Mapping[str, Any], generation: int) -> tuple[Acceptance, st
     return (Acceptance.YES if accepted else Acceptance.UNKNOWN), ""
 
 
-def _backup(
-    canary: Canary, route: JsonObject, labels: Mapping[str, str], annotations: Mapping[str, str]
-) -> dict[str, str]:
-    """Return the annotation that keeps a user's own route: its spec, and what our metadata hides of its own."""
-    original = _original(route)
-    if not original:
-        if _is_held(canary, route):
-            return {}
-        original = {"spec": route.get("spec") or {}, "labels": {}, "annotations": {}}
-    for field, ours, theirs in (
-        ("labels", labels, labels_of(route)),
-        ("annotations", annotations, annotations_of(route)),
-    ):
-        hidden = {key: theirs.get(key) for key in ours}
-        original[field] = hidden | (original.get(field) or {})
-    return {ORIGINAL_ROUTE: json.dumps(original, sort_keys=True, separators=(",", ":"))}
-
-
-def _original(route: JsonObject) -> JsonObject:
-    try:
-        value: Any = json.loads(annotations_of(route).get(ORIGINAL_ROUTE, ""))
-    except ValueError:
-        return {}
-    return value if isinstance(value, dict) else {}
-
-
 def _is_held(canary: Canary, route: JsonObject) -> bool:
-    return (
-        is_annotated(route, canary)
-        or owned_through_flagger(route, canary)
-        or (refusal(route, canary) is None and _names_ours(canary, route.get("spec") or {}))
-    )
+    return custody.is_held(canary, route, names_ours=_names_ours(canary, route.get("spec") or {}))
 
 
 def _names_ours(canary: Canary, spec: Mapping[str, Any]) -> bool:

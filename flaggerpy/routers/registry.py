@@ -5,20 +5,21 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from flaggerpy.rollout.errors import UserError
-from flaggerpy.routers.base import Router
+from flaggerpy.routers.base import DEFAULTS, Options, Router
+from flaggerpy.routers.contour import ContourRouter
 from flaggerpy.routers.gatewayapi import GatewayApiRouter
 from flaggerpy.routers.kubernetes import KubernetesRouter
 
-ROUTERS: dict[str, Callable[[], Router]] = {
-    "kubernetes": KubernetesRouter,
-    "gatewayapi:v1": GatewayApiRouter,
+ROUTERS: dict[str, Callable[[Options], Router]] = {
+    "kubernetes": lambda _: KubernetesRouter(),
+    "gatewayapi:v1": lambda _: GatewayApiRouter(),
+    "contour": lambda options: ContourRouter(options.ingress_class),
 }
 
 NOT_YET = (
     "apisix",
     "appmesh",
     "appmesh:v1beta2",
-    "contour",
     "gatewayapi:v1beta1",
     "gloo",
     "istio",
@@ -36,7 +37,7 @@ NOT_YET = (
 """Providers that Flagger has and we do not have yet."""
 
 
-def router_for(provider: str) -> Router:
+def router_for(provider: str, options: Options = DEFAULTS) -> Router:
     """Return the router of a provider.
 
     Raises:
@@ -44,7 +45,7 @@ def router_for(provider: str) -> Router:
 
     """
     if provider in ROUTERS:
-        return ROUTERS[provider]()
+        return ROUTERS[provider](options)
     choice = f"choose one of {', '.join(ROUTERS)} in spec.provider or with --mesh-provider"
     if not provider:
         raise UserError(f"No provider is named: {choice}.")

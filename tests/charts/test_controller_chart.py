@@ -7,6 +7,7 @@ import tomllib
 import pytest
 import yaml
 
+from flaggerpy.routers.registry import ROUTERS
 from tests.charts.helm import CHARTS, Json, Rendered, refusal, render, run
 
 ROUTED = "gatewayapi:v1"
@@ -67,6 +68,7 @@ def test_what_the_controller_is_told_by_default() -> None:
         ({"watchNamespaces": ["b", "a"], "namespace": "a"}, "-namespace", "a,b"),
         ({"selectorLabels": "app,team"}, "-selector-labels", "app,team"),
         ({"includeLabelPrefix": "*"}, "-include-label-prefix", "*"),
+        ({"ingressClass": "outside"}, "-ingress-class", "outside"),
         ({"eventWebhook": "http://sink/"}, "-event-webhook", "http://sink/"),
         ({"clusterName": "east"}, "-cluster-name", "east"),
         ({"noCrossNamespaceRefs": True}, "-no-cross-namespace-refs", "true"),
@@ -85,12 +87,18 @@ def test_a_value_becomes_its_flag(values: Json, flag: str, value: str) -> None:
     assert arguments(**values)[flag] == value
 
 
+@pytest.mark.parametrize("provider", ROUTERS)
+def test_the_chart_takes_every_provider_that_is_built_in(provider: str) -> None:
+    assert arguments(meshProvider=provider)["-mesh-provider"] == provider
+
+
 def test_the_controller_knows_every_flag_that_the_chart_may_pass() -> None:
     everything = arguments(
         acceptWithin="2m",
         clusterName="east",
         eventWebhook="http://sink/",
         includeLabelPrefix="*",
+        ingressClass="outside",
         kubeconfigBurst=3,
         kubeconfigQPS=2,
         msteams={"url": "https://teams/x", "proxyUrl": "http://proxy"},
@@ -111,7 +119,7 @@ def test_the_controller_knows_every_flag_that_the_chart_may_pass() -> None:
 @pytest.mark.parametrize(
     ("title", "values", "says"),
     [
-        ("no provider", {}, "meshProvider is required"),
+        ("no provider", {}, "which provider shifts traffic, kubernetes or gatewayapi:v1 or contour"),
         ("a provider that is not served", {"meshProvider": "istio"}, 'provider "istio" is not served by this version'),
         (
             "a further provider that is not served",

@@ -106,17 +106,28 @@ def test_pods_and_replica_sets_may_be_read_to_fail_fast_and_not_otherwise(
         ("events are counted up", "patch", "", "events", True),
         ("but never read", "list", "", "events", False),
         ("routes are nobody's here", "get", "gateway.networking.k8s.io", "httproutes", False),
+        ("nor are proxies", "get", "projectcontour.io", "httpproxies", False),
     ],
 )
 def test_what_the_controller_may_do(title: str, verb: str, group: str, resource: str, allowed: bool) -> None:
     assert may(main_rules(rights()), verb, group, resource) is allowed, title
 
 
-@pytest.mark.parametrize("values", [{"meshProvider": "gatewayapi:v1"}, {"rbac": {"providers": ["gatewayapi:v1"]}}])
-def test_routes_belong_to_the_provider_that_uses_them(values: Json) -> None:
-    rules = main_rules(rights(**values))
+ROUTING_KINDS = {
+    "gatewayapi:v1": ("gateway.networking.k8s.io", "httproutes"),
+    "contour": ("projectcontour.io", "httpproxies"),
+}
+
+
+@pytest.mark.parametrize(("title", "values"), EVERY_MODE)
+@pytest.mark.parametrize("provider", ROUTING_KINDS)
+@pytest.mark.parametrize("further", [False, True], ids=["by default", "further"])
+def test_routes_belong_to_the_provider_that_uses_them(title: str, values: Json, provider: str, further: bool) -> None:
+    chosen: Json = {"rbac": {"providers": [provider]}} if further else {"meshProvider": provider}
+    rules = main_rules(rights(**values, **chosen))
     verbs = {"get", "list", "watch", "create", "update", "patch", "delete"}
-    assert {verb for verb in verbs if may(rules, verb, "gateway.networking.k8s.io", "httproutes")} == verbs
+    given = {name: {verb for verb in verbs if may(rules, verb, *kind)} for name, kind in ROUTING_KINDS.items()}
+    assert given == {name: verbs if name == provider else set() for name in ROUTING_KINDS}, title
 
 
 def test_the_schema_of_canaries_may_be_looked_at_and_no_other() -> None:

@@ -21,14 +21,14 @@ import yaml
 from flaggerpy.app import App
 from flaggerpy.clock import SystemClock
 from flaggerpy.durations import parse_duration
-from flaggerpy.kube.resources import CANARIES, DEPLOYMENTS, HTTP_ROUTES, SECRETS
+from flaggerpy.kube.resources import CANARIES, DEPLOYMENTS, HTTP_PROXIES, HTTP_ROUTES, SECRETS
 from flaggerpy.kube.transport import connect
 from flaggerpy.metrics.outbound import Outbound
 from flaggerpy.settings import Settings
 from tests.charts.helm import Json, Rendered, render
 from tests.cluster.api import Cluster
 from tests.integration.conftest import control_plane, crds, full_node, pods, site
-from tests.integration.objects import blue_green, careful, config_map, deployment, progressive
+from tests.integration.objects import blue_green, careful, config_map, deployment, progressive, proxied
 from tests.integration.pods import Breaker
 from tests.integration.site import Controller, Site
 
@@ -111,6 +111,8 @@ class Installed:
 NOT_SEEN = {
     "create httproutes": "the API server asks for it beside patch when an apply makes the object; the log has one verb",
     "update httproutes": "a route that is put back whole, as it was before us",
+    "create httpproxies": "as for httproutes",
+    "update httpproxies": "as for httproutes",
     "get metrictemplates": "a canary that names one before the first list is in",
     "get alertproviders": "a canary that names one before the first list is in",
     "get replicasets": "only when a container cannot start, which is tested by itself",
@@ -204,16 +206,17 @@ async def test_a_canary_lives_and_dies_under_the_rights_of_each_mode(
 
 
 async def test_no_right_of_the_controller_is_idle(install: Install, site: Site) -> None:
-    installed = install(meshProvider="gatewayapi:v1")
+    installed = install(meshProvider="gatewayapi:v1", rbac={"providers": ["contour"]})
     async with installed.controller():
         await a_whole_life(site, tracked=True)
-        await site.apply(progressive())
-        await site.phase_is("Initialized")
-        # Without its target a Canary takes everything along, the route as well.
-        await site.client.delete(site.ref(DEPLOYMENTS, "podinfo"))
-        await site.client.delete(site.ref(CANARIES, "podinfo"))
-        await site.until(lambda: gone(site), "end of the Canary")
-        assert await site.find(HTTP_ROUTES, "podinfo") is None
+        await site.apply(progressive(), deployment("front"), proxied(name="front"))
+        for name, resource in (("podinfo", HTTP_ROUTES), ("front", HTTP_PROXIES)):
+            await site.phase_is("Initialized", name)
+            # Without its target a Canary takes everything along, the route as well.
+            await site.client.delete(site.ref(DEPLOYMENTS, name))
+            await site.client.delete(site.ref(CANARIES, name))
+            await site.gone(name=name)
+            assert await site.find(resource, name) is None
     assert installed.refused() == set()
     assert installed.idle() == set(NOT_SEEN)
 

@@ -1,4 +1,4 @@
-"""What is put on a running cluster: Gateway API CRDs, Contour with Envoy, Prometheus, and podinfo's images.
+"""What is put on a running cluster: CRDs of Gateway API and Contour, Contour with Envoy, Prometheus, podinfo's images.
 
 The manifests of others come from the cache; what must differ here (images, one replica, addresses) is changed in
 memory before they are applied.
@@ -34,6 +34,7 @@ _LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 GATEWAY = {"namespace": CONTOUR_NAMESPACE, "name": "contour"}
 _NOT_SERVED = ("tlsroutes", "tcproutes", "backendtlspolicies")
 """Kinds that Contour would watch in versions which the newer CRDs no longer serve; it would not start."""
+_HTTP_PROXIES = "httpproxies.projectcontour.io"
 _CONTOUR_IMAGES = {"contour": "localhost/contour:local", "envoy": "localhost/envoy:local"}
 
 
@@ -70,10 +71,20 @@ def _gateway_api(home: Home, progress: Progress) -> None:
     _kubectl(home, "wait", "--for=condition=Established", *kinds, "--timeout=60s")
 
 
+def _contour_crds(home: Home, progress: Progress) -> None:
+    crds = _read(_contour_manifests(progress) / "01-crds.yaml")
+    _apply(home, [crd for crd in crds if crd["metadata"]["name"] == _HTTP_PROXIES])
+    _kubectl(home, "wait", "--for=condition=Established", f"crd/{_HTTP_PROXIES}", "--timeout=60s")
+
+
+def _contour_manifests(progress: Progress) -> Path:
+    return obtain(["contour-manifests"], progress)["contour-manifests"] / "examples/contour"
+
+
 def _contour(home: Home, progress: Progress) -> None:
     _gateway_api(home, progress)
     _load_stock(home, ("contour", "envoy"), progress)
-    folder = obtain(["contour-manifests"], progress)["contour-manifests"] / "examples/contour"
+    folder = _contour_manifests(progress)
     documents = [adapt(document) for path in sorted(folder.glob("*.yaml")) for document in _read(path)]
     _apply(home, [document for document in documents if document["kind"] == "CustomResourceDefinition"])
     late = ("Deployment", "DaemonSet")
@@ -128,6 +139,7 @@ def _podinfo(home: Home, progress: Progress) -> None:
 
 ADDONS: dict[str, Callable[[Home, Progress], None]] = {
     "gateway-api": _gateway_api,
+    "contour-crds": _contour_crds,
     "contour": _contour,
     "prometheus": _prometheus,
     "podinfo": _podinfo,

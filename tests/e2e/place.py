@@ -7,7 +7,7 @@ import json
 import subprocess
 import sys
 from collections import Counter
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -80,10 +80,15 @@ class Place(Site):
         found: JsonObject = await self.until(there, f"complete {name}", patience=patience)
         return found
 
-    async def set_up(self, deployment: JsonObject | None = None, *, routed: bool = True) -> None:
-        """Bring podinfo up as its user has it before any canary, and wait until it is served."""
-        own = [workloads.service(), *([workloads.route(self.host)] if routed else [])]
-        await self.apply(deployment or workloads.deployment(), *own)
+    async def set_up(
+        self, deployment: JsonObject | None = None, *, routed: bool = True, proxies: tuple[JsonObject, ...] = ()
+    ) -> None:
+        """Bring podinfo up as its user has it before any canary, and wait until it is served.
+
+        Routed is by an HTTPRoute, or by the proxies that are given.
+        """
+        routes = proxies or (workloads.route(self.host),)
+        await self.apply(deployment or workloads.deployment(), workloads.service(), *(routes if routed else ()))
         await self.available()
         await self.answers(stage.ENVOY if routed else f"http://{await self.cluster_ip()}/")
 
@@ -164,9 +169,12 @@ class Place(Site):
         )
 
     @asynccontextmanager
-    async def users(self, *, rate: float = 50.0, url: str = stage.ENVOY) -> AsyncIterator[SteadyClient]:
+    async def users(
+        self, *, rate: float = 50.0, url: str = stage.ENVOY, headers: Mapping[str, str] | None = None
+    ) -> AsyncIterator[SteadyClient]:
         """Have users ask steadily while the block lasts."""
-        client = SteadyClient(Plan(url, self.host, rate=rate, duration=LONGEST, allow=stage.NETWORKS))
+        sent = tuple((headers or {}).items())
+        client = SteadyClient(Plan(url, self.host, rate=rate, duration=LONGEST, allow=stage.NETWORKS, headers=sent))
         client.start()
         try:
             yield client
@@ -192,7 +200,7 @@ class Place(Site):
 
     def report(self) -> str:
         """Tell everything that helps to see why a test failed."""
-        words = ("get", "canary,deploy,rs,pods,httproute,service", "-o", "wide")
+        words = ("get", "canary,deploy,rs,pods,httproute,httpproxy,service", "-o", "wide")
         state = kubectl("-n", self.namespace, *words)
         status = kubectl("-n", self.namespace, "get", "canary", "-o", "jsonpath={.items[*].status}")
         events = kubectl("-n", self.namespace, "get", "events", "--sort-by=.metadata.creationTimestamp")

@@ -41,6 +41,9 @@ SHARED = (
     "crashes",
     "secret-late",
     "namespace-gone",
+    "contour",
+    "contour-ab",
+    *(f"contour-{way}" for way in ("included", "host", "made")),
     *(f"{kind}-{way}" for kind in ("plain", "revert") for way in ("background", "foreground", "orphan")),
 )
 """Namespaces of the tests that share a controller."""
@@ -84,6 +87,7 @@ def install_controller(namespace: str = SYSTEM, release: str = "flaggerpy", **va
     """Install the controller with short intervals."""
     settings = {
         "meshProvider": "gatewayapi:v1",
+        "rbac.providers": ["contour"],
         "metricsServer": METRICS_SERVER,
         "minInterval": "1s",
         "image.tag": __version__,

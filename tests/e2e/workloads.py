@@ -79,6 +79,28 @@ def route(host: str) -> JsonObject:
     }
 
 
+def root_proxy(host: str) -> JsonObject:
+    """Write the HTTPProxy that has the host and includes the service's own."""
+    include = {"name": "podinfo", "conditions": [{"prefix": "/"}]}
+    return proxy("front", {"virtualhost": {"fqdn": host}, "includes": [include]})
+
+
+def own_proxy(host: str = "") -> JsonObject:
+    """Write the user's own HTTPProxy for the service, with a host or to be included."""
+    spec = {"routes": [{"services": [{"name": "podinfo", "port": 80}]}]}
+    return proxy("podinfo", spec | ({"virtualhost": {"fqdn": host}} if host else {}))
+
+
+def proxy(name: str, spec: JsonObject) -> JsonObject:
+    """Write an HTTPProxy."""
+    return {"apiVersion": "projectcontour.io/v1", "kind": "HTTPProxy", "metadata": {"name": name}, "spec": spec}
+
+
+def proxied(**analysis: Any) -> JsonObject:
+    """Write a Canary of provider contour."""
+    return objects.proxied(analysis)
+
+
 def progressive(host: str, *, step: int = 25, most: int = 50, revert: bool = False, **analysis: Any) -> JsonObject:
     """Write a Canary whose traffic grows in steps behind the Gateway."""
     return objects.canary(

@@ -11,7 +11,8 @@ import structlog
 
 from tests.cluster.api import Cluster
 from tests.cluster.fixtures import control_plane, full_node
-from tests.integration.gateway import Gateway, serving_routes
+from tests.integration.contour import Contour
+from tests.integration.gateway import Gateway, serving_routes, watching
 from tests.integration.pods import Breaker, breaking
 from tests.integration.servers import Hooks, PrometheusServer, measuring, receiving
 from tests.integration.site import Site, new_site
@@ -42,8 +43,8 @@ def plain_log() -> None:
 
 @pytest.fixture(scope="session")
 def crds(control_plane: Cluster) -> None:
-    """Install our CRDs with our own command, and those of Gateway API."""
-    for command in (["flaggerpy", "crds", "apply"], ["tests.cluster", "addons", "gateway-api"]):
+    """Install our CRDs with our own command, and those of the providers."""
+    for command in (["flaggerpy", "crds", "apply"], ["tests.cluster", "addons", "gateway-api", "contour-crds"]):
         subprocess.run([sys.executable, "-m", *command], check=True, timeout=120)
 
 
@@ -59,6 +60,13 @@ async def gateway(site: Site) -> AsyncIterator[Gateway]:
     """Have the site's routes accepted."""
     async with serving_routes(site) as gateway:
         yield gateway
+
+
+@pytest.fixture
+async def contour(site: Site) -> AsyncIterator[Contour]:
+    """Have the site's HTTPProxies found valid."""
+    async with watching(Contour(site)) as contour:
+        yield contour
 
 
 @pytest.fixture

@@ -9,18 +9,21 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from itertools import pairwise
 from time import monotonic
+from typing import ClassVar, TypeVar
 
 from flaggerpy.kube.errors import KubeError
 from flaggerpy.kube.objects import JsonObject, generation_of, name_of
-from flaggerpy.kube.resources import HTTP_ROUTES
+from flaggerpy.kube.resources import HTTP_ROUTES, Resource
 from tests.integration.site import Site
 
 CONTROLLER = "example.com/gateway"
 
 
-@dataclass(slots=True)
+@dataclass
 class Gateway:
     """What the data plane saw of the routes of one namespace."""
+
+    resource: ClassVar[Resource] = HTTP_ROUTES
 
     site: Site
     diary: list[tuple[str, int, float]] = field(default_factory=list)
@@ -35,50 +38,52 @@ class Gateway:
         times = [seen for route, _, seen in self.diary if route == name]
         return [after - before for before, after in pairwise(times)]
 
-    async def run(self) -> None:
-        """Watch routes and accept them until cancelled."""
-        client = self.site.client
-        routes, version = await client.list(HTTP_ROUTES, self.site.namespace)
-        for route in routes:
-            await self._look(route)
-        async for event in client.watch(HTTP_ROUTES, self.site.namespace, resource_version=version):
-            if event.type in {"ADDED", "MODIFIED"}:
-                await self._look(event.object)
+    def share(self, route: JsonObject) -> int | None:
+        """Return the share of the last backend of the rule that splits traffic, None when no rule does."""
+        for rule in route["spec"].get("rules") or ():
+            weights = [int(backend.get("weight", 1)) for backend in rule.get("backendRefs") or ()]
+            if len(weights) == 2:
+                return weights[1]
+        return None
 
-    async def _look(self, route: JsonObject) -> None:
-        share, name = canary_share(route), name_of(route)
-        if share is not None and self.shares(name)[-1:] != [share]:
-            self.diary.append((name, share, monotonic()))
+    def answer(self, route: JsonObject) -> JsonObject | None:
+        """Return what is new in the status, None when everything was said."""
         answers = (route.get("status") or {}).get("parents") or ()
-        observed = {row["conditions"][0].get("observedGeneration") for row in answers}
-        if observed != {generation_of(route)}:
-            await self._accept(route)
-
-    async def _accept(self, route: JsonObject) -> None:
+        if {row["conditions"][0].get("observedGeneration") for row in answers} == {generation_of(route)}:
+            return None
         parents = [
             {"parentRef": reference, "controllerName": CONTROLLER, "conditions": _conditions(route)}
             for reference in route["spec"].get("parentRefs") or ()
         ]
+        return {"parents": parents}
+
+    async def run(self) -> None:
+        """Watch routes and accept them until cancelled."""
+        client = self.site.client
+        routes, version = await client.list(self.resource, self.site.namespace)
+        for route in routes:
+            await self._look(route)
+        async for event in client.watch(self.resource, self.site.namespace, resource_version=version):
+            if event.type in {"ADDED", "MODIFIED"}:
+                await self._look(event.object)
+
+    async def _look(self, route: JsonObject) -> None:
+        share, name = self.share(route), name_of(route)
+        if share is not None and self.shares(name)[-1:] != [share]:
+            self.diary.append((name, share, monotonic()))
+        status = self.answer(route)
+        if status is None:
+            return
         try:
             await self.site.client.merge_patch(
-                self.site.ref(HTTP_ROUTES, name_of(route)), {"status": {"parents": parents}}, subresource="status"
+                self.site.ref(self.resource, name), {"status": status}, subresource="status"
             )
         except KubeError:
             # The route went away or changed meanwhile; the next event brings us back.
             return
 
 
-def canary_share(route: JsonObject) -> int | None:
-    """Return the share of the last backend of the rule that splits traffic, None when no rule does."""
-    for rule in route["spec"].get("rules") or ():
-        weights = [int(backend.get("weight", 1)) for backend in rule.get("backendRefs") or ()]
-        if len(weights) == 2:
-            return weights[1]
-    return None
-
-
 def _conditions(route: JsonObject) -> list[JsonObject]:
-    now = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
     return [
         {
             "type": kind,
@@ -86,16 +91,23 @@ def _conditions(route: JsonObject) -> list[JsonObject]:
             "reason": kind,
             "message": "",
             "observedGeneration": generation_of(route),
-            "lastTransitionTime": now,
+            "lastTransitionTime": stamp(),
         }
         for kind in ("Accepted", "ResolvedRefs")
     ]
 
 
+def stamp() -> str:
+    """Return the time as the API takes it."""
+    return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+Data = TypeVar("Data", bound=Gateway)
+
+
 @asynccontextmanager
-async def serving_routes(site: Site) -> AsyncIterator[Gateway]:
-    """Accept the routes of a site while the block lasts."""
-    gateway = Gateway(site)
+async def watching(gateway: Data) -> AsyncIterator[Data]:
+    """Let a data plane look and answer while the block lasts."""
     task = asyncio.create_task(gateway.run())
     try:
         yield gateway
@@ -104,3 +116,10 @@ async def serving_routes(site: Site) -> AsyncIterator[Gateway]:
             task.result()
         task.cancel()
         await asyncio.wait([task])
+
+
+@asynccontextmanager
+async def serving_routes(site: Site) -> AsyncIterator[Gateway]:
+    """Accept the routes of a site while the block lasts."""
+    async with watching(Gateway(site)) as gateway:
+        yield gateway

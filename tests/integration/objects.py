@@ -67,6 +67,11 @@ def routed(name: str, analysis: Mapping[str, Any]) -> JsonObject:
     return canary(name, analysis, provider="gatewayapi:v1", service=service)
 
 
+def proxied(analysis: Mapping[str, Any] | None = None, name: str = "podinfo") -> JsonObject:
+    """Write a Canary of provider contour; without an analysis it advances in two equal steps."""
+    return canary(name, analysis or {"stepWeight": 25, "maxWeight": 50}, provider="contour")
+
+
 def canary(
     name: str, analysis: Mapping[str, Any], *, service: Mapping[str, Any] | None = None, **spec: Any
 ) -> JsonObject:

@@ -1,13 +1,14 @@
-"""A routed canary under exactly the rights that the chart gives in each mode: nothing is refused, no Secret is read."""
+"""Routed canaries under exactly the rights that the chart gives in each mode: nothing is refused, no Secret is read."""
 
 from __future__ import annotations
 
 import pytest
 
-from flaggerpy.kube.resources import CANARIES, HTTP_ROUTES
+from flaggerpy.kube.resources import CANARIES
 from tests.charts.under_rights import Install, install
+from tests.integration.contour import Contour
 from tests.integration.gateway import Gateway
-from tests.integration.objects import config_map, deployment, progressive
+from tests.integration.objects import config_map, deployment, progressive, proxied
 from tests.integration.site import Site
 
 __all__ = ["install"]
@@ -16,6 +17,12 @@ pytestmark = pytest.mark.integration
 HERE = {"watchNamespaces": "the site's"}
 UNTRACKED = {"configTracking": {"enabled": False}}
 LOOK_AT_SCHEMA = {"get customresourcedefinitions"}
+
+
+@pytest.fixture
+def planes(gateway: Gateway, contour: Contour) -> dict[str, Gateway]:
+    """Say which data plane serves which canary."""
+    return {"podinfo": gateway, "front": contour}
 
 
 @pytest.mark.parametrize(
@@ -27,30 +34,32 @@ LOOK_AT_SCHEMA = {"get customresourcedefinitions"}
         ("listed namespaces without config tracking", {**HERE, **UNTRACKED}, LOOK_AT_SCHEMA),
     ],
 )
-async def test_a_routed_canary_lives_and_dies_under_the_rights_of_each_mode(
+async def test_routed_canaries_live_and_die_under_the_rights_of_each_mode(
     install: Install,
     site: Site,
-    gateway: Gateway,
+    planes: dict[str, Gateway],
     title: str,
     values: dict[str, object],
     refused: set[str],
 ) -> None:
     tracked = "configTracking" not in values
     reads = [{"configMapRef": {"name": "settings"}}, {"secretRef": {"name": "token", "optional": True}}]
-    installed = install(meshProvider="gatewayapi:v1", **values)
+    installed = install(meshProvider="gatewayapi:v1", rbac={"providers": ["contour"]}, **values)
     async with installed.controller():
         await site.apply(config_map("settings", {"color": "red"}))
         await site.apply(deployment(container={"envFrom": reads}), progressive(step=50, most=50))
-        await site.phase_is("Initialized")
-        await site.set_image("6.0.1")
-        await site.phase_is("Progressing")
-        await site.phase_is("Succeeded")
-        await site.client.delete(site.ref(HTTP_ROUTES, "podinfo"))
-        await site.event("is missing or unreadable: written again at 0%")
-        await site.client.delete(site.ref(CANARIES, "podinfo"))
-        await site.gone()
+        await site.apply(deployment("front"), proxied({"stepWeight": 50, "maxWeight": 50}, "front"))
+        for name in planes:
+            await site.phase_is("Initialized", name)
+            await site.set_image("6.0.1", name)
+        for name, plane in planes.items():
+            await site.phase_is("Succeeded", name)
+            await site.client.delete(site.ref(plane.resource, name))
+            await site.event(f"The route of {name}.{site.namespace} is missing or unreadable: written again at 0%")
+            await site.client.delete(site.ref(CANARIES, name))
+            await site.gone(name=name)
 
-    assert gateway.shares() == [0, 50, 0], title
+    assert [plane.shares(name) for name, plane in planes.items()] == [[0, 50, 0], [0, 50, 0]], title
     assert installed.refused() == refused, title
     about_secrets = [verb for _, verb, _, where in installed.requests("flaggerpy") if where == "secrets"]
     about_configs = [verb for _, verb, _, where in installed.requests("flaggerpy") if where == "configmaps"]

@@ -9,8 +9,9 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
 from flaggerpy.kube.objects import JsonObject
-from flaggerpy.kube.resources import HTTP_ROUTES, SERVICES, Resource
+from flaggerpy.kube.resources import HTTP_PROXIES, HTTP_ROUTES, SERVICES, Resource
 from tests.integration.site import Site
+from tests.routers.cases import references
 
 _SLICES = Resource("discovery.k8s.io", "v1", "endpointslices", "EndpointSlice")
 
@@ -40,15 +41,17 @@ class Users:
                 self.failures.append(f"{now:%H:%M:%S.%f}: {service} gets traffic and has no pod")
 
     async def _backends(self) -> list[str]:
-        route = await self.site.find(HTTP_ROUTES, self.name)
-        if route is None:
-            return [self.name] if await self.site.find(SERVICES, self.name) else [f"nothing instead of {self.name}"]
-        return [
-            backend["name"]
-            for rule in route["spec"]["rules"]
-            for backend in rule.get("backendRefs") or ()
-            if int(backend.get("weight", 1)) > 0
-        ]
+        for resource in (HTTP_ROUTES, HTTP_PROXIES):
+            route = await self.site.find(resource, self.name)
+            if route is not None:
+                return [name for name, weight in references(route) if weight]
+        return [self.name] if await self.site.find(SERVICES, self.name) else [f"nothing instead of {self.name}"]
+
+
+async def is_reachable(site: Site, service: str) -> bool:
+    """Tell whether a request to a Service would find a pod."""
+    slices, _ = await site.client.list(_SLICES, site.namespace)
+    return any(_is_ready(one) for one in slices if _service_of(one) == service)
 
 
 def _service_of(one: JsonObject) -> str:

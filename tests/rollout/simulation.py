@@ -46,6 +46,7 @@ class Simulation:
     spec: CanarySpec
     routed: bool = True
     accept_after: timedelta = timedelta(seconds=1)
+    why_silent: str = ""
     now: datetime = START
     target: Deployment | None = field(default_factory=lambda: Deployment(NAME, "v1", 2, START))
     primary: Deployment | None = None
@@ -143,7 +144,8 @@ class Simulation:
         if self.route.refused:
             return RouteState(routes, self.route.drifted, Acceptance.NO, "no such gateway")
         accepted = Acceptance.YES if self.route.accepted else Acceptance.UNKNOWN
-        return RouteState(routes, self.route.drifted, accepted)
+        note = "" if self.route.accepted else self.why_silent
+        return RouteState(routes, self.route.drifted, accepted, note)
 
     def destinations(self) -> set[str]:
         """Where users are sent now: ``target``, ``primary`` or both."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -130,6 +131,18 @@ def test_a_silent_data_plane_is_believed_after_a_while_and_a_refused_route_holds
     world.route.refused = False
     world.touch().run()
     assert world.outcomes == ["succeeded"]
+
+
+def test_a_data_plane_may_say_why_it_serves_no_route_yet() -> None:
+    world = initialized()
+    world.accept_after, world.why_silent = timedelta(seconds=600), "nobody leads to it"
+    reasons = []
+    world.push("v2")
+    while world.phase is not Phase.SUCCEEDED:
+        world.advance()
+        world.tick()
+        reasons.append(world.status.rollout.reason)
+    assert "waiting for the data plane to accept the route: nobody leads to it" in reasons
 
 
 def test_blue_green_with_provider_kubernetes_judges_so_many_times_and_promotes() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from flaggerpy.api.canary import Canary
+from flaggerpy.kube.objects import JsonObject
 from flaggerpy.routers.base import Router
 from tests.builders import canary
 
@@ -14,6 +15,7 @@ EVERYTHING: dict[str, Any] = {
     "gatewayRefs": [{"name": "public", "namespace": "gateways"}],
     "hosts": ["shop.example.com"],
     "timeout": "15s",
+    "retries": {"attempts": 3, "perTryTimeout": "1s", "retryOn": "5xx,reset"},
     "match": [
         {"uri": {"prefix": "/a"}},
         {"uri": {"exact": "/b"}, "headers": {"h": {"exact": "1"}, "g": {"regex": "x.*"}}},
@@ -57,10 +59,33 @@ def foreign_routes(router: Router, owner: Canary, **extra: Any) -> list[dict[str
                 "labels": {"mine": "1", "team": "before"},
                 "annotations": {"theirs": "2", "kustomize.toolkit.fluxcd.io/reconcile": "enabled"},
             },
-            "spec": {
-                "rules": [{"backendRefs": [{"name": owner.apex_name, "port": 80}], "name": "own"}],
-                **extra,
-            },
+            "spec": own_spec(ref.resource.kind, owner) | extra,
         }
         for ref in router.refs(owner)
     ]
+
+
+def own_spec(kind: str, owner: Canary) -> JsonObject:
+    """Write the spec of a user's own routing object, which leads to the apex Service."""
+    match kind:
+        case "HTTPRoute":
+            return {"rules": [{"backendRefs": [{"name": owner.apex_name, "port": 80}], "name": "own"}]}
+        case "HTTPProxy":
+            route = {"services": [{"name": owner.apex_name, "port": 80}], "enableWebsockets": True}
+            return {"virtualhost": {"fqdn": f"{owner.namespace}.example.com"}, "routes": [route]}
+    raise ValueError(f"nobody said what {kind} of a user looks like")
+
+
+def references(route: JsonObject) -> list[tuple[str, int]]:
+    """Return the Services that a routing object names, with their weights as the provider reads them."""
+    spec = route["spec"]
+    if route["kind"] == "HTTPProxy":
+        parts = [part["services"] for part in spec["routes"]]
+        # Contour: where no Service of a route has a weight, all get the same.
+        return [
+            (one["name"], int(one.get("weight", 0)) if any(other.get("weight") for other in services) else 1)
+            for services in parts
+            for one in services
+        ]
+    rules = [rule.get("backendRefs") or () for rule in spec["rules"]]
+    return [(one["name"], int(one.get("weight", 1))) for backends in rules for one in backends]

@@ -11,8 +11,9 @@ from typing import Any
 import pytest
 
 from flaggerpy.api.canary import Canary, parse_canary
-from flaggerpy.rollout.traffic import Acceptance
-from flaggerpy.routers.gatewayapi import GatewayApiRouter
+from flaggerpy.rollout.traffic import Acceptance, Routes
+from flaggerpy.routers.base import Options, Router
+from flaggerpy.routers.registry import router_for
 
 pytestmark = pytest.mark.parity
 
@@ -22,14 +23,20 @@ DIFFERENCES = {
     "flaggerpy.dev/canary": "the owner, in the place of the ownerReference",
     "generation": "counted by the API server",
 }
-ROUTER = GatewayApiRouter()
+GATEWAY_API = router_for("gatewayapi:v1")
+CONTOUR = router_for("contour")
 SCENARIOS = [
-    "gatewayapi-v1-progressive",
-    "gatewayapi-fields",
-    "ab-gatewayapi",
-    "bluegreen-mirror-gatewayapi",
-    "step-weights",
+    ("gatewayapi-v1-progressive", GATEWAY_API),
+    ("gatewayapi-fields", GATEWAY_API),
+    ("ab-gatewayapi", GATEWAY_API),
+    ("bluegreen-mirror-gatewayapi", GATEWAY_API),
+    ("step-weights", GATEWAY_API),
+    ("contour-progressive", CONTOUR),
+    ("contour-fields", CONTOUR),
+    ("ab-contour", CONTOUR),
+    ("flags-contour-ingress-class", router_for("contour", Options(ingress_class="contour-external"))),
 ]
+every_scenario = pytest.mark.parametrize(("scenario", "router"), [pytest.param(*one, id=one[0]) for one in SCENARIOS])
 
 
 @cache
@@ -51,39 +58,39 @@ def without_differences(route: dict[str, Any]) -> dict[str, Any]:
     return {"apiVersion": route["apiVersion"], "kind": route["kind"], "metadata": metadata, "spec": route["spec"]}
 
 
-@pytest.mark.parametrize("scenario", SCENARIOS)
-def test_every_route_of_a_rollout(scenario: str) -> None:
+@every_scenario
+def test_every_route_of_a_rollout(scenario: str, router: Router) -> None:
     canary, routes = recorded(scenario)
     assert len(routes) > 2
 
     for theirs in routes:
-        ref = ROUTER.refs(canary)[0]
-        found = ROUTER.state(canary, {ref: theirs})
+        ref = router.refs(canary)[0]
+        found = router.state(canary, {ref: theirs})
         assert found.routes is not None
-        [ours] = ROUTER.render(canary, {}, found.routes)
+        [ours] = router.render(canary, {}, found.routes)
         assert without_differences(ours) == without_differences(theirs)
 
 
-@pytest.mark.parametrize("scenario", SCENARIOS)
-def test_taking_over_changes_only_marks(scenario: str) -> None:
+@every_scenario
+def test_taking_over_changes_only_marks(scenario: str, router: Router) -> None:
     canary, routes = recorded(scenario)
-    ref = ROUTER.refs(canary)[0]
+    ref = router.refs(canary)[0]
     for theirs in routes:
-        before = ROUTER.state(canary, {ref: theirs})
+        before = router.state(canary, {ref: theirs})
         assert before.routes is not None
         assert before.drifted, "it lacks our marks"
 
-        [ours] = ROUTER.render(canary, {ref: theirs}, before.routes)
+        [ours] = router.render(canary, {ref: theirs}, before.routes)
 
-        assert not ROUTER.state(canary, {ref: ours}).drifted
+        assert not router.state(canary, {ref: ours}).drifted
         assert ours["spec"] == theirs["spec"]
         assert "ownerReferences" not in ours["metadata"]
 
 
 def test_acceptance_as_a_gateway_gave_and_withdrew_it() -> None:
     canary, routes = recorded("gatewayapi-accepted-condition")
-    ref = ROUTER.refs(canary)[0]
-    assert [ROUTER.state(canary, {ref: route}).accepted for route in routes] == [
+    ref = GATEWAY_API.refs(canary)[0]
+    assert [GATEWAY_API.state(canary, {ref: route}).accepted for route in routes] == [
         Acceptance.UNKNOWN,
         Acceptance.YES,
         Acceptance.UNKNOWN,
@@ -92,3 +99,19 @@ def test_acceptance_as_a_gateway_gave_and_withdrew_it() -> None:
         Acceptance.UNKNOWN,
         Acceptance.YES,
     ]
+
+
+def test_an_audience_of_two_parts_differs_on_purpose() -> None:
+    """Flagger asks for both headers at once, with two conditions on the path: Contour drops such a route (W-131)."""
+    canary, routes = recorded("ab-contour-two-headers")
+    ref = CONTOUR.refs(canary)[0]
+    shares = (Routes(100, 0), Routes(0, 100), Routes(100, 0))
+    assert tuple(CONTOUR.state(canary, {ref: theirs}).routes for theirs in routes) == shares
+
+    for theirs, asked in zip(routes, shares, strict=True):
+        [ours] = CONTOUR.render(canary, {ref: theirs}, asked)
+
+        both, everyone = theirs["spec"]["routes"]
+        assert len(both["conditions"]) == 2
+        parts = [{**both, "conditions": [condition]} for condition in both["conditions"]]
+        assert ours["spec"] == {"routes": [*parts, everyone]}

@@ -1,6 +1,7 @@
 import pytest
 
 from flaggerpy.rollout.errors import UserError
+from flaggerpy.routers.contour import ContourRouter
 from flaggerpy.routers.gatewayapi import GatewayApiRouter
 from flaggerpy.routers.kubernetes import KubernetesRouter
 from flaggerpy.routers.registry import NOT_YET, ROUTERS, router_for
@@ -9,6 +10,7 @@ from flaggerpy.routers.registry import NOT_YET, ROUTERS, router_for
 def test_providers_are_found_by_their_names() -> None:
     assert isinstance(router_for("kubernetes"), KubernetesRouter)
     assert isinstance(router_for("gatewayapi:v1"), GatewayApiRouter)
+    assert isinstance(router_for("contour"), ContourRouter)
 
 
 @pytest.mark.parametrize("provider", [*NOT_YET, "smi:v1alpha1:istio"])

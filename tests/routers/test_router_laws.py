@@ -17,7 +17,7 @@ from flaggerpy.rollout.traffic import ALL_TO_CANARY, ALL_TO_PRIMARY, Acceptance,
 from flaggerpy.routers.base import Router
 from flaggerpy.routers.registry import ROUTERS, router_for
 from tests.builders import canary
-from tests.routers.cases import canaries, foreign_routes
+from tests.routers.cases import canaries, foreign_routes, references
 from tests.routers.server import Server
 
 pytestmark = pytest.mark.router_laws
@@ -134,13 +134,8 @@ def test_our_own_route_leads_everyone_to_the_apex_once_released(router: Router, 
 
 def backends(live: Mapping[Ref, JsonObject], *, used: bool) -> list[str]:
     """Name the Services that routes name, or only those to which they send somebody."""
-    found = [
-        reference
-        for route in live.values()
-        for rule in route["spec"]["rules"]
-        for reference in rule.get("backendRefs") or ()
-    ]
-    return sorted({reference["name"] for reference in found if not used or reference.get("weight", 1)})
+    found = [reference for route in live.values() for reference in references(route)]
+    return sorted({name for name, weight in found if not used or weight})
 
 
 def arrive(server: Server, router: Router, owner: Canary, bodies: Callable[[], tuple[JsonObject, ...]]) -> int:
@@ -187,8 +182,7 @@ def test_our_own_route_is_released_without_a_gap(router: Router, owner: Canary, 
     arrive(server, router, owner, lambda: router.restore(owner, server.live))
 
     for route in server.live.values():
-        [reference] = [ref for rule in route["spec"]["rules"] for ref in rule["backendRefs"]]
-        assert (reference["name"], reference["weight"]) == (owner.apex_name, 100)
+        assert references(route) == [(owner.apex_name, 100)]
 
 
 @every_router

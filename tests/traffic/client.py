@@ -142,7 +142,7 @@ def _session(plan: Plan) -> aiohttp.ClientSession:
     session = aiohttp.ClientSession(
         connector=aiohttp.TCPConnector(force_close=not plan.keep_alive, limit=plan.at_once),
         timeout=aiohttp.ClientTimeout(total=plan.timeout),
-        headers={"Host": plan.host, "User-Agent": "flaggerpy-steady-client"},
+        headers={"Host": plan.host, "User-Agent": "flaggerpy-steady-client", **dict(plan.headers)},
         skip_auto_headers=("Accept-Encoding",),
         cookie_jar=aiohttp.DummyCookieJar(),
         trust_env=False,

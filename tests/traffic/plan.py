@@ -24,7 +24,7 @@ class Plan:
     """A steady stream of requests to one address.
 
     `allow` lists private addresses or networks (a cluster's own) that may be called besides loopback.
-    `upstream_header` is a header in which the proxy tells which pod answered, when it does.
+    `upstream_header` is a header in which the proxy tells which pod answered, when it does. `headers` are sent along.
     """
 
     url: str
@@ -35,6 +35,7 @@ class Plan:
     timeout: float = 5.0
     allow: tuple[str, ...] = ()
     upstream_header: str = "x-upstream"
+    headers: tuple[tuple[str, str], ...] = ()
 
     def __post_init__(self) -> None:
         if not 0 < self.rate <= HIGHEST_RATE:

@@ -100,7 +100,7 @@ async def test_a_connection_serves_one_request_unless_kept(keep_alive: bool, few
     assert fewest <= connections <= most
 
 
-async def test_it_sends_the_host_it_was_told() -> None:
+async def test_it_sends_the_host_and_the_headers_it_was_told() -> None:
     heads: list[bytes] = []
 
     async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -108,8 +108,11 @@ async def test_it_sends_the_host_it_was_told() -> None:
         writer.write(answer(b""))
 
     async with server(talk) as url:
-        await seen(url)
-    assert all(b"\r\nHost: app.example.com\r\n" in head for head in heads)
+        headers = (("x-canary", "insider"), ("Cookie", "a=b; c=d"))
+        await seen(url, Plan(url, "app.example.com", rate=100, duration=0.1, timeout=2, headers=headers))
+    assert heads
+    for line in (b"Host: app.example.com", b"x-canary: insider", b"Cookie: a=b; c=d"):
+        assert all(b"\r\n" + line + b"\r\n" in head for head in heads), line
 
 
 async def test_slow_answers_do_not_slow_the_rate() -> None:

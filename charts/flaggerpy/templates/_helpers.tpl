@@ -47,8 +47,8 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" | 
 
 {{/* Every provider that canaries may use here, each checked against what this version serves. */}}
 {{- define "flaggerpy.providers" -}}
-{{- $served := list "kubernetes" "gatewayapi:v1" -}}
-{{- $provider := required "meshProvider is required: say which provider shifts traffic, kubernetes or gatewayapi:v1" .Values.meshProvider -}}
+{{- $served := list "kubernetes" "gatewayapi:v1" "contour" -}}
+{{- $provider := required (printf "meshProvider is required: say which provider shifts traffic, %s" (join " or " $served)) .Values.meshProvider -}}
 {{- $all := prepend .Values.rbac.providers $provider | uniq -}}
 {{- range $all -}}
 {{- if not (has . $served) -}}
@@ -95,9 +95,15 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" | 
   resources: [replicasets]
   verbs: [get]
 {{- end }}
-{{- if contains "gatewayapi" (include "flaggerpy.providers" .) }}
+{{- $providers := splitList "," (include "flaggerpy.providers" .) }}
+{{- if has "gatewayapi:v1" $providers }}
 - apiGroups: [gateway.networking.k8s.io]
   resources: [httproutes]
+  verbs: [get, list, watch, create, update, patch, delete]
+{{- end }}
+{{- if has "contour" $providers }}
+- apiGroups: [projectcontour.io]
+  resources: [httpproxies]
   verbs: [get, list, watch, create, update, patch, delete]
 {{- end }}
 {{- end -}}

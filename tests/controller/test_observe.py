@@ -1,0 +1,113 @@
+"""What an observation says about the provider: its kind, what the operator chose for it, and what it cannot do."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+import pytest
+
+from flaggerpy.controller.configs import ConfigDigests
+from flaggerpy.controller.observe import Observer
+from flaggerpy.controller.sources import Library
+from flaggerpy.controller.world import World
+from flaggerpy.kube.cache import Caches
+from flaggerpy.kube.client import Client
+from flaggerpy.kube.resources import CANARIES, DEPLOYMENTS, HTTP_PROXIES
+from flaggerpy.kube.sessions import HttpTransport, Server
+from flaggerpy.rollout.traffic import ALL_TO_PRIMARY
+from flaggerpy.settings import Settings
+from tests.builders import canary_json
+from tests.kube.clocks import SkippingClock, eventually
+from tests.kube.fake_apiserver import FakeApiServer
+from tests.targets.objects import deployment
+
+KEY = ("shop", "web")
+MISSING = (
+    "the cluster does not serve httpproxies.projectcontour.io in version v1; it will be picked up when it is installed"
+)
+
+
+class Stage:
+    """An observer on an API server that tests fill."""
+
+    def __init__(self, server: FakeApiServer, client: Client) -> None:
+        self.server = server
+        self._client = client
+        self.caches = Caches(client, clock=SkippingClock())
+
+    def put(self, **canary: Any) -> None:
+        self.server.put(DEPLOYMENTS, deployment())
+        self.server.put(CANARIES, canary_json(**canary))
+
+    async def observe(self, **settings: Any) -> World:
+        await eventually(self.caches.synced)
+        library, digests = Library(self._client, self.caches), ConfigDigests(self._client, self.caches)
+        observer = Observer(self.caches, digests, library, Settings(config_tracking=False, **settings))
+        world = await observer.observe(KEY, frozenset())
+        assert world is not None
+        return world
+
+
+@asynccontextmanager
+async def running() -> AsyncIterator[Stage]:
+    async with FakeApiServer() as server, HttpTransport(Server(server.url)) as transport:
+        stage = Stage(server, Client(transport))
+        task = asyncio.ensure_future(stage.caches.run())
+        try:
+            yield stage
+        finally:
+            task.cancel()
+            await asyncio.wait({task})
+
+
+async def test_a_providers_kind_that_is_not_installed_is_said_and_picked_up_later() -> None:
+    async with running() as stage:
+        stage.server.served.remove(HTTP_PROXIES)
+        stage.put(spec={"provider": "contour"})
+        assert MISSING in (await stage.observe()).seen.problems
+
+        stage.server.served.add(HTTP_PROXIES)
+        await eventually(lambda: stage.caches.trouble(HTTP_PROXIES) is None)
+        assert (await stage.observe()).seen.problems == ()
+
+
+async def test_a_missing_kind_is_nobodys_trouble_who_does_not_use_it() -> None:
+    async with running() as stage:
+        stage.server.served.remove(HTTP_PROXIES)
+        stage.put(spec={"provider": "gatewayapi:v1"}, service={"gatewayRefs": [{"name": "public"}]})
+        assert (await stage.observe()).seen.problems == ()
+
+
+@pytest.mark.parametrize("spec", [{"provider": "contour"}, {}])
+async def test_the_operators_ingress_class_reaches_the_provider(spec: dict[str, str]) -> None:
+    async with running() as stage:
+        stage.put(spec=spec)
+        world = await stage.observe(mesh_provider="contour", ingress_class="outside")
+        assert world.router is not None
+        [proxy] = world.router.render(world.canary, {}, ALL_TO_PRIMARY)
+        assert proxy["spec"]["ingressClassName"] == "outside"
+
+
+@pytest.mark.parametrize(
+    ("provider", "note"),
+    [
+        ("contour", "Traffic mirroring is not supported when using the contour provider"),
+        ("gatewayapi:v1", "Traffic mirroring is not built into flaggerpy yet"),
+    ],
+)
+async def test_mirroring_that_does_not_come_is_said(provider: str, note: str) -> None:
+    async with running() as stage:
+        stage.put(spec={"provider": provider}, service={"gatewayRefs": [{"name": "g"}]}, analysis={"mirror": True})
+        assert f"{note}: spec.analysis.mirror has no effect" in (await stage.observe()).seen.notes
+
+
+@pytest.mark.parametrize(("provider", "said"), [("kubernetes", True), ("contour", False)])
+async def test_an_audience_that_the_provider_cannot_choose_is_said(provider: str, said: bool) -> None:
+    match = [{"headers": {"x-canary": {"exact": "insider"}}}]
+    async with running() as stage:
+        stage.put(spec={"provider": provider}, analysis={"match": match, "iterations": 2, "stepWeight": None})
+        notes = (await stage.observe()).seen.notes
+        assert any("A/B testing is not supported" in note for note in notes) == said
