@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from math import nan
-from typing import Literal
+from typing import Literal, get_args
 
 from flaggerpy.telemetry.catalogue import Catalogue
 
@@ -97,7 +97,10 @@ class ControllerSeries:
         )
 
     def _begin_at_zero(self) -> None:
-        """Let increases be seen from the first: without a zero before it, Prometheus takes a one for the beginning."""
+        """Let increases be seen from the first: without a zero before it, Prometheus takes a one for the beginning.
+
+        What is known only when it happens gets its other outcomes at zero then.
+        """
         for ended in ("success", "retry", "error"):
             self._reconciles.labels(ended)
         for kind in ("alert", "event"):
@@ -126,15 +129,20 @@ class ControllerSeries:
 
     def observe_query(self, provider: str, outcome: QueryOutcome, seconds: float) -> None:
         """Count a query to a metrics server."""
+        for known in get_args(QueryOutcome):
+            self._queries.labels(provider, known)
         self._queries.labels(provider, outcome).observe(seconds)
 
     def observe_webhook(self, kind: str, result: HookResult, seconds: float) -> None:
         """Count a webhook call."""
+        for known in get_args(HookResult):
+            self._webhooks.labels(kind, known)
         self._webhooks.labels(kind, result).observe(seconds)
 
     def count_alert(self, receiver: str, *, sent: bool) -> None:
         """Count an alert that was delivered or given up."""
-        self._alerts.labels(receiver, "sent" if sent else "failed").inc()
+        for known, count in (("sent", sent), ("failed", not sent)):
+            self._alerts.labels(receiver, known).inc(count)
 
     def count_dropped(self, kind: str, count: int = 1) -> None:
         """Count messages to receivers that were dropped."""

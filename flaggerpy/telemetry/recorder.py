@@ -7,10 +7,10 @@ on that. Series of canaries that are gone are removed; nothing here decides anyt
 from __future__ import annotations
 
 from collections.abc import Mapping, Set
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+from prometheus_client import CollectorRegistry, Gauge
 
 from flaggerpy.api.status import CanaryStatus, Phase
 from flaggerpy.rollout.checks import Verdict
@@ -21,6 +21,7 @@ from flaggerpy.telemetry.controller import ControllerSeries
 _GO_BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
 _ROLLOUT_BUCKETS = (30, 60, 120, 300, 600, 1200, 1800, 3600, 7200, 14400, 28800, 86400)
 _STATUS = {Phase.PROGRESSING: 0, Phase.FAILED: 2}
+_RESULTS = ("succeeded", "skipped", "failed")
 _WHOSE = ("name", "namespace")
 METRIC = "metric"
 """Type of the checks that are no webhooks."""
@@ -48,19 +49,25 @@ class CheckName:
     name: str
 
 
+@dataclass(slots=True)
+class _Shown:
+    """Label values under which a canary has series, so that none has to be searched for among all canaries'."""
+
+    phase: str = ""
+    strategies: set[str] = field(default_factory=set)
+    checks: frozenset[CheckName] = frozenset()
+
+
 class Recorder:
     """All series of one controller, in a registry of their own."""
 
     def __init__(self, *, version: str, mesh_provider: str) -> None:
         self.catalogue = Catalogue()
         self.controller = ControllerSeries(self.catalogue, version=version, mesh_provider=mesh_provider)
-        self._checks_of: dict[Labels, frozenset[CheckName]] = {}
+        self._shown: dict[Labels, _Shown] = {}
         self._flagger_series()
         self._own_series()
-        self._of_one: tuple[Gauge | Counter | Histogram, ...] = (
-            *(self._status, self._analysis, self._duration, self._successes, self._failures),
-            *(self._phase, self._stalled, self._failed, self._moved, self._began, self._checks),
-        )
+        self._by_name = (self._status, self._duration, self._stalled, self._failed, self._moved, self._began)
 
     @property
     def registry(self) -> CollectorRegistry:
@@ -102,6 +109,11 @@ class Recorder:
             "flagger_canary_successes_total", text.format("were promoted", " or `skipped`"), *outcome
         )
         self._failures = counter("flagger_canary_failures_total", text.format("failed", ""), *outcome)
+        self._outcomes = (
+            (self._successes, "completed"),
+            (self._successes, "skipped"),
+            (self._failures, "completed"),
+        )
 
     def _own_series(self) -> None:
         gauge, counter = self.catalogue.gauge, self.catalogue.counter
@@ -153,25 +165,31 @@ class Recorder:
 
         Checks that the canary has no more lose their series.
         """
-        named, known = whose.named, self._checks_of.get(whose, frozenset())
-        for status in ("completed", "skipped"):
-            self._successes.labels(*named, strategy, status)
-        self._failures.labels(*named, strategy, "completed")
-        for check in known - checks:
+        shown = self._shown.setdefault(whose, _Shown())
+        if strategy not in shown.strategies:
+            shown.strategies.add(strategy)
+            for counter, status in self._outcomes:
+                counter.labels(*whose.named, strategy, status)
+            for result in _RESULTS:
+                self._rollouts.labels(strategy, result)
+        for check in shown.checks - checks:
             self._forget_check(whose, check)
-        for check in checks - known:
+        for check in checks - shown.checks:
             for verdict in Verdict:
-                self._checks.labels(*named, check.type, check.name, verdict.value.lower())
-        self._checks_of[whose] = frozenset(checks)
+                self._checks.labels(*whose.named, check.type, check.name, verdict.value.lower())
+        shown.checks = frozenset(checks)
 
     def show(self, whose: Labels, status: CanaryStatus) -> None:
         """Set the gauges that say where a canary stands."""
-        named, phase = whose.named, status.phase
-        self._status.labels(*named).set(_STATUS.get(phase, 1))
+        named, phase = whose.named, status.phase.value or "New"
+        shown = self._shown.setdefault(whose, _Shown())
+        self._status.labels(*named).set(_STATUS.get(status.phase, 1))
         self._weight.labels(whose.primary, whose.namespace).set(100 - status.canary_weight)
         self._weight.labels(whose.target, whose.namespace).set(status.canary_weight)
-        self._phase.remove_by_labels(dict(zip(_WHOSE, named, strict=True)))
-        self._phase.labels(*named, phase.value or "New").set(1)
+        if shown.phase != phase:
+            self._phase.remove(*named, shown.phase)
+            shown.phase = phase
+        self._phase.labels(*named, phase).set(1)
         stalled = any(row.type == "Stalled" and row.status == "True" for row in status.conditions)
         self._stalled.labels(*named).set(1 if stalled else 0)
         self._failed.labels(*named).set(status.failed_checks)
@@ -204,22 +222,29 @@ class Recorder:
 
     def forget(self, whose: Labels) -> None:
         """Remove the series of a canary that is gone."""
-        self._checks_of.pop(whose, None)
-        for metric in self._of_one:
-            metric.remove_by_labels(dict(zip(_WHOSE, whose.named, strict=True)))
+        shown = self._shown.pop(whose, _Shown())
+        for metric in self._by_name:
+            metric.remove(*whose.named)
         for workload in (whose.primary, whose.target):
             self._weight.remove(workload, whose.namespace)
+        self._phase.remove(*whose.named, shown.phase)
+        for check in shown.checks:
+            self._forget_check(whose, check)
+        for strategy in shown.strategies:
+            for counter, status in self._outcomes:
+                counter.remove(*whose.named, strategy, status)
 
     def forget_all(self) -> None:
         """Remove the series of all canaries: what another process does with them from now on is not known here."""
-        self._checks_of.clear()
-        for metric in (*self._of_one, self._weight, self._total):
+        self._shown.clear()
+        for metric in (*self._by_name, self._weight, self._total, self._phase, self._checks, self._analysis):
             metric.clear()
+        for counter, _ in self._outcomes:
+            counter.clear()
 
     def _forget_check(self, whose: Labels, check: CheckName) -> None:
-        """Remove the series of a check."""
-        labels = dict(zip(_WHOSE, whose.named, strict=True))
-        self._checks.remove_by_labels({**labels, "type": check.type, "check": check.name})
+        for verdict in Verdict:
+            self._checks.remove(*whose.named, check.type, check.name, verdict.value.lower())
         if check.type == METRIC:
             self._analysis.remove(*whose.named, check.name)
 
