@@ -36,6 +36,7 @@ SHARED = (
     "rollback-gate",
     "promotion-gate",
     "configs",
+    "telemetry",
     "namespace-gone",
     *(f"{kind}-{way}" for kind in ("plain", "revert") for way in ("background", "foreground", "orphan")),
 )

@@ -114,3 +114,18 @@ def faults(query: Shipped, series: Exposed) -> Iterator[str]:
 
 def _left(use: Use, labels: frozenset[str]) -> set[str]:
     return (set(labels) if use.left is None else use.left) | use.made
+
+
+def filled(expression: str, *, namespace: str = ".*", window: str = "1m") -> str:
+    """Fill Grafana's variables in, as a person who looks at one namespace."""
+    values = {
+        "$__rate_interval": window,
+        "$__interval": window,
+        "$__range": window,
+        "$namespace": namespace,
+        "$name": ".*",
+    }
+    for variable in sorted(values, key=len, reverse=True):
+        expression = expression.replace(variable, values[variable])
+    assert "$" not in expression.replace('"$1"', ""), expression
+    return expression

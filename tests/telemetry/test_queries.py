@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import json
+import re
 from itertools import combinations
+from typing import get_args
 
 import pytest
 import yaml
 
+from flaggerpy.api.status import Phase
+from flaggerpy.rollout.checks import Verdict
+from flaggerpy.telemetry.controller import Ended, QueryOutcome
 from tests.telemetry.queries import (
     DASHBOARD,
     RULES,
@@ -22,6 +27,7 @@ from tests.telemetry.queries import (
     variables,
 )
 from tools.dashboard import written
+from tools.dashboard.rollouts import COLORS
 
 SERIES = exposed()
 
@@ -65,6 +71,21 @@ def test_there_is_something_to_check() -> None:
         "alert FlaggerpyNoLeader",
         "alert FlaggerpyWatchStale",
     }
+
+
+@pytest.mark.parametrize("query", shipped(), ids=lambda query: query.where)
+def test_values_of_labels_exist(query: Shipped) -> None:
+    known = {
+        "phase": {phase.value for phase in Phase} - {""} | {"New"},
+        "outcome": set(get_args(QueryOutcome)),
+        "result": {*get_args(Ended), *(verdict.value.lower() for verdict in Verdict)},
+    }
+    for label, text in re.findall(r'\b(phase|outcome|result)(?:=~?|!=)"([^"]*)"', query.expression):
+        assert set(text.split("|")) <= known[label]
+
+
+def test_every_phase_has_a_colour_in_the_timeline() -> None:
+    assert set(COLORS) == set(Phase) - {Phase.NEW}
 
 
 def test_the_dashboard_is_what_the_list_of_panels_says() -> None:

@@ -7,21 +7,29 @@ import json
 from collections.abc import Iterator
 from pathlib import Path
 
-from tools.dashboard.grafana import WIDTH, Json, choice
-from tools.dashboard.panels import ROWS
+from tools.dashboard.controller import controller, questions, work
+from tools.dashboard.grafana import WIDTH, Json, Panel, choice
+from tools.dashboard.rollouts import overview, results, rollouts
 
 FILE = Path(__file__).resolve().parents[2] / "charts" / "flaggerpy" / "dashboards" / "flaggerpy.json"
+ROWS: dict[str, tuple[Panel, ...]] = {
+    "": overview(),
+    "Rollouts": rollouts() + results(),
+    "Metrics servers, webhooks, alerts": questions(),
+    "Controller": controller() + work(),
+}
+"""Titles of the rows, and what is in them; the first row has none."""
 
 
 def panels() -> Iterator[Json]:
     """Lay the panels out from left to right, row under row."""
     number, y = 1, 0
-    for title, make in ROWS.items():
+    for title, row in ROWS.items():
         if title:
             yield {"id": number, "type": "row", "title": title, "collapsed": False, "panels": [], "gridPos": _row(y)}
             number, y = number + 1, y + 1
         x, height = 0, 0
-        for panel in make():
+        for panel in row:
             if x + panel.width > WIDTH:
                 x, y, height = 0, y + height, 0
             yield panel.written(number, x, y)

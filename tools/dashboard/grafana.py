@@ -109,6 +109,12 @@ def bars(title: str, about: str, *queries: Query) -> Panel:
     return replace(graph(title, about, *queries, width=6, **stacked), more={"interval": "2m"})
 
 
+def quantile(of: str, bucket: str, by: str, *, matching: str = "", window: str = "$__rate_interval") -> str:
+    """Write a quantile of a histogram."""
+    chosen = f"{{{matching}}}" if matching else ""
+    return f"histogram_quantile({of}, sum by (le, {by}) (rate({bucket}{chosen}[{window}])))"
+
+
 def override(column: str, *, cell: str = "", **properties: Any) -> Json:
     found = [{"id": name, "value": value} for name, value in properties.items()]
     if cell:

@@ -1,9 +1,10 @@
-"""The panels: what somebody who runs rollouts asks, and the PromQL that answers it.
+"""What somebody who runs rollouts asks, and the PromQL that answers it.
 
 Series are aggregated over the processes that expose them, so that lines go on when another replica takes over.
 """
 
 from flaggerpy.api.status import Phase
+from flaggerpy.rollout.transition import ROLLING
 from tools.dashboard.grafana import (
     BLUE,
     GRAY,
@@ -18,13 +19,14 @@ from tools.dashboard.grafana import (
     graph,
     mapping,
     override,
+    quantile,
     stat,
 )
 
 WHO = 'namespace=~"$namespace", name=~"$name"'
 """The canaries that were chosen at the top."""
 CANARY = "{{namespace}}/{{name}}"
-ROLLING = "Waiting|Progressing|WaitingPromotion|Promoting|Finalising"
+RUNNING = "|".join(phase.value for phase in Phase if phase in ROLLING)
 COLORS = {
     Phase.INITIALIZING: YELLOW,
     Phase.INITIALIZED: GRAY,
@@ -46,12 +48,6 @@ SHARE = (
     f'"name", "$1", "workload", "(.*)") and on (namespace, name) flaggerpy_canary_phase{{{WHO}}})'
 )
 """Weights by target; the primaries' are left out because no target is called like them."""
-
-
-def quantile(of: str, bucket: str, by: str, *, matching: str = "", window: str = "$__rate_interval") -> str:
-    """Write a quantile of a histogram."""
-    chosen = f"{{{matching}}}" if matching else ""
-    return f"histogram_quantile({of}, sum by (le, {by}) (rate({bucket}{chosen}[{window}])))"
 
 
 def standing() -> Panel:
@@ -133,7 +129,7 @@ def overview() -> tuple[Panel, ...]:
         stat(
             "Rollouts now",
             "Canaries between a new revision and its end, those that wait for approval included.",
-            f'count({EACH} (flaggerpy_canary_phase{{{WHO}, phase=~"{ROLLING}"}})) or vector(0)',
+            f'count({EACH} (flaggerpy_canary_phase{{{WHO}, phase=~"{RUNNING}"}})) or vector(0)',
         ),
         stat(
             "Last rollout failed",
@@ -162,8 +158,7 @@ def overview() -> tuple[Panel, ...]:
 
 
 def rollouts() -> tuple[Panel, ...]:
-    """What the rollouts do."""
-    outcome = "sum by (namespace, name, deployment_strategy, analysis_status) (increase({}{{{}}}[$__interval]))"
+    """What the rollouts do now and did before."""
     return (
         standing(),
         timeline(),
@@ -188,6 +183,13 @@ def rollouts() -> tuple[Panel, ...]:
             Query(f"{EACH} (flaggerpy_canary_failed_checks{{{WHO}}})", CANARY),
             lineInterpolation="stepAfter",
         ),
+    )
+
+
+def results() -> tuple[Panel, ...]:
+    """How checks and rollouts end, and how long they take."""
+    outcome = "sum by (namespace, name, deployment_strategy, analysis_status) (increase({}{{{}}}[$__interval]))"
+    return (
         bars(
             "Checks that did not pass",
             "By check. An error is a metric that could not be measured: it holds the rollout and is not counted.",
@@ -225,113 +227,3 @@ def rollouts() -> tuple[Panel, ...]:
             width=6,
         ),
     )
-
-
-def questions() -> tuple[Panel, ...]:
-    """Whom the controller asks and tells."""
-    return (
-        graph(
-            "Metrics servers: time to answer",
-            "The slowest twentieth of queries.",
-            Query(quantile("0.95", "flaggerpy_metric_query_duration_seconds_bucket", "provider"), "{{provider}}"),
-            unit="s",
-            width=6,
-        ),
-        bars(
-            "Metrics servers: answers",
-            "unanswered holds rollouts: the server is away, slow or refuses us. refused is a wrong query.",
-            Query(
-                "sum by (provider, outcome) (increase(flaggerpy_metric_query_duration_seconds_count[$__interval]))",
-                "{{provider}} {{outcome}}",
-            ),
-        ),
-        bars(
-            "Webhooks: answers",
-            "refused is an answer that is no 2xx, a closed gate for example; unanswered is none at all.",
-            Query(
-                "sum by (type, result) (increase(flaggerpy_webhook_duration_seconds_count[$__interval]))",
-                "{{type}} {{result}}",
-            ),
-        ),
-        bars(
-            "Alerts",
-            "Delivered, given up after three attempts, and dropped because a receiver is too slow.",
-            Query(
-                "sum by (receiver, result) (increase(flaggerpy_alerts_total[$__interval]))",
-                "{{receiver}} {{result}}",
-            ),
-            Query("sum by (kind) (increase(flaggerpy_notifications_dropped_total[$__interval]))", "{{kind}} dropped"),
-        ),
-    )
-
-
-def controller() -> tuple[Panel, ...]:
-    """How the controller is."""
-    process = "{} and on (job, instance) flaggerpy_leader"
-    return (
-        stat("Leaders", "One for each installation is right.", "sum(flaggerpy_leader) or vector(0)"),
-        stat("Replicas", "Processes that are scraped.", "count(flaggerpy_leader) or vector(0)"),
-        stat(
-            "Waiting canaries", "More than zero for long: too few workers.", "sum(flaggerpy_queue_depth) or vector(0)"
-        ),
-        stat("Oldest tick", "How long the slowest runs.", "max(flaggerpy_longest_reconcile_seconds)", unit="s"),
-        stat(
-            "Since the last tick",
-            "An idle cluster needs none.",
-            "time() - max(flaggerpy_last_reconcile_timestamp_seconds)",
-            unit="s",
-        ),
-        stat("Oldest watch", "Above five minutes changes are missed.", "max(flaggerpy_watch_age_seconds)", unit="s"),
-        graph(
-            "Ticks",
-            "error is a bug of flaggerpy, with its stacktrace in the log; retry is the API server or a conflict.",
-            Query("sum by (result) (rate(flaggerpy_reconcile_duration_seconds_count[$__rate_interval]))", "{{result}}"),
-            unit="ops",
-        ),
-        graph(
-            "How long ticks take",
-            "The slowest twentieth, hooks and metrics included.",
-            Query(quantile("0.95", "flaggerpy_reconcile_duration_seconds_bucket", "result"), "{{result}}"),
-            unit="s",
-        ),
-        graph(
-            "Age of watches",
-            "Seconds since the API server last said anything; bookmarks come about once a minute.",
-            Query("max by (resource, scope) (flaggerpy_watch_age_seconds)", "{{resource}} in {{scope}}"),
-            unit="s",
-        ),
-        graph(
-            "Requests to the API server",
-            "An idle controller makes none but watches.",
-            Query("sum by (verb) (rate(flaggerpy_api_requests_total[$__rate_interval]))", "{{verb}}"),
-            unit="reqps",
-            width=6,
-        ),
-        graph(
-            "Refused requests to the API server",
-            "409 is an everyday conflict. none means that no answer came.",
-            Query(
-                'sum by (verb, code) (rate(flaggerpy_api_requests_total{code!~"2.."}[$__rate_interval]))',
-                "{{verb}} {{code}}",
-            ),
-            unit="reqps",
-            width=6,
-        ),
-        graph(
-            "Memory",
-            "Resident, by process.",
-            Query(process.format("process_resident_memory_bytes"), "{{instance}}"),
-            unit="bytes",
-            width=6,
-        ),
-        graph(
-            "CPU",
-            "In cores, by process.",
-            Query(process.format("rate(process_cpu_seconds_total[$__rate_interval])"), "{{instance}}"),
-            width=6,
-        ),
-    )
-
-
-ROWS = {"": overview, "Rollouts": rollouts, "Metrics servers, webhooks, alerts": questions, "Controller": controller}
-"""Titles of the rows, and what is in them; the first row has none."""
