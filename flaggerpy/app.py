@@ -12,21 +12,23 @@ from functools import partial
 import structlog
 
 from flaggerpy import __version__
+from flaggerpy.api.analysis import CanaryWebhook
 from flaggerpy.clock import Clock, SystemClock
 from flaggerpy.controller.alerts import AlertSender, Receiver
 from flaggerpy.controller.announce import Announcer, Channels
 from flaggerpy.controller.check import Checker, Sources
 from flaggerpy.controller.configs import ConfigDigests
 from flaggerpy.controller.execute import Executor
-from flaggerpy.controller.hooks import EventHooks, WebhookClient
+from flaggerpy.controller.hooks import EventHooks, HookAnswer, WebhookClient
 from flaggerpy.controller.observe import Observer
 from flaggerpy.controller.pods import PODS_OF_DEPLOYMENTS, PodReader
 from flaggerpy.controller.reconciler import Reconciler, Rooms
 from flaggerpy.controller.schema import SchemaGuard
+from flaggerpy.controller.series import CanarySeries
 from flaggerpy.controller.sources import Library
 from flaggerpy.kube.cache import Caches, Scope
 from flaggerpy.kube.client import Client
-from flaggerpy.kube.controller import Workers
+from flaggerpy.kube.controller import Reconcile, Result, Workers
 from flaggerpy.kube.dependents import Dependents
 from flaggerpy.kube.errors import ApiError, KubeError
 from flaggerpy.kube.events import EventRecorder
@@ -36,10 +38,11 @@ from flaggerpy.kube.resources import CANARIES, PODS, Ref
 from flaggerpy.kube.throttle import Throttle
 from flaggerpy.kube.transport import connect
 from flaggerpy.kube.wire import Request, Response, Transport
-from flaggerpy.kube.workqueue import WorkQueue
+from flaggerpy.kube.workqueue import Key, WorkQueue
 from flaggerpy.metrics.outbound import Outbound
 from flaggerpy.notifiers.base import Sender
 from flaggerpy.settings import Settings
+from flaggerpy.telemetry.controller import ControllerSeries, Ended, HookResult
 from flaggerpy.telemetry.recorder import Recorder
 from flaggerpy.telemetry.server import make_app, serving
 
@@ -59,7 +62,8 @@ class App:
         self._settings = settings
         self._clock = clock
         self._recorder = Recorder(version=__version__, mesh_provider=settings.mesh_provider)
-        counted = _Counted(transport, self._recorder)
+        self._series = self._recorder.controller
+        counted = _Counted(transport, self._series)
         throttle = Throttle(clock, qps=settings.qps, burst=settings.burst)
         timing = LeaseTiming()
         lease = Client(counted, session="lease", timeout=timing.request_timeout)
@@ -71,9 +75,9 @@ class App:
         self._queue = WorkQueue(clock, first_delay=FIRST_RETRY_SECONDS)
         self._events = EventRecorder(self._reader, clock=clock)
         library = Library(self._reader, self._caches)
-        hooks = WebhookClient(outbound)
+        hooks = WebhookClient(outbound, on_answer=self._answered, clock=clock)
         self._event_hooks = EventHooks(hooks, everywhere=settings.event_webhook, on_drop=self._dropped("event"))
-        self._alerts = AlertSender(outbound, library.secret, on_drop=self._dropped("alert"))
+        self._alerts = AlertSender(outbound, library.secret, on_drop=self._dropped("alert"), on_end=self._alerted)
         channels = Channels(
             events=self._events,
             event_hooks=self._event_hooks,
@@ -89,13 +93,13 @@ class App:
         sources = Sources(library.metric_template, library.secret, settings.metrics_server, settings.mesh_provider)
         rooms = Rooms(
             observer=observer,
-            checker=Checker(hooks, outbound, sources, self._recorder),
+            checker=Checker(hooks, outbound, sources, self._recorder, clock),
             executor=Executor(writer, self._caches, observer.rules, clock),
             announcer=self._announcer,
         )
-        self._reconciler = Reconciler(rooms, self._caches, self._recorder, clock)
+        self._reconciler = Reconciler(rooms, self._caches, CanarySeries(self._recorder), clock)
         self._schema = SchemaGuard(self._reader, self._caches, clock, self._tell)
-        reconcile = self._schema.guarded(self._reconciler)
+        reconcile = _Timed(self._schema.guarded(self._reconciler), self._series, clock)
         self._workers = Workers(self._queue, reconcile, concurrency=settings.workers, clock=clock)
         self._caches.on_change(self._changed)
         self._pods.on_change(self._changed)
@@ -135,6 +139,7 @@ class App:
         finally:
             self._leading = False
             self._pods.clear()  # who leads next follows them
+            self._reconciler.leadership_ended()
 
     def _queue_all(self) -> None:
         for obj in self._caches.all(CANARIES):
@@ -146,7 +151,14 @@ class App:
         self._problem = problem
 
     def _dropped(self, kind: str) -> Callable[[int], None]:
-        return partial(self._recorder.count_dropped, kind)
+        return partial(self._series.count_dropped, kind)
+
+    def _alerted(self, receiver: str, sent: bool) -> None:
+        self._series.count_alert(receiver, sent=sent)
+
+    def _answered(self, hook: CanaryWebhook, answer: HookAnswer, seconds: float) -> None:
+        result: HookResult = "passed" if answer.passed else "unanswered" if answer.status is None else "refused"
+        self._series.observe_webhook(hook.type.value, result, seconds)
 
     def _changed(self, ref: Ref) -> None:
         if ref.resource == CANARIES:
@@ -165,37 +177,72 @@ class App:
         return None if self._caches.synced() else "the caches are not synced yet"
 
     def _refresh(self) -> None:
-        self._recorder.set_totals(Counter(namespace_of(obj) for obj in self._caches.all(CANARIES)))
-        ages = {**self._caches.ages(), **self._pods.ages()}
-        self._recorder.set_watch_ages({str(subject): age for subject, age in ages.items()})
-        self._recorder.set_queue_depth(self._queue.depth)
-        self._recorder.set_leader(self._leading)
+        # The total belongs to the leader alone: every replica knows all canaries, and sums would count them twice.
+        canaries = self._caches.all(CANARIES) if self._leading else []
+        self._recorder.set_totals(Counter(map(namespace_of, canaries)))
+        watches = {**self._caches.ages(), **self._pods.ages()}
+        ages = {(subject.resource.title, subject.namespace): age for subject, age in watches.items()}
+        self._series.set_watch_ages(ages)
+        longest = self._workers.progress().longest
+        self._series.set_work(leading=self._leading, waiting=self._queue.depth, longest=longest)
+
+
+class _Timed:
+    """A reconciliation that is timed."""
+
+    def __init__(self, inner: Reconcile, series: ControllerSeries, clock: Clock) -> None:
+        self._inner = inner
+        self._series = series
+        self._clock = clock
+
+    async def __call__(self, key: Key) -> Result:
+        began = self._clock.monotonic()
+        ended: Ended = "error"
+        try:
+            result = await self._inner(key)
+            ended = "success"
+        except KubeError:
+            ended = "retry"
+            raise
+        except asyncio.CancelledError:
+            ended = "cancelled"
+            raise
+        finally:
+            seconds = self._clock.monotonic() - began
+            self._series.observe_reconcile(ended, seconds, self._clock.now().timestamp())
+        return result
 
 
 class _Counted:
     """A transport that counts its requests by verb and code."""
 
-    def __init__(self, inner: Transport, recorder: Recorder) -> None:
+    def __init__(self, inner: Transport, series: ControllerSeries) -> None:
         self._inner = inner
-        self._recorder = recorder
+        self._series = series
 
     async def send(self, request: Request) -> Response:
         try:
             response = await self._inner.send(request)
         except KubeError:
-            self._recorder.count_request(request.method, "none")
+            self._series.count_request(request.method, "none")
             raise
-        self._recorder.count_request(request.method, response.status)
+        self._series.count_request(request.method, response.status)
         return response
 
     async def stream(self, request: Request) -> AsyncGenerator[bytes, None]:
+        opened = False
         try:
             async for line in self._inner.stream(request):
                 if not line:
-                    self._recorder.count_request("WATCH", 200)
+                    opened = True
+                    self._series.count_request("WATCH", 200)
                 yield line
         except ApiError as error:
-            self._recorder.count_request("WATCH", error.status)
+            self._series.count_request("WATCH", error.status)
+            raise
+        except KubeError:
+            if not opened:
+                self._series.count_request("WATCH", "none")
             raise
 
 

@@ -100,7 +100,10 @@ class _Letter:
 
 
 class AlertSender:
-    """Sends alerts in the background: in order for each canary and receiver, bounded, tried three times."""
+    """Sends alerts in the background: in order for each canary and receiver, bounded, tried three times.
+
+    ``on_end`` is told the receiver's kind and whether it took the alert.
+    """
 
     def __init__(
         self,
@@ -110,9 +113,11 @@ class AlertSender:
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
         timeout: float = TIMEOUT_SECONDS,
         on_drop: Callable[[int], None] | None = None,
+        on_end: Callable[[str, bool], None] | None = None,
     ) -> None:
         self._outbound = outbound
         self._read_secret = read_secret
+        self._on_end = on_end
         self._sleep = sleep
         self._timeout = timeout
         self._outbox: Outbox[_Letter] = Outbox(self._deliver, what="alerts", on_drop=on_drop)
@@ -142,6 +147,7 @@ class AlertSender:
             address, token = await self._credentials(letter.receiver)
         except UserError as error:
             told.error("alert not sent", reason=str(error))
+            self._ended(letter, sent=False)
             return
         if not address:
             return
@@ -149,6 +155,11 @@ class AlertSender:
         reason = await self._send(notifier, call)
         if reason:
             told.error("alert not sent", where=place(call.url), reason=reason)
+        self._ended(letter, sent=not reason)
+
+    def _ended(self, letter: _Letter, *, sent: bool) -> None:
+        if self._on_end is not None:
+            self._on_end(letter.receiver.kind, sent)
 
     async def _credentials(self, receiver: Receiver) -> tuple[str, str]:
         if receiver.secret is None:

@@ -16,7 +16,9 @@ from flaggerpy.api.analysis import CanaryMetric
 from flaggerpy.api.canary import Canary
 from flaggerpy.api.payloads import WebhookPayload
 from flaggerpy.api.templates import MetricTemplate
+from flaggerpy.clock import Clock, SystemClock
 from flaggerpy.controller.hooks import WebhookClient
+from flaggerpy.controller.series import labels_of
 from flaggerpy.kube.errors import KubeError
 from flaggerpy.metrics import judge
 from flaggerpy.metrics.base import BadQuery, NoData, Outcome, ProviderError, ProviderSettings, Value
@@ -27,7 +29,8 @@ from flaggerpy.metrics.query import QueryContext, render
 from flaggerpy.metrics.registry import provider_for
 from flaggerpy.rollout.checks import Answer, Check, HookCheck, MetricCheck, MetricSource, Verdict
 from flaggerpy.rollout.errors import UserError
-from flaggerpy.telemetry.recorder import Labels, Recorder
+from flaggerpy.telemetry.controller import QueryOutcome
+from flaggerpy.telemetry.recorder import METRIC, CheckName, Recorder
 
 ReadSecret = Callable[[str, str], Awaitable[Mapping[str, str] | None]]
 """Reads the decoded data of a Secret by namespace and name; None when there is none."""
@@ -66,12 +69,18 @@ class Checker:
     """Answers the core's questions, in their order."""
 
     def __init__(
-        self, hooks: WebhookClient, outbound: Outbound, sources: Sources, recorder: Recorder | None = None
+        self,
+        hooks: WebhookClient,
+        outbound: Outbound,
+        sources: Sources,
+        recorder: Recorder,
+        clock: Clock | None = None,
     ) -> None:
         self._hooks = hooks
         self._outbound = outbound
         self._sources = sources
         self._recorder = recorder
+        self._clock = clock or SystemClock()
 
     async def run(self, canary: Canary, checks: tuple[Check, ...], checksum: str) -> dict[Check, Answer]:
         """Answer checks up to and including the first that does not pass.
@@ -87,9 +96,17 @@ class Checker:
                     answers[check] = await self._measure(canary, check)
                 case _:
                     assert_never(check)
+            self._count(canary, check, answers[check])
             if not answers[check].passed:
                 break
         return answers
+
+    def _count(self, canary: Canary, check: Check, answer: Answer) -> None:
+        if isinstance(check, HookCheck):
+            name = CheckName(check.type.value, canary.analysis.webhooks[check.index].name)
+        else:
+            name = CheckName(METRIC, canary.analysis.metrics[check.index].name)
+        self._recorder.count_check(labels_of(canary), name, answer.verdict)
 
     async def _call(self, canary: Canary, check: HookCheck, checksum: str) -> Answer:
         hook = canary.analysis.webhooks[check.index]
@@ -112,7 +129,10 @@ class Checker:
             return Answer(Verdict.FAILED, str(error))
         except KubeError as error:
             return Answer(Verdict.ERROR, judge.unanswered(metric, f"its Secret could not be read: {error}"))
+        began = self._clock.monotonic()
         outcome = await provider.measure(question.query, metric.interval)
+        seconds = self._clock.monotonic() - began
+        self._recorder.controller.observe_query(question.settings.type, _name_of(outcome), seconds)
         return self._answer(canary, metric, question, outcome)
 
     def _answer(self, canary: Canary, metric: CanaryMetric, question: _Question, outcome: Outcome) -> Answer:
@@ -131,10 +151,8 @@ class Checker:
                 assert_never(outcome)
 
     def _judged(self, canary: Canary, metric: CanaryMetric, measure: Measure, value: float) -> Answer:
-        if self._recorder is not None:
-            shown = value / 1000 if measure is Measure.MILLISECONDS else value
-            whose = Labels(canary.target_name, canary.primary_name, canary.namespace)
-            self._recorder.set_measured(whose, metric.name, shown)
+        shown = value / 1000 if measure is Measure.MILLISECONDS else value
+        self._recorder.set_measured(labels_of(canary), metric.name, shown)
         try:
             found = judge.judge(metric, measure, value)
         except UserError as error:
@@ -214,6 +232,20 @@ def provider_of(canary: Canary, mesh_provider: str) -> str:
     if "linkerd" in mesh_provider:
         return "linkerd"
     return canary.spec.provider or mesh_provider
+
+
+def _name_of(outcome: Outcome) -> QueryOutcome:
+    match outcome:
+        case Value():
+            return "value"
+        case NoData():
+            return "no_data"
+        case BadQuery():
+            return "refused"
+        case ProviderError():
+            return "unanswered"
+        case _:
+            assert_never(outcome)
 
 
 def _kind(canary: Canary) -> TargetKind:

@@ -16,8 +16,9 @@ from hashlib import sha256
 
 import structlog
 
-from flaggerpy.api.analysis import CanaryWebhook
+from flaggerpy.api.analysis import CanaryWebhook, HookType
 from flaggerpy.api.payloads import WebhookPayload
+from flaggerpy.clock import Clock, SystemClock
 from flaggerpy.controller.outbox import Outbox
 from flaggerpy.metrics.outbound import Call, Outbound, OutboundError, Reply, place
 
@@ -55,12 +56,22 @@ class _Attempt:
 class WebhookClient:
     """Calls webhooks as their settings say.
 
-    ``sleep`` is how the waits between attempts pass, so that tests need not wait.
+    ``sleep`` is how the waits between attempts pass, so that tests need not wait. ``on_answer`` is told of every
+    answer and of the seconds that it took, by ``clock``.
     """
 
-    def __init__(self, outbound: Outbound, *, sleep: Callable[[float], Awaitable[None]] = asyncio.sleep) -> None:
+    def __init__(
+        self,
+        outbound: Outbound,
+        *,
+        sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+        on_answer: Callable[[CanaryWebhook, HookAnswer, float], None] | None = None,
+        clock: Clock | None = None,
+    ) -> None:
         self._outbound = outbound
         self._sleep = sleep
+        self._on_answer = on_answer
+        self._clock = clock or SystemClock()
 
     async def call(self, hook: CanaryWebhook, payload: WebhookPayload, *, key: str) -> HookAnswer:
         """POST the payload and try again as often as the hook allows.
@@ -68,6 +79,13 @@ class WebhookClient:
         ``key`` goes into the Idempotency-Key header of every attempt, so that a receiver can tell a
             repetition of the same question from a new one.
         """
+        began = self._clock.monotonic()
+        answer = await self._call(hook, payload, key)
+        if self._on_answer is not None:
+            self._on_answer(hook, answer, self._clock.monotonic() - began)
+        return answer
+
+    async def _call(self, hook: CanaryWebhook, payload: WebhookPayload, key: str) -> HookAnswer:
         call = Call(
             method="POST",
             url=hook.url,
@@ -153,7 +171,9 @@ class EventHooks:
         self, client: WebhookClient, *, everywhere: str = "", on_drop: Callable[[int], None] | None = None
     ) -> None:
         self._client = client
-        self._everywhere = (CanaryWebhook(name="event-webhook", url=everywhere),) if everywhere else ()
+        self._everywhere = (
+            (CanaryWebhook(name="event-webhook", type=HookType.EVENT, url=everywhere),) if everywhere else ()
+        )
         self._outbox: Outbox[_Notice] = Outbox(self._deliver, what="event webhooks", on_drop=on_drop)
 
     def publish(

@@ -15,6 +15,7 @@ from flaggerpy.controller.check import Checker
 from flaggerpy.controller.errors import Outdated
 from flaggerpy.controller.execute import Executor
 from flaggerpy.controller.observe import Observer, Unreadable
+from flaggerpy.controller.series import CanarySeries
 from flaggerpy.controller.sources import checksum_of
 from flaggerpy.controller.world import World
 from flaggerpy.kube.cache import Caches
@@ -26,7 +27,6 @@ from flaggerpy.kube.workqueue import Key
 from flaggerpy.rollout.checks import Answer, Check
 from flaggerpy.rollout.decide import decide
 from flaggerpy.rollout.decision import Decision, NeedChecks, Plan
-from flaggerpy.telemetry.recorder import Labels, Recorder
 
 log = structlog.get_logger()
 
@@ -47,17 +47,20 @@ class Rooms:
 class Reconciler:
     """Reconciles canaries, one key at a time."""
 
-    def __init__(self, rooms: Rooms, caches: Caches, recorder: Recorder, clock: Clock) -> None:
+    def __init__(self, rooms: Rooms, caches: Caches, series: CanarySeries, clock: Clock) -> None:
         self._rooms = rooms
         self._caches = caches
-        self._recorder = recorder
+        self._series = series
         self._clock = clock
         self._acted: set[Key] = set()
-        self._labels: dict[Key, Labels] = {}
 
     def leadership_began(self) -> None:
         """Trust no cache for the first write of any canary: another process may have written meanwhile."""
         self._acted.clear()
+
+    def leadership_ended(self) -> None:
+        """Show no canaries any more: from now on another process knows how they are."""
+        self._series.forget_all()
 
     async def __call__(self, key: Key) -> Result:
         """Run one tick and say when to look again.
@@ -67,18 +70,25 @@ class Reconciler:
 
         """
         began = self._clock.monotonic()
+        # For every line of this task, which works on this canary only, those of libraries and of the workers included.
+        structlog.contextvars.bind_contextvars(canary=f"{key[1]}.{key[0]}")
         try:
             world = await self._observe(key)
         except Unreadable as error:
-            log.warning("canary cannot be read", canary=f"{key[1]}.{key[0]}", reason=str(error))
+            log.warning("canary cannot be read", reason=str(error))
             if is_deleting(error.raw):
                 await self._rooms.executor.let_go(error.raw)
             return Result()
         if world is None:
             self._gone(key)
             return Result()
+        self._series.show(world.canary)
         plan = await self._carry_out(world)
-        self._record(key, world, plan, self._clock.monotonic() - began)
+        self._series.ticked(world.canary, plan, seconds=self._clock.monotonic() - began, now=self._clock.now())
+        if not isinstance(self._caches.get(world.ref), Present):
+            # We let it go, or it went meanwhile, and no news will come of it: one more look forgets it.
+            return Result(self._clock.now())
+        self._series.show(after(world.canary, plan.status))
         return Result(plan.wake_at)
 
     async def _observe(self, key: Key) -> World | None:
@@ -143,7 +153,7 @@ class Reconciler:
         decision = decide(seen, self._clock.now())
         if isinstance(decision, NeedChecks) or decision.actions:
             # A rollback or a release goes on whatever a user has to mend; its status must not say what did not happen.
-            log.warning(sentence, canary=f"{world.canary.name}.{world.canary.namespace}")
+            log.warning(sentence)
             raise error
         told = decision
         if told.status is not None:
@@ -156,25 +166,7 @@ class Reconciler:
     def _gone(self, key: Key) -> None:
         self._acted.discard(key)
         self._rooms.announcer.forget(key)
-        labels = self._labels.pop(key, None)
-        if labels is not None:
-            self._recorder.forget(labels)
-
-    def _record(self, key: Key, world: World, plan: Plan, seconds: float) -> None:
-        canary = after(world.canary, plan.status)
-        labels = self._labels[key] = Labels(canary.target_name, canary.primary_name, canary.namespace)
-        self._recorder.set_status(labels, canary.status.phase)
-        weight = canary.status.canary_weight
-        self._recorder.set_weights(labels, primary=100 - weight, canary=weight)
-        self._recorder.observe_duration(labels, seconds)
-        strategy = canary.analysis.strategy.value
-        match plan.outcome:
-            case "succeeded" | "skipped":
-                self._recorder.count_success(labels, strategy, skipped=plan.outcome == "skipped")
-            case "failed":
-                self._recorder.count_failure(labels, strategy)
-            case None:
-                pass
+        self._series.forget(key)
 
 
 def _wants_something(decision: Decision) -> bool:

@@ -10,6 +10,7 @@ import asyncio
 import random
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
+from contextvars import Context
 from dataclasses import dataclass, field
 
 from flaggerpy.clock import Clock, SystemClock
@@ -125,8 +126,9 @@ class Caches:
         return all(feed.listed for feed in own)
 
     def ages(self) -> dict[Subject, float]:
-        """Return for each watch the seconds since the server last said anything in it."""
-        return {reflector.subject: reflector.age_seconds() for reflector in self._reflectors.values()}
+        """Return for each watch that anybody needs the seconds since the server last said anything in it."""
+        working = [reflector for reflector in self._reflectors.values() if not reflector.resting]
+        return {reflector.subject: reflector.age_seconds() for reflector in working}
 
     def trouble(self, resource: Resource, namespace: str | None = None) -> str | None:
         """Return a sentence if the kind cannot be read (in the namespace, when one is given), else None."""
@@ -289,7 +291,8 @@ class Caches:
             reflector = Reflector(self._client, subject, feed, self._clock, pace=self._pace, rng=self._rng)
             self._reflectors[resource, namespace] = reflector
             if self._group is not None:
-                self._group.create_task(reflector.run())
+                # It outlives the tick that first needed it, and its log lines are not about that canary.
+                self._group.create_task(reflector.run(), context=Context())
         return feed
 
     # What feeds ask

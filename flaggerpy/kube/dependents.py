@@ -113,8 +113,9 @@ class Dependents(Generic[T]):
         return place.sink.trouble if place is not None else ""
 
     def ages(self) -> dict[Subject, float]:
-        """Return for each watch the seconds since the server last said anything in it."""
-        return {place.reflector.subject: place.reflector.age_seconds() for place in self._places.values()}
+        """Return for each watch that anybody needs the seconds since the server last said anything in it."""
+        reflectors = [place.reflector for place in self._places.values()]
+        return {reflector.subject: reflector.age_seconds() for reflector in reflectors if not reflector.resting}
 
     # Inside
 

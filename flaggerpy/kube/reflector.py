@@ -103,6 +103,7 @@ class Reflector:
         self._clock = clock
         self._pace = pace or Pace()
         self._rng = rng or random.Random()  # noqa: S311 - spreads requests over time, keeps no secret
+        self.resting = False
         self._sign_of_life = clock.monotonic()
         self._failures = 0
         self._complaint = ""
@@ -114,7 +115,7 @@ class Reflector:
     async def run(self) -> NoReturn:
         """List and watch until cancelled; no error ends it."""
         while True:
-            await self._sink.wanted()
+            await self._rest()
             try:
                 version = await self._list()
                 self._failures, self._complaint = 0, ""
@@ -130,6 +131,14 @@ class Reflector:
             except Exception as error:
                 log.exception("a reflector failed unexpectedly", subject=str(self.subject))
                 await self._back_off(error, self._pace.longest_delay)
+
+    async def _rest(self) -> None:
+        """Wait until anybody is interested; meanwhile silence means nothing."""
+        began = self._clock.monotonic()
+        self.resting = True
+        await self._sink.wanted()
+        self.resting = False
+        self._sign_of_life += self._clock.monotonic() - began
 
     async def _list(self) -> str:
         subject, seen, version = self.subject, set[Ref](), ""

@@ -179,6 +179,7 @@ def _judge(turn: Turn) -> NeedChecks | None:
         turn.warn(f"Rollback check {signal} passed")
         rollback.decide(turn, f"manual webhook invoked: {signal}", severity="warn")
         return None
+    turn.analysed = True
     judged = thresholds.under_traffic(turn) if _started(turn) else thresholds.before_traffic(turn)
     if isinstance(judged, NeedChecks):
         return judged

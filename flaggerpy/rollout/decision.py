@@ -143,6 +143,7 @@ class Plan:
         announcements: pending announcements to make after the status write.
         wake_at: when to look again if nothing happens before; None when only a change can matter.
         outcome: set in the tick that ends a rollout, for the success and failure counters.
+        analysed: whether the canary was judged, for the duration of analyses.
 
     """
 
@@ -152,6 +153,7 @@ class Plan:
     announcements: tuple[Pending, ...] = ()
     wake_at: datetime | None = None
     outcome: Literal["succeeded", "failed", "skipped"] | None = None
+    analysed: bool = False
 
 
 Decision = NeedChecks | Plan

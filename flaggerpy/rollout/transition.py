@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal
 
-from flaggerpy.api.status import Condition, Phase
+from flaggerpy.api.status import CanaryStatus, Condition, Phase
 
 Truth = Literal["True", "False", "Unknown"]
 
@@ -33,6 +33,9 @@ IDLE = frozenset({Phase.INITIALIZED, Phase.SUCCEEDED, Phase.FAILED})
 
 ANALYSIS = frozenset({Phase.PROGRESSING, Phase.WAITING_PROMOTION})
 """Phases in which the canary is judged."""
+
+ROLLING = ANALYSIS | {Phase.WAITING, Phase.PROMOTING, Phase.FINALISING}
+"""Phases of a rollout, from the new revision to its end."""
 
 NEXT: dict[Phase, frozenset[Phase]] = {
     Phase.NEW: frozenset({Phase.INITIALIZING, Phase.INITIALIZED}),
@@ -94,6 +97,13 @@ def conditions(old: list[Condition], phase: Phase, now: datetime, *, words: Word
     by_type = {condition.type: condition for condition in old}
     foreign = [condition for condition in old if condition.type not in {row[0] for row in wanted}]
     return [_merge(by_type.get(row[0]), row, words.generation, now) for row in wanted] + foreign
+
+
+def rollout_began(status: CanaryStatus) -> datetime | None:
+    """Return when the rollout that runs began, None when none does: ``Promoted`` has been unknown ever since."""
+    if status.phase not in ROLLING:
+        return None
+    return next((row.last_transition_time for row in status.conditions if row.type == "Promoted"), None)
 
 
 def _merge(old: Condition | None, row: tuple[str, Truth, str, str], generation: int, now: datetime) -> Condition:

@@ -33,6 +33,7 @@ class Turn:
         self.status = self.before
         self.problem = ""
         self.outcome: Literal["succeeded", "failed", "skipped"] | None = None
+        self.analysed = False
         self._actions: list[Action] = []
         self._events: list[Event] = []
         self._wake: list[datetime] = []
@@ -264,6 +265,7 @@ class Turn:
             announcements=tuple(pending),
             wake_at=min(self._wake, default=None),
             outcome=self.outcome,
+            analysed=self.analysed,
         )
 
     def _new_status(self) -> CanaryStatus | None:

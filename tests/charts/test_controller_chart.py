@@ -1,5 +1,7 @@
 """The chart of the controller: what it runs, and what it refuses."""
 
+import json
+import re
 import subprocess
 import sys
 import tomllib
@@ -9,6 +11,7 @@ import yaml
 
 from flaggerpy.routers.registry import ROUTERS
 from tests.charts.helm import CHARTS, Json, Rendered, refusal, render, run
+from tests.telemetry.queries import RULES, dashboard
 
 ROUTED = "gatewayapi:v1"
 
@@ -273,3 +276,66 @@ def test_the_release_goes_through_every_listed_namespace() -> None:
 def test_no_release_when_switched_off() -> None:
     rendered = chart(releaseOnUninstall=False)
     assert not [one for one in rendered.objects if one["metadata"]["name"].endswith("-release")]
+
+
+def namespace_label(**values: object) -> str:
+    """Return the label of a canary's namespace in the alerts, after checking that the dashboard agrees."""
+    rendered = chart(prometheusRule={"enabled": True}, dashboards={"enabled": True}, **values)
+    (text,) = rendered.one("ConfigMap")["data"].values()
+    found = [rule["expr"] for group in rendered.one("PrometheusRule")["spec"]["groups"] for rule in group["rules"]]
+    (label,) = set(re.findall(r"\w*namespace", " ".join(found)))
+    assert f'label_values(flagger_canary_status, {label})"' in text
+    assert set(re.findall(r"\w*namespace", text)) == {label}
+    return str(label)
+
+
+@pytest.mark.parametrize(
+    ("title", "values", "label"),
+    [
+        ("scraped by annotation", {}, "namespace"),
+        ("a PodMonitor renames it", {"podMonitor": {"enabled": True}}, "exported_namespace"),
+        ("a ServiceMonitor too", {"serviceMonitor": {"enabled": True}}, "exported_namespace"),
+        ("unless told not to", {"podMonitor": {"enabled": True, "honorLabels": True}}, "namespace"),
+        ("somebody else scrapes", {"namespaceLabel": "exported_namespace"}, "exported_namespace"),
+    ],
+)
+def test_alerts_and_dashboard_ask_for_the_label_that_prometheus_stores(title: str, values: Json, label: str) -> None:
+    assert namespace_label(**values) == label, title
+
+
+def test_the_dashboard_comes_as_it_is_in_a_config_map_that_grafanas_sidecar_finds() -> None:
+    assert not chart().of("ConfigMap")
+    found = chart(
+        dashboards={
+            "enabled": True,
+            "namespace": "monitoring",
+            "labels": {"team": "release"},
+            "annotations": {"grafana_folder": "Delivery"},
+        }
+    ).one("ConfigMap")
+    metadata = found["metadata"]
+    assert metadata["namespace"] == "monitoring"
+    assert metadata["labels"].items() >= {"grafana_dashboard": "1", "team": "release"}.items()
+    assert metadata["annotations"] == {"grafana_folder": "Delivery"}
+    assert {name: json.loads(text) for name, text in found["data"].items()} == {"flaggerpy.json": dashboard()}
+
+
+def test_the_alerts_come_as_they_are_in_a_prometheus_rule_that_its_operator_selects() -> None:
+    assert not chart().of("PrometheusRule")
+    rendered = chart(prometheusRule={"enabled": True, "namespace": "m", "additionalLabels": {"release": "prometheus"}})
+    rule = rendered.one("PrometheusRule")
+    assert rule["metadata"]["namespace"] == "m"
+    assert rule["metadata"]["labels"]["release"] == "prometheus"
+    assert rule["spec"] == yaml.safe_load(RULES.read_text(encoding="utf-8"))
+
+
+@pytest.mark.parametrize(
+    ("values", "says"),
+    [
+        ({"dashboards": {"enable": True}}, "enable"),
+        ({"prometheusRule": {"labels": {}}}, "labels"),
+        ({"namespaceLabel": "not a label"}, "namespaceLabel"),
+    ],
+)
+def test_misspelt_values_of_monitoring_are_refused(values: Json, says: str) -> None:
+    assert says in refusal("flaggerpy", {"meshProvider": ROUTED, **values})

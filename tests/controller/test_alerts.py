@@ -264,3 +264,23 @@ def test_a_provider_of_another_namespace_reads_its_secret_there() -> None:
     )
 
     assert receiver == Receiver("slack", sender=Sender("general", "flagger"), secret=("ops", "s"))
+
+
+async def test_whoever_counts_is_told_how_alerts_ended(server: Loopback, outbound: Outbound) -> None:
+    told: list[tuple[str, bool]] = []
+
+    async def read(namespace: str, name: str) -> Mapping[str, str] | None:
+        return None
+
+    sender = AlertSender(outbound, read, on_end=lambda kind, sent: told.append((kind, sent)))
+    receivers = [
+        Receiver("slack", f"{server.url}/good"),
+        receiver_of(provider("msteams", secretRef={"name": "missing"})),
+        Receiver("slack", ""),
+    ]
+    for receiver in receivers:
+        await sender.publish(ALERT, receiver)
+    server.says(Say(status=400))
+    await sender.publish(ALERT, Receiver("discord", f"{server.url}/bad"))
+
+    assert told == [("slack", True), ("msteams", False), ("discord", False)], "nobody was to be told the third"

@@ -52,6 +52,12 @@ class Desk:
         text = generate_latest(self.recorder.registry).decode()
         return [line for line in text.splitlines() if line.startswith("flagger_canary_metric_analysis{")]
 
+    def counted(self, series: str, *words: str) -> dict[str, float]:
+        """Read a counter for each of these words in its name; what was never counted is zero."""
+        lines = generate_latest(self.recorder.registry).decode().splitlines()
+        found = dict(line.rsplit(" ", 1) for line in lines if not line.startswith("#"))
+        return {word: float(found.get(series % word, 0)) for word in words or ("passed", "failed", "error")}
+
     async def _secret(self, namespace: str, name: str) -> Mapping[str, str] | None:
         if self.secrets_unreachable:
             raise Unreachable("no answer within 10 s")
@@ -108,6 +114,37 @@ async def test_builtin_metrics_are_measured_and_judged(
 
     assert await desk.metric(BUILTIN, written) == answer
     assert 'kubernetes_namespace="shop"' in desk.server.asked[0].query["query"]
+
+
+async def test_every_check_and_every_query_is_counted_by_how_it_ended(desk: Desk) -> None:
+    desk.server.says(value("99.5"), value("50"), NOTHING, Say(status=500))
+    for _ in range(4):
+        await desk.metric(BUILTIN, SUCCESS)
+
+    labels = 'check="request-success-rate",name="web",namespace="shop",result="%s",type="metric"'
+    checks = f"flaggerpy_canary_checks_total{{{labels}}}"
+    assert desk.counted(checks) == {"passed": 1, "failed": 2, "error": 1}
+    queries = 'flaggerpy_metric_query_duration_seconds_count{outcome="%s",provider="prometheus"}'
+    assert desk.counted(queries, "value", "no_data", "unanswered", "refused") == {
+        "value": 2,
+        "no_data": 1,
+        "unanswered": 1,
+        "refused": 0,
+    }
+
+
+async def test_webhooks_that_decide_are_counted_as_checks_of_their_type(desk: Desk) -> None:
+    hooks = [{"name": "gate", "type": "confirm-promotion", "url": f"{desk.server.url}/gate"}]
+    desk.server.says(Say(status=403), Say(status=200))
+    for _ in range(2):
+        await desk.run(
+            canary(analysis={"webhooks": hooks}), HookCheck(0, HookType.CONFIRM_PROMOTION, Phase.PROGRESSING, "a")
+        )
+
+    checks = (
+        'flaggerpy_canary_checks_total{check="gate",name="web",namespace="shop",result="%s",type="confirm-promotion"}'
+    )
+    assert desk.counted(checks) == {"passed": 1, "failed": 1, "error": 0}
 
 
 async def test_values_are_exported_before_they_are_judged_and_durations_in_seconds(desk: Desk) -> None:

@@ -14,6 +14,7 @@ from flaggerpy.api.analysis import CanaryWebhook
 from flaggerpy.api.payloads import WebhookPayload
 from flaggerpy.controller.hooks import HookAnswer, WebhookClient, backoff, retry_after
 from flaggerpy.metrics.outbound import Outbound, Reply
+from tests.kube.clocks import SkippingClock
 from tests.metrics.loopback import Asked, Loopback, Say, closed_port, loopback, never, raw_server, self_signed
 
 PAYLOAD = WebhookPayload(
@@ -301,3 +302,24 @@ async def test_a_call_can_be_cancelled(server: Loopback, client: WebhookClient) 
 
     with pytest.raises(asyncio.CancelledError):
         await task
+
+
+async def test_whoever_counts_is_told_of_every_answer_and_how_long_it_took(naps: Naps, server: Loopback) -> None:
+    told: list[tuple[str, HookAnswer, float]] = []
+    clock = SkippingClock()
+
+    async def slow(_: Asked) -> Say:
+        clock.jump(2.5)
+        return Say(status=403, body=b"closed")
+
+    server.says(slow)
+    async with Outbound(trust_env=False) as outbound:
+        client = WebhookClient(
+            outbound,
+            sleep=naps,
+            on_answer=lambda hook, answer, seconds: told.append((hook.type.value, answer, seconds)),
+            clock=clock,
+        )
+        await call(client, server.url, type="confirm-rollout")
+
+    assert told == [("confirm-rollout", HookAnswer(passed=False, status=403, reason="closed"), 2.5)]

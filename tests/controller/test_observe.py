@@ -11,11 +11,13 @@ import pytest
 
 from flaggerpy.controller.configs import ConfigDigests
 from flaggerpy.controller.observe import Observer
+from flaggerpy.controller.pods import PODS_OF_DEPLOYMENTS, PodReader
 from flaggerpy.controller.sources import Library
 from flaggerpy.controller.world import World
 from flaggerpy.kube.cache import Caches
 from flaggerpy.kube.client import Client
-from flaggerpy.kube.resources import CANARIES, DEPLOYMENTS, HTTP_PROXIES
+from flaggerpy.kube.dependents import Dependents
+from flaggerpy.kube.resources import CANARIES, DEPLOYMENTS, HTTP_PROXIES, PODS
 from flaggerpy.kube.sessions import HttpTransport, Server
 from flaggerpy.rollout.traffic import ALL_TO_PRIMARY
 from flaggerpy.settings import Settings
@@ -45,7 +47,9 @@ class Stage:
     async def observe(self, **settings: Any) -> World:
         await eventually(self.caches.synced)
         library, digests = Library(self._client, self.caches), ConfigDigests(self._client, self.caches)
-        observer = Observer(self.caches, digests, library, Settings(config_tracking=False, **settings))
+        chosen = Settings(config_tracking=False, **settings)
+        pods = PodReader(self._client, Dependents(self._client, PODS, PODS_OF_DEPLOYMENTS), chosen.fail_fast_after)
+        observer = Observer(self.caches, digests, pods, library, chosen)
         world = await observer.observe(KEY, frozenset())
         assert world is not None
         return world

@@ -40,6 +40,7 @@ SHARED = (
     "image-nowhere",
     "crashes",
     "secret-late",
+    "telemetry",
     "namespace-gone",
     "contour",
     "contour-ab",

@@ -32,7 +32,7 @@ def obj(name: str = "podinfo", namespace: str = "test", **content: object) -> Js
 @asynccontextmanager
 async def running(client: Client, **options: object) -> AsyncIterator[tuple[Caches, list[Ref]]]:
     """Run caches and collect whom they tell about."""
-    caches = Caches(client, clock=SkippingClock(), **options)  # type: ignore[arg-type] # options of Caches
+    caches = Caches(client, **{"clock": SkippingClock(), **options})  # type: ignore[arg-type] # options of Caches
     told: list[Ref] = []
     caches.on_change(told.append)
     task = asyncio.ensure_future(caches.run())

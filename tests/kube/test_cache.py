@@ -23,7 +23,7 @@ from flaggerpy.kube.resources import (
 from flaggerpy.kube.sessions import HttpTransport
 from flaggerpy.kube.store import Absent, NotFollowed, Present
 from tests.kube.caching import CANARY, KEY, OTHER_KEY, TARGET, obj, ready, running
-from tests.kube.clocks import eventually, settle
+from tests.kube.clocks import SkippingClock, eventually, settle
 from tests.kube.fake_apiserver import FakeApiServer, Fault
 
 
@@ -129,6 +129,28 @@ async def test_what_is_no_longer_followed_is_dropped(client: Client, server: Fak
 
 def _watches_opened(server: FakeApiServer, number: int) -> bool:
     return len(server.requests) == number and len(server.watchers) == 4
+
+
+async def test_a_watch_that_nobody_needs_has_no_age_and_grows_none(client: Client, server: FakeApiServer) -> None:
+    def subjects(caches: Caches) -> set[str]:
+        return {str(subject) for subject in caches.ages()}
+
+    server.put(DEPLOYMENTS, obj())
+    clock = SkippingClock()
+    async with running(client, clock=clock) as (caches, _):
+        await ready(caches, server)
+        caches.follow(KEY, [TARGET])
+        await ready(caches, server, DEPLOYMENTS)
+        assert "deployments.apps" in subjects(caches)
+
+        caches.forget(KEY)
+        server.expire_watches()
+        await eventually(lambda: "deployments.apps" not in subjects(caches), what="rest")
+        clock.jump(3600)
+        caches.follow(KEY, [TARGET])
+        await eventually(lambda: "deployments.apps" in subjects(caches), what="work")
+        ages = {str(subject): age for subject, age in caches.ages().items()}
+        assert ages["deployments.apps"] < 3600
 
 
 async def test_an_idle_cluster_costs_no_request_but_watches(client: Client, server: FakeApiServer) -> None:

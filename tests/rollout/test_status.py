@@ -10,7 +10,7 @@ import pytest
 from flaggerpy.api.status import CanaryStatus, Condition, Phase
 from flaggerpy.rollout.checks import Verdict
 from flaggerpy.rollout.decision import Plan
-from flaggerpy.rollout.transition import IDLE, NEXT, PROMOTED
+from flaggerpy.rollout.transition import IDLE, NEXT, PROMOTED, ROLLING, rollout_began
 from tests.rollout.simulation import START
 from tests.rollout.world import World, hook, initialized, spec
 
@@ -202,3 +202,30 @@ def test_the_conditions_say_what_is_wrong_before_why_it_waits_before_what_the_ph
     world.hooks.clear()
     world.touch().run()
     assert message(world, "Ready") == "Canary analysis completed successfully, promotion finished."
+
+
+@pytest.mark.parametrize("phase", [phase for phase in Phase if phase is not Phase.NEW])
+def test_a_rollout_has_a_beginning_while_it_runs(phase: Phase) -> None:
+    world = in_phase(phase)
+    assert (rollout_began(world.status) is not None) == (phase in ROLLING)
+
+
+def test_a_rollout_begins_with_its_revision_and_not_with_its_approval() -> None:
+    world = in_phase(Phase.WAITING)
+    began = rollout_began(world.status)
+    world.hooks.clear()
+    world.run(Phase.FINALISING)
+    assert rollout_began(world.status) == began
+    assert began
+    assert began < world.now - timedelta(seconds=30)
+
+
+def test_rounds_of_analysis_are_told_from_ticks_that_only_wait() -> None:
+    world = initialized(spec=spec(webhooks=[hook("rollout")])).push("v2")
+    rounds = []
+    while world.phase is not Phase.SUCCEEDED and world.advance():
+        asked, steps = len(world.asked), world.weight
+        plan = world.tick()
+        if plan.analysed:
+            rounds.append((steps, world.weight, len(world.asked) - asked))
+    assert rounds == [(0, 10, 0), (10, 20, 1), (20, 30, 1), (30, 30, 1)], "begin, then one round at every weight"

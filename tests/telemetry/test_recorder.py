@@ -1,13 +1,22 @@
 from __future__ import annotations
 
+from datetime import UTC, datetime
+
 import pytest
 from prometheus_client import generate_latest
 
-from flaggerpy.api.status import Phase
-from flaggerpy.telemetry.recorder import Labels, Recorder
+from flaggerpy.api.status import CanaryStatus, Condition, Phase
+from flaggerpy.rollout.checks import Verdict
+from flaggerpy.rollout.transition import ROLLING
+from flaggerpy.telemetry.recorder import METRIC, CheckName, Labels, Recorder
 
 WEB = Labels("web", "web-primary", "shop")
 OTHER = Labels("web", "web-primary", "lab")
+SUCCESS_RATE = CheckName(METRIC, "request-success-rate")
+LOAD = CheckName("rollout", "load-test")
+BEGAN = datetime(2031, 5, 17, 8, 30, tzinfo=UTC)
+MOVED = datetime(2031, 5, 17, 8, 45, tzinfo=UTC)
+WHOSE = 'name="web",namespace="shop"'
 
 
 @pytest.fixture
@@ -22,14 +31,33 @@ def series(recorder: Recorder, prefix: str = "flagger") -> dict[str, float]:
     return {name: float(value) for name, value in samples}
 
 
+def of_canaries(recorder: Recorder) -> dict[str, float]:
+    """Read the samples that are about canaries."""
+    return {**series(recorder, "flagger_canary_"), **series(recorder, "flaggerpy_canary_")}
+
+
+def condition(kind: str, status: str) -> Condition:
+    return Condition.model_validate(
+        {"type": kind, "status": status, "reason": "Any", "lastTransitionTime": BEGAN.isoformat()}
+    )
+
+
+def status(phase: Phase, *, weight: int = 0, failed: int = 0, stalled: bool = False) -> CanaryStatus:
+    conditions = [condition("Promoted", "Unknown"), condition("Stalled", "True" if stalled else "False")]
+    return CanaryStatus(
+        phase=phase, canary_weight=weight, failed_checks=failed, conditions=conditions, last_transition_time=MOVED
+    )
+
+
 def fill(recorder: Recorder, whose: Labels) -> None:
-    recorder.set_status(whose, Phase.SUCCEEDED)
-    recorder.set_weights(whose, primary=60, canary=40)
+    recorder.introduce(whose, "canary", {SUCCESS_RATE, LOAD})
+    recorder.show(whose, status(Phase.PROGRESSING, weight=40, failed=2))
     recorder.set_measured(whose, "request-success-rate", 99.5)
     recorder.observe_duration(whose, 0.25)
     recorder.count_success(whose, "canary")
     recorder.count_success(whose, "canary", skipped=True)
-    recorder.count_failure(whose, "blue-green")
+    recorder.count_failure(whose, "canary")
+    recorder.count_check(whose, LOAD, Verdict.FAILED)
 
 
 def test_the_series_are_flaggers_by_name_and_label(recorder: Recorder) -> None:
@@ -41,15 +69,34 @@ def test_the_series_are_flaggers_by_name_and_label(recorder: Recorder) -> None:
     assert series(recorder, "flagger_") == {
         'flagger_info{mesh_provider="istio",version="1.2.3"}': 1,
         'flagger_canary_total{namespace="shop"}': 2,
-        'flagger_canary_status{name="web",namespace="shop"}': 1,
+        f"flagger_canary_status{{{WHOSE}}}": 0,
         'flagger_canary_weight{namespace="shop",workload="web-primary"}': 60,
         'flagger_canary_weight{namespace="shop",workload="web"}': 40,
-        'flagger_canary_metric_analysis{metric="request-success-rate",name="web",namespace="shop"}': 99.5,
-        'flagger_canary_duration_seconds_count{name="web",namespace="shop"}': 1,
-        'flagger_canary_duration_seconds_sum{name="web",namespace="shop"}': 0.25,
+        f'flagger_canary_metric_analysis{{metric="request-success-rate",{WHOSE}}}': 99.5,
+        f"flagger_canary_duration_seconds_count{{{WHOSE}}}": 1,
+        f"flagger_canary_duration_seconds_sum{{{WHOSE}}}": 0.25,
         f"flagger_canary_successes_total{{{completed},{outcome.format('canary')}}}": 1,
         f"flagger_canary_successes_total{{{skipped},{outcome.format('canary')}}}": 1,
-        f"flagger_canary_failures_total{{{completed},{outcome.format('blue-green')}}}": 1,
+        f"flagger_canary_failures_total{{{completed},{outcome.format('canary')}}}": 1,
+    }
+
+
+def test_our_own_series_say_where_a_canary_stands_and_how_its_checks_went(recorder: Recorder) -> None:
+    fill(recorder, WEB)
+
+    checks = {
+        f'flaggerpy_canary_checks_total{{check="{check.name}",{WHOSE},result="{result}",type="{check.type}"}}': 0
+        for check in (SUCCESS_RATE, LOAD)
+        for result in ("passed", "failed", "error")
+    }
+    checks[f'flaggerpy_canary_checks_total{{check="load-test",{WHOSE},result="failed",type="rollout"}}'] = 1
+    assert series(recorder, "flaggerpy_canary_") == {
+        f'flaggerpy_canary_phase{{{WHOSE},phase="Progressing"}}': 1,
+        f"flaggerpy_canary_stalled{{{WHOSE}}}": 0,
+        f"flaggerpy_canary_failed_checks{{{WHOSE}}}": 2,
+        f"flaggerpy_canary_last_transition_timestamp_seconds{{{WHOSE}}}": MOVED.timestamp(),
+        f"flaggerpy_canary_rollout_start_timestamp_seconds{{{WHOSE}}}": BEGAN.timestamp(),
+        **checks,
     }
 
 
@@ -57,72 +104,128 @@ def test_durations_have_the_buckets_of_gos_client(recorder: Recorder) -> None:
     recorder.observe_duration(WEB, 0.25)
 
     text = generate_latest(recorder.registry).decode()
-    bounds = [line.split('le="')[1].split('"')[0] for line in text.splitlines() if "duration_seconds_bucket{" in line]
+    lines = [line for line in text.splitlines() if line.startswith("flagger_canary_duration_seconds_bucket{")]
+    bounds = [line.split('le="')[1].split('"')[0] for line in lines]
     assert bounds == ["0.005", "0.01", "0.025", "0.05", "0.1", "0.25", "0.5", "1.0", "2.5", "5.0", "10.0", "+Inf"]
 
 
 @pytest.mark.parametrize("phase", Phase)
 def test_status_is_0_while_progressing_2_after_failure_and_1_else(recorder: Recorder, phase: Phase) -> None:
-    recorder.set_status(WEB, phase)
+    recorder.show(WEB, status(phase))
 
     expected = {Phase.PROGRESSING: 0, Phase.FAILED: 2}.get(phase, 1)
-    assert series(recorder)['flagger_canary_status{name="web",namespace="shop"}'] == expected
+    assert series(recorder)[f"flagger_canary_status{{{WHOSE}}}"] == expected
+
+
+@pytest.mark.parametrize("phase", Phase)
+def test_a_canary_is_in_one_phase_and_has_a_start_only_while_a_rollout_runs(recorder: Recorder, phase: Phase) -> None:
+    recorder.show(WEB, status(Phase.PROMOTING))
+    recorder.show(WEB, status(phase))
+
+    phases = series(recorder, "flaggerpy_canary_phase")
+    assert phases == {f'flaggerpy_canary_phase{{{WHOSE},phase="{phase.value or "New"}"}}': 1}
+    assert bool(series(recorder, "flaggerpy_canary_rollout_start")) == (phase in ROLLING)
+
+
+def test_stalled_is_the_condition(recorder: Recorder) -> None:
+    recorder.show(WEB, status(Phase.INITIALIZED, stalled=True))
+    assert series(recorder)[f"flaggerpy_canary_stalled{{{WHOSE}}}"] == 1
+
+    recorder.show(WEB, CanaryStatus())
+    assert series(recorder)[f"flaggerpy_canary_stalled{{{WHOSE}}}"] == 0
+    assert not series(recorder, "flaggerpy_canary_last_transition"), "nothing has happened yet"
 
 
 def test_a_canary_that_is_gone_leaves_no_series_and_its_namesake_keeps_its_own(recorder: Recorder) -> None:
-    before = series(recorder)
     fill(recorder, OTHER)
-    others = series(recorder)
+    others = of_canaries(recorder)
     fill(recorder, WEB)
 
     recorder.forget(WEB)
-    assert series(recorder) == others
+    assert of_canaries(recorder) == others
     recorder.forget(OTHER)
-    assert series(recorder) == before
+    assert of_canaries(recorder) == {}
+
+
+def test_a_process_that_leads_no_more_shows_no_canary(recorder: Recorder) -> None:
+    fill(recorder, WEB)
+    fill(recorder, OTHER)
+    recorder.set_totals({"shop": 1, "lab": 1})
+
+    recorder.forget_all()
+    assert of_canaries(recorder) == {}
+
+    fill(recorder, WEB)
+    assert any("load-test" in name for name in series(recorder)), "and begins with everything when it leads again"
 
 
 def test_forgetting_a_stranger_is_harmless(recorder: Recorder) -> None:
-    before = series(recorder)
-
     recorder.forget(WEB)
 
-    assert series(recorder) == before
+    assert of_canaries(recorder) == {}
+
+
+def test_counters_are_there_before_the_first_increase_and_stay_when_introduced_again(recorder: Recorder) -> None:
+    recorder.introduce(WEB, "canary", {LOAD})
+    before = series(recorder, "flagger_canary_successes_total")
+    recorder.count_success(WEB, "canary")
+    recorder.introduce(WEB, "canary", {LOAD})
+    after = series(recorder, "flagger_canary_successes_total")
+
+    recorder.introduce(WEB, "blue-green", {LOAD})
+    both = series(recorder, "flagger_canary_successes_total")
+
+    assert sorted(before.values()) == [0, 0]
+    assert sorted(after.values()) == [0, 1]
+    assert sorted(both.values()) == [0, 0, 0, 1], "of what it was before, it keeps the count"
+
+
+def test_a_check_that_the_canary_has_no_more_loses_its_series(recorder: Recorder) -> None:
+    fill(recorder, WEB)
+
+    recorder.introduce(WEB, "canary", {LOAD})
+
+    left = of_canaries(recorder)
+    assert not [name for name in left if "request-success-rate" in name]
+    assert left[f'flaggerpy_canary_checks_total{{check="load-test",{WHOSE},result="failed",type="rollout"}}'] == 1
 
 
 def test_a_namespace_without_canaries_loses_its_count(recorder: Recorder) -> None:
     recorder.set_totals({"shop": 2, "lab": 1})
     recorder.set_totals({"shop": 3})
 
-    totals = {name: value for name, value in series(recorder).items() if "canary_total" in name}
-    assert totals == {'flagger_canary_total{namespace="shop"}': 3}
+    assert series(recorder, "flagger_canary_total") == {'flagger_canary_total{namespace="shop"}': 3}
 
 
-def test_our_own_series_say_how_the_controller_itself_is(recorder: Recorder) -> None:
-    recorder.set_watch_ages({"canaries": 3.5, "services": 1})
-    recorder.set_watch_ages({"canaries": 4.5})
-    recorder.set_queue_depth(7)
-    recorder.set_leader(True)
-    recorder.count_request("PATCH", 409)
-    recorder.count_request("PATCH", 409)
-    recorder.count_request("GET", "unreachable")
-    recorder.count_dropped("alerts", 3)
+def test_rollouts_are_timed_by_how_they_end(recorder: Recorder) -> None:
+    recorder.observe_rollout("canary", "succeeded", 700)
 
-    assert series(recorder, "flaggerpy_") == {
-        'flaggerpy_watch_age_seconds{resource="canaries"}': 4.5,
-        "flaggerpy_queue_depth": 7,
-        "flaggerpy_leader": 1,
-        'flaggerpy_api_requests_total{code="409",verb="PATCH"}': 2,
-        'flaggerpy_api_requests_total{code="unreachable",verb="GET"}': 1,
-        'flaggerpy_notifications_dropped_total{kind="alerts"}': 3,
-    }
+    text = generate_latest(recorder.registry).decode()
+    name = 'flaggerpy_rollout_duration_seconds_bucket{deployment_strategy="canary",le="%s",result="succeeded"}'
+    assert f"{name % '600.0'} 0.0" in text
+    assert f"{name % '1200.0'} 1.0" in text
 
 
 def test_two_recorders_share_nothing() -> None:
     first, second = (Recorder(version="1", mesh_provider="") for _ in range(2))
-    first.set_queue_depth(5)
+    first.set_totals({"shop": 5})
 
-    assert series(second)["flaggerpy_queue_depth"] == 0
+    assert not series(second, "flagger_canary_total")
 
 
 def test_the_process_itself_is_measured_as_by_any_client(recorder: Recorder) -> None:
     assert series(recorder, "process_")["process_resident_memory_bytes"] > 0
+
+
+def test_the_catalogue_lists_what_the_registry_serves(recorder: Recorder) -> None:
+    fill(recorder, WEB)
+    listed = {name for one in recorder.catalogue.series for name in one.exposed}
+    foreign = ("process_", "python_")
+    served = {
+        sample.name
+        for family in recorder.registry.collect()
+        for sample in family.samples
+        if not sample.name.startswith(foreign)
+    }
+    assert served <= listed
+    assert all(one.text.endswith(".") for one in recorder.catalogue.series)

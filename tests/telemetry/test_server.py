@@ -30,7 +30,7 @@ class Process:
 
     def refresh(self) -> None:
         self.scrapes += 1
-        self.recorder.set_queue_depth(self.scrapes)
+        self.recorder.set_totals({"shop": self.scrapes})
 
 
 @pytest.fixture
@@ -73,8 +73,8 @@ async def test_alive_and_ready_are_told_apart_and_the_reason_is_said(
 async def test_a_scrape_brings_gauges_up_to_date_first(client: httpx.AsyncClient) -> None:
     first, second = (await client.get("/metrics")).text, (await client.get("/metrics")).text
 
-    assert "flaggerpy_queue_depth 1.0\n" in first
-    assert "flaggerpy_queue_depth 2.0\n" in second
+    assert 'flagger_canary_total{namespace="shop"} 1.0\n' in first
+    assert 'flagger_canary_total{namespace="shop"} 2.0\n' in second
 
 
 @pytest.mark.parametrize(

@@ -45,6 +45,20 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" | 
 {{- concat .Values.watchNamespaces (compact (list .Values.namespace)) | uniq | sortAlpha | join "," -}}
 {{- end -}}
 
+{{/*
+The label that names a canary's namespace once Prometheus has scraped it: without honorLabels the operator keeps
+"namespace" for the Pod's own.
+*/}}
+{{- define "flaggerpy.namespaceLabel" -}}
+{{- $renamed := false -}}
+{{- range list .Values.podMonitor .Values.serviceMonitor -}}
+{{- if and .enabled (not .honorLabels) -}}
+{{- $renamed = true -}}
+{{- end -}}
+{{- end -}}
+{{- default (ternary "exported_namespace" "namespace" $renamed) .Values.namespaceLabel -}}
+{{- end -}}
+
 {{/* Every provider that canaries may use here, each checked against what this version serves. */}}
 {{- define "flaggerpy.providers" -}}
 {{- $served := list "kubernetes" "gatewayapi:v1" "contour" -}}
