@@ -116,6 +116,17 @@ class Pending(ApiModel):
     """Whether an alert carries the details of the analysis."""
 
 
+class PrimaryScaler(ApiModel):
+    """The primary's autoscaler: which object it is, and the floor under it while users come to the primary."""
+
+    name: str
+    """Name of the autoscaler that was made for the primary."""
+    floor: int = 0
+    """Pods that it leaves the primary at least, until its metrics show the users who came; 0 when users are settled."""
+    since: MicroTime | None = None
+    """When the floor was asked for, or given up."""
+
+
 class RolloutStatus(ApiModel):
     """Everything that Flagger's status has no place for."""
 
@@ -133,6 +144,8 @@ class RolloutStatus(ApiModel):
     """When a workload was last scaled."""
     mended_at: MicroTime | None = None
     """When Services or the route were last put back after somebody else had changed them."""
+    scaler: PrimaryScaler | None = None
+    """The primary's autoscaler; absent where the canary has no autoscalerRef."""
     serving_canary: bool = False
     """Whether the target serves all users because the primary cannot."""
     failing: str = ""

@@ -19,7 +19,7 @@ from datetime import datetime
 from typing import assert_never
 
 from flaggerpy.api.status import Phase
-from flaggerpy.rollout import adopt, analyse, children, finalize, initialize, promote, release, rollback, start
+from flaggerpy.rollout import adopt, analyse, children, finalize, initialize, promote, release, rollback, scaling, start
 from flaggerpy.rollout.decision import AddFinalizer, Decision, NeedChecks
 from flaggerpy.rollout.observation import Observation
 from flaggerpy.rollout.transition import ANALYSIS
@@ -65,7 +65,9 @@ def _decide(turn: Turn) -> NeedChecks | None:
     if not turn.canary.has_finalizer:
         turn.do(AddFinalizer())
     children.mend_services(turn)
-    return _dispatch(turn)
+    question = _dispatch(turn)
+    scaling.keep(turn)
+    return question
 
 
 def _dispatch(turn: Turn) -> NeedChecks | None:

@@ -10,7 +10,7 @@ whatever happens there, nobody takes a half-written primary for the old revision
 from __future__ import annotations
 
 from flaggerpy.api.status import Phase
-from flaggerpy.rollout import children, revision, rollback
+from flaggerpy.rollout import children, revision, rollback, scaling
 from flaggerpy.rollout.decision import CopyConfigs, ScalePrimary, SetRoutes, UpdatePrimary
 from flaggerpy.rollout.traffic import ALL_TO_CANARY, ALL_TO_PRIMARY, to_canary
 from flaggerpy.rollout.turn import Turn
@@ -21,6 +21,7 @@ def begin(turn: Turn) -> None:
     turn.set(phase=Phase.PROMOTING)
     step = turn.status.rollout.step.model_copy(update={"started_at": turn.now, "checked_at": None, "attempt": 0})
     turn.note(step=step, promoted=None)
+    scaling.forget(turn)
     turn.say(f"Copying {turn.target_name} template spec to {turn.primary_name}")
     turn.wake_now()
 
@@ -36,12 +37,12 @@ def run(turn: Turn) -> None:
     if not _route_stands(turn):
         return
     state = turn.primary_readiness()
-    if state.stuck:
-        fail(turn, state.message)
-    elif state.ready:
+    if scaling.enough(turn, state):
         _move_traffic(turn)
+    elif state.stuck:
+        fail(turn, state.message)
     else:
-        turn.wait_until_ready(turn.primary_name, state)
+        scaling.wait(turn, state)
 
 
 def fail(turn: Turn, why: str) -> None:
@@ -95,6 +96,7 @@ def _leave_changed_canary(turn: Turn) -> bool:
     if turn.status.rollout.serving_canary or turn.only_canary_serves():
         return False
     turn.do(SetRoutes(ALL_TO_PRIMARY))
+    scaling.hurry(turn)
     turn.begin_step(0)
     turn.moved()
     turn.warn(f"{turn.target_name} changed during its promotion: routing all traffic to primary")
