@@ -25,6 +25,7 @@ from flaggerpy.kube.resources import (
     CONFIG_MAPS,
     DEPLOYMENTS,
     EVENTS,
+    HPAS,
     HTTP_ROUTES,
     METRIC_TEMPLATES,
     NAMESPACES,
@@ -51,6 +52,7 @@ _KINDS = {
         CANARIES,
         CONFIG_MAPS,
         DEPLOYMENTS,
+        HPAS,
         HTTP_ROUTES,
         METRIC_TEMPLATES,
         SECRETS,
@@ -155,6 +157,11 @@ class Site:
 
         await self.until(there, f"end of {resource.kind} {name}", patience=patience)
 
+    async def exists(self, resource: Resource, name: str) -> JsonObject:
+        """Wait until an object is there and return it."""
+        found: JsonObject = await self.until(lambda: self.find(resource, name), f"{resource.kind} {name}")
+        return found
+
     async def edit(self, resource: Resource, name: str, patch: JsonObject) -> JsonObject:
         """Change an object by a merge patch."""
         return await self.client.merge_patch(self.ref(resource, name), patch)
@@ -204,7 +211,7 @@ class Site:
     async def ours(self) -> list[str]:
         """Return kind and name of every object that carries our mark."""
         found = []
-        for resource in (DEPLOYMENTS, SERVICES, CONFIG_MAPS, SECRETS):
+        for resource in (DEPLOYMENTS, HPAS, SERVICES, CONFIG_MAPS, SECRETS):
             items, _ = await self.client.list(resource, self.namespace)
             found += [
                 f"{resource.kind} {item['metadata']['name']}"

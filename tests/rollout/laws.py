@@ -76,20 +76,20 @@ class Laws:
         assert status.observed_generation == world.generation
         if old.phase is not status.phase and status.phase is Phase.PROMOTING:
             self.skipped = world.spec.skip_analysis
-        if old.phase in IDLE and status.phase in {Phase.WAITING, Phase.PROGRESSING}:
-            self.started(world, status)
+        if old.phase in {*IDLE, Phase.WAITING} and status.phase is Phase.PROGRESSING:
+            self.started(status)
         if not revision.alike(old.rollout.applied, status.rollout.applied):
             self.began = len(world.asked)
 
-    def started(self, world: Simulation, status: CanaryStatus) -> None:
+    @staticmethod
+    def started(status: CanaryStatus) -> None:
         """A rollout starts for another template or config; replicas and autoscalers never start one."""
-        promoted, target = status.rollout.promoted, world.target
-        assert target is not None
-        assert (
-            promoted is None
-            or promoted.template.rstrip("+") != target.template
-            or dict(promoted.configs) != world.configs
-        ), "a rollout starts for what was promoted"
+        applied, promoted = status.rollout.applied, status.rollout.promoted
+        assert applied is not None
+        if promoted is not None:
+            # A newer API server's default is no other template.
+            wanted, running = ((one.template.rstrip("+"), one.configs) for one in (applied, promoted))
+            assert wanted != running, "a rollout starts for what was promoted"
 
     def routed(self, world: Simulation, seen: Observation, routes: Routes) -> None:
         """Weights rise after a full interval, and fall for a reason."""

@@ -11,8 +11,8 @@ from flaggerpy.api.status import Phase
 from flaggerpy.rollout import decision as d
 from flaggerpy.rollout.checks import Verdict
 from flaggerpy.rollout.traffic import ALL_TO_PRIMARY
-from tests.rollout.world import SCALER, World, autoscaled, hook
 from tests.rollout.workloads import Autoscaler
+from tests.rollout.world import SCALER, World, autoscaled, hook
 
 MATCH = [{"headers": {"x-user": {"exact": "me"}}}]
 
