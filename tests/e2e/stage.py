@@ -37,6 +37,7 @@ SHARED = (
     "promotion-gate",
     "configs",
     "namespace-gone",
+    "autoscaled",
     *(f"{kind}-{way}" for kind in ("plain", "revert") for way in ("background", "foreground", "orphan")),
 )
 """Namespaces of the tests that share a controller."""

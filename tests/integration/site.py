@@ -18,7 +18,7 @@ from flaggerpy.app import App
 from flaggerpy.clock import SystemClock
 from flaggerpy.kube.client import Client
 from flaggerpy.kube.errors import Conflict, NotFound
-from flaggerpy.kube.objects import JsonObject, labels_of, name_of
+from flaggerpy.kube.objects import JsonObject, labels_of, name_of, resource_version_of, version_number
 from flaggerpy.kube.resources import (
     ALERT_PROVIDERS,
     CANARIES,
@@ -187,6 +187,10 @@ class Site:
         found = await self.get(DEPLOYMENTS, name)
         return str(found["spec"]["template"]["spec"]["containers"][0]["image"]).rpartition(":")[2]
 
+    async def scale(self, replicas: int, name: str = "podinfo") -> None:
+        """Scale a Deployment as ``kubectl scale`` does."""
+        await self.client.scale(self.ref(DEPLOYMENTS, name), replicas)
+
     async def replicas(self, name: str) -> int:
         """Return the replicas that a Deployment asks for."""
         return int((await self.get(DEPLOYMENTS, name))["spec"]["replicas"])
@@ -233,6 +237,28 @@ class Site:
             canaries, _ = await self.client.list(CANARIES, self.namespace)
             states = {name_of(canary): canary.get("status") for canary in canaries}
             raise AssertionError(f"no {what} within {patience:g}s in {self.namespace}; status: {states}") from None
+
+    async def version_when(
+        self,
+        resource: Resource,
+        name: str,
+        holds: Callable[[JsonObject], bool],
+        *,
+        since: str,
+        patience: float = PATIENCE,
+    ) -> int:
+        """Watch an object from a version on and return the one in which something first holds.
+
+        Versions of all kinds are counted in one row, so two of them tell what came first.
+        """
+        try:
+            async with asyncio.timeout(patience):
+                async for event in self.client.watch(resource, self.namespace, resource_version=since):
+                    if event.type in {"ADDED", "MODIFIED"} and name_of(event.object) == name and holds(event.object):
+                        return version_number(resource_version_of(event.object))
+        except TimeoutError:
+            pass
+        raise AssertionError(f"{resource.kind} {name} never came to be what was waited for in {self.namespace}")
 
     async def settled(self, name: str = "podinfo", *, quiet: float = 1.5) -> JsonObject:
         """Wait until nobody has written the Canary for a while and return it."""

@@ -41,6 +41,8 @@ class Histories(RuleBasedStateMachine):
     """What happens to a canary; nobody takes pods or routes away from users."""
 
     sabotage = False
+    default = ""
+    """What the API server has learnt to add to every template."""
 
     @initialize(
         routed=st.booleans(),
@@ -188,9 +190,10 @@ class Histories(RuleBasedStateMachine):
 
     @rule()
     def the_api_server_learns_a_default(self) -> None:
+        self.default += "+"
         for workload in (self.world.target, self.world.primary):
             if workload is not None:
-                workload.default += "+"
+                workload.default = self.default
         self.world.touch()
 
     @precondition(lambda self: self.world.ticks > 25)
@@ -278,7 +281,8 @@ class Sabotage(Histories):
         if world.target is not None:
             world.delete_target()
         elif back:
-            world.target = Deployment(NAME, "v1", 2, world.now, uid=f"uid-{world.ticks}")
+            uid = f"uid-{world.ticks}"
+            world.target = Deployment(NAME, "v1", 2, world.now, uid=uid, default=self.default)
             world.touch()
 
     @rule()

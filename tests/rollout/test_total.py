@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 from datetime import datetime, timedelta
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -99,7 +100,10 @@ def observations(draw: st.DrawFn) -> Observation:
     routed = draw(st.booleans())
     hooks = [hook(kind) for kind in draw(st.sets(st.sampled_from(GATES)))]
     metrics = [{"name": "latency", "interval": "1m", "query": "x"}]
-    more = {"_skipAnalysis": draw(st.booleans()), "_suspend": draw(st.sampled_from([False, False, True]))}
+    more: dict[str, Any] = {
+        "_skipAnalysis": draw(st.booleans()),
+        "_suspend": draw(st.sampled_from([False, False, True])),
+    }
     scaled = draw(st.booleans())
     more |= {"_autoscalerRef": SCALER} if scaled else {}
     world = World(

@@ -133,8 +133,7 @@ def test_bounds_of_the_canary_are_the_primarys_and_not_the_targets(overrides: Js
     ],
 )
 def test_how_long_it_goes_by_what_pods_did_before(behavior: JsonObject | None, seconds: int) -> None:
-    target = autoscaler(**({} if behavior is None else {"behavior": behavior}))
-    assert seen(scaled(), target).memory == timedelta(seconds=seconds)
+    assert seen(scaled(), autoscaler(behavior=behavior)).memory == timedelta(seconds=seconds)
 
 
 def test_a_minimum_that_nobody_wrote_is_one() -> None:
