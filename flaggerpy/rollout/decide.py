@@ -10,6 +10,8 @@ Read this first. A decision is a short chain of guards, then the room that belon
     a user's mistake              → nothing         Promoting                   → promote.py
                                                     Finalising                  → finalize.py
 
+and last, whatever the phase, the primary's autoscaler → scaling.py
+
 Everything is pure: the same observation and time give the same decision.
 """
 

@@ -1,7 +1,8 @@
 """Promotion: the primary takes the analysed template, becomes ready, and gets the traffic back.
 
-Users stay where the analysis left them until every pod of the primary runs the new template and is ready. What is
-promoted is what was analysed: the target's template and configs are compared with the record in the tick that copies.
+Users stay where the analysis left them until every pod of the primary runs the new template and is ready, and, where an
+autoscaler changes their number, there are enough of them (scaling.py). What is promoted is what was analysed: the
+target's template and configs are compared with the record in the tick that copies.
 
 Like a rollback, it is decided in one tick and acted on in the next. ``status.rollout.promoted`` is empty in between, so
 whatever happens there, nobody takes a half-written primary for the old revision.

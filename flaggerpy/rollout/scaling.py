@@ -58,9 +58,8 @@ def _mend(turn: Turn, scaler: ScalerSeen, record: PrimaryScaler) -> None:
     minimum = _minimum(scaler, record)
     if scaler.minimum == minimum and not scaler.drifted:
         return
-    last = turn.before.rollout.mended_at
-    moved = last is None or (record.since is not None and record.since >= last)
-    if not moved and last is not None and not turn.passed(last + turn.interval):
+    last, since = turn.before.rollout.mended_at, record.since
+    if last is not None and (since is None or since < last) and not turn.passed(last + turn.interval):
         return
     primary = turn.seen.primary
     if record.floor and primary is not None and primary.replicas < minimum:
@@ -109,8 +108,8 @@ def has_size(turn: Turn, replicas: int) -> bool:
 def enough(turn: Turn, state: Readiness) -> bool:
     """Whether the primary can take all users: it is ready, and has as many pods as have served them until now.
 
-    These are asked for once it is ready without them, so that no pod of an old template is started. What is not there
-    when progressDeadlineSeconds have passed is waited for no longer: the canary may hold the room that it needs.
+    These are asked for once it is ready without them, so that no pod of an old template is started. A promotion waits
+    for progressDeadlineSeconds and goes on with what there is then: the canary may hold the room that pods need.
     """
     primary, scaler, record = turn.seen.primary, turn.seen.scaler, turn.status.rollout.scaler
     if scaler is None or record is None or primary is None:
@@ -122,7 +121,8 @@ def enough(turn: Turn, state: Readiness) -> bool:
     needed = min(record.floor, scaler.primary.high)
     if there >= needed:
         return True
-    if turn.status.rollout.step.weight == 0 or there < max(scaler.primary.low, 1) or not _late(turn, record):
+    promoting = turn.status.phase is Phase.PROMOTING
+    if not promoting or there < max(scaler.primary.low, 1) or not _late(turn, record):
         return False
     turn.warn(f"{turn.primary_name} has {there} of the {needed} pods that served users: going on with these")
     _set_floor(turn, record, there, since=record.since)
@@ -181,7 +181,8 @@ def _serving(turn: Turn) -> int:
     weight, target, primary = turn.status.rollout.step.weight, turn.seen.target, turn.seen.primary
     if not turn.seen.routed or weight == 0 or target is None:
         return 0
-    idle = primary is None or (weight == 100 and turn.canary.analysis.strategy is not Strategy.AB_TESTING)
+    # An A/B test sends its audience to the canary, and nobody else.
+    idle = weight == 100 and turn.canary.analysis.strategy is not Strategy.AB_TESTING
     return target.available_replicas + (0 if idle or primary is None else primary.available_replicas)
 
 

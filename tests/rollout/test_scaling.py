@@ -390,6 +390,24 @@ def test_after_a_failed_promotion_users_return_once_there_are_pods_for_them() ->
     assert when(world, d.SetRoutes) - when(world, d.ScalePrimary) >= timedelta(seconds=3)
 
 
+def test_users_of_a_primary_that_broke_wait_on_the_canary_for_all_pods_however_long_it_takes() -> None:
+    world = at_rest(iterations=2).load(primary=3).run()
+    at_weight(world.push("v2"), 100).load(target=8)
+    world.actions.clear()
+    before_users_return(world)
+    assert world.primary
+    world.primary.broken = {"v2"}
+    world.touch().run()
+    assert (world.phase, world.weight) == (Phase.FAILED, 100)
+    world.primary.broken.clear()
+    world.primary.room = 3
+    world.touch().run_for(600)
+    assert (world.phase, world.weight) == (Phase.FAILED, 100)
+    world.primary.room = 1000
+    world.touch().run()
+    assert (world.phase, world.weight) == (Phase.SUCCEEDED, 0)
+
+
 # Deletion and release
 
 
