@@ -153,6 +153,17 @@ class Advance(ApiModel):
     """For which revision; it does not hold for another."""
 
 
+class PrimaryScaler(ApiModel):
+    """The primary's autoscaler: which object it is, and the floor under it while users come to the primary."""
+
+    name: str
+    """Name of the autoscaler that was made for the primary."""
+    floor: int = 0
+    """Pods that it leaves the primary at least, until its metrics show the users who came; 0 when users are settled."""
+    since: MicroTime | None = None
+    """When the floor was asked for, or given up."""
+
+
 class RolloutStatus(ApiModel):
     """Everything that Flagger's status has no place for."""
 
@@ -172,6 +183,8 @@ class RolloutStatus(ApiModel):
     """When Services or the route were last put back after somebody else had changed them."""
     hopeless_since: MicroTime | None = None
     """Since when pods that cannot start keep the workload that is waited for from becoming ready."""
+    scaler: PrimaryScaler | None = None
+    """The primary's autoscaler; absent where the canary has no autoscalerRef."""
     serving_canary: bool = False
     """Whether the target serves all users because the primary cannot."""
     failing: str = ""

@@ -26,13 +26,14 @@ from flaggerpy.kube.objects import (
     metadata_of,
     resource_version_of,
 )
-from flaggerpy.kube.resources import CANARIES, Ref, ref_of
+from flaggerpy.kube.resources import CANARIES, HPAS, Ref, ref_of
 from flaggerpy.rollout.decision import (
     Action,
     AddFinalizer,
     CopyConfigs,
     CreatePrimary,
     DeleteChildren,
+    DeleteScaler,
     Plan,
     ReleaseRoute,
     ReleaseService,
@@ -42,10 +43,12 @@ from flaggerpy.rollout.decision import (
     ServiceRole,
     SetRoutes,
     UpdatePrimary,
+    WriteScaler,
     WriteService,
 )
 from flaggerpy.rollout.traffic import Routes
 from flaggerpy.routers.base import Router
+from flaggerpy.targets.autoscaler import made_scaler_refs, make_primary_scaler, primary_scaler_ref, scaler_ref
 from flaggerpy.targets.base import Recipe
 from flaggerpy.targets.configs import checksum, config_refs, make_copy, without_owner
 from flaggerpy.targets.labels import LabelRules
@@ -114,10 +117,8 @@ class _Tick:
                 await self._copy_configs(dict(expected))
             case CreatePrimary() | UpdatePrimary():
                 await self._write_primary()
-            case ScaleTarget(replicas):
-                await self._writes.scale(self._target_ref(), replicas)
-            case ScalePrimary(replicas):
-                await self._writes.scale(self._primary_ref(), replicas)
+            case ScaleTarget() | ScalePrimary() | WriteScaler() | DeleteScaler():
+                await self._scale(action)
             case SetRoutes(routes):
                 await self._set_routes(routes)
             case ReleaseRoute():
@@ -126,6 +127,17 @@ class _Tick:
                 await self._delete_children(serving=serving)
             case _ as unreachable:
                 assert_never(unreachable)
+
+    async def _scale(self, action: ScaleTarget | ScalePrimary | WriteScaler | DeleteScaler) -> None:
+        match action:
+            case ScaleTarget(replicas):
+                await self._writes.scale(self._target_ref(), replicas)
+            case ScalePrimary(replicas):
+                await self._writes.scale(self._primary_ref(), replicas)
+            case WriteScaler(minimum):
+                await self._write_scaler(minimum)
+            case DeleteScaler(name):
+                await self._delete_ours(Ref(HPAS, self._canary.namespace, name))
 
     async def write_status(self, status: CanaryStatus) -> None:
         """Put the whole status; fields that we do not know survive. A Canary that was let go has none any more."""
@@ -186,6 +198,14 @@ class _Tick:
         )
         await self._writes.put(ref, kind.make_primary(self._canary, target, self._writes.live.get(ref), recipe))
 
+    async def _write_scaler(self, minimum: int) -> None:
+        ref, target_ref = primary_scaler_ref(self._canary), scaler_ref(self._canary)
+        scaler = self._writes.live.get(target_ref) if target_ref is not None else None
+        if ref is None or scaler is None:
+            raise Outdated("the target's autoscaler is gone")
+        live = self._writes.live.get(ref)
+        await self._writes.put(ref, make_primary_scaler(self._canary, scaler, live, self._rules, minimum))
+
     async def _set_routes(self, routes: Routes) -> None:
         if self._world.router is None:
             raise Outdated("the provider is not served")
@@ -217,6 +237,8 @@ class _Tick:
             refs.append(service_ref(self._canary, ServiceRole.APEX))
             refs += self._world.router.refs(self._canary) if self._world.router else ()
         for ref in refs:
+            await self._delete_ours(ref)
+        for ref in made_scaler_refs(self._canary):
             await self._delete_ours(ref)
         await self._delete_copies()
         if self._world.target_kind is not None:

@@ -20,17 +20,18 @@ from flaggerpy.controller.sources import Library
 from flaggerpy.controller.world import World
 from flaggerpy.kube.cache import Caches
 from flaggerpy.kube.objects import JsonObject
-from flaggerpy.kube.resources import CANARIES, METRIC_TEMPLATES, Ref
+from flaggerpy.kube.resources import CANARIES, HPAS, METRIC_TEMPLATES, Ref
 from flaggerpy.kube.store import Present
 from flaggerpy.kube.workqueue import Key
 from flaggerpy.metrics.query import render
 from flaggerpy.rollout.decision import ServiceRole
 from flaggerpy.rollout.errors import UserError
-from flaggerpy.rollout.observation import ConfigsSeen, Limits, Observation, ServicesSeen
+from flaggerpy.rollout.observation import ConfigsSeen, Limits, Observation, ScalerSeen, ServicesSeen
 from flaggerpy.rollout.traffic import Acceptance, Capabilities, RouteState
 from flaggerpy.routers.base import Options, Router
 from flaggerpy.routers.registry import router_for
 from flaggerpy.settings import Settings
+from flaggerpy.targets.autoscaler import made_scaler_refs, primary_scaler_ref, scaler_notes, scaler_ref, scaler_seen
 from flaggerpy.targets.base import Recipe, Target, TargetFacts
 from flaggerpy.targets.configs import ConfigRef, config_refs, configs_seen
 from flaggerpy.targets.labels import LabelRules
@@ -114,11 +115,6 @@ class Observer:
 
     def _choose(self, draft: _Draft) -> None:
         """Pick the translators; what is not served is a problem."""
-        if draft.canary.spec.autoscaler_ref is not None:
-            draft.problems.append(
-                "spec.autoscalerRef cannot be served by this version of flaggerpy: remove it, and give the primary an "
-                "autoscaler of your own."
-            )
         try:
             draft.target = target_for(draft.canary)
         except UserError as error:
@@ -144,6 +140,7 @@ class Observer:
         if draft.router is not None:
             refs += draft.router.refs(canary)
             draft.problems += draft.router.problems(canary)
+        refs += [ref for ref in (scaler_ref(canary), *made_scaler_refs(canary)) if ref is not None]
         refs += _template_refs(canary)
         await self._load(draft, key, refs)
         self._check_templates(draft)
@@ -199,6 +196,7 @@ class Observer:
                 "create it, or correct spec.targetRef."
             )
         services = self._services(draft, target_obj, primary_obj)
+        scaler = self._scaler(draft)
         route, released = self._route(draft)
         seen = Observation(
             canary=canary,
@@ -208,6 +206,7 @@ class Observer:
             route=route,
             capabilities=draft.router.capabilities if draft.router else Capabilities(),
             routed=bool(draft.router and draft.router.capabilities.weights),
+            scaler=scaler,
             configs=draft.seen_configs,
             limits=self._limits,
             route_released=released,
@@ -248,6 +247,18 @@ class Observer:
             apex_released=released,
         )
 
+    def _scaler(self, draft: _Draft) -> ScalerSeen | None:
+        """The autoscalers of target and primary; None where there are to be none, and where they cannot be served."""
+        canary = draft.canary
+        if canary.spec.autoscaler_ref is None or self._caches.trouble(HPAS, canary.namespace):
+            return None
+        target, primary = draft.object(scaler_ref(canary)), draft.object(primary_scaler_ref(canary))
+        try:
+            return scaler_seen(canary, target, primary, self.rules)
+        except UserError as error:
+            draft.problems.append(str(error))
+            return None
+
     def _route(self, draft: _Draft) -> tuple[RouteState, bool]:
         """The routing object's state, and whether it is as it stays after a release."""
         if draft.router is None:
@@ -257,7 +268,7 @@ class Observer:
 
     def _notes(self, draft: _Draft) -> tuple[str, ...]:
         """Settings that work and are served differently from how they read."""
-        notes = list(remarks(draft.canary))
+        notes = [*remarks(draft.canary), *scaler_notes(draft.canary, draft.object(scaler_ref(draft.canary)))]
         if draft.router is not None:
             provider = provider_of(draft.canary, self._settings.mesh_provider)
             notes += _unserved(provider, draft.router.capabilities, draft.canary.analysis)

@@ -32,6 +32,7 @@ from flaggerpy.kube.resources import (
     CONFIG_MAPS,
     DAEMONSETS,
     DEPLOYMENTS,
+    HPAS,
     METRIC_TEMPLATES,
     SECRETS,
     Ref,
@@ -46,6 +47,8 @@ OWN_KINDS = (CANARIES, METRIC_TEMPLATES, ALERT_PROVIDERS)
 METADATA_ONLY = frozenset({CONFIG_MAPS, SECRETS})
 WITHOUT_LAST_APPLIED = frozenset({DEPLOYMENTS, DAEMONSETS})
 """Kinds whose copy of the user's manifest nobody reads; Services and routes are restored from theirs."""
+WITHOUT_STATUS = frozenset({HPAS})
+"""Kinds of whose objects only the wish matters; an autoscaler counts what it measured into its status all the time."""
 OUR_ANNOTATIONS = ("flagger.app/", "flaggerpy.dev/")
 PARALLEL_GETS = 16
 
@@ -276,7 +279,9 @@ class Caches:
     def _store(self, resource: Resource) -> KindStore:
         store = self._stores.get(resource)
         if store is None:
-            store = self._stores[resource] = KindStore(resource, self.keeps, whole=resource in self._own)
+            store = self._stores[resource] = KindStore(
+                resource, self.keeps, whole=resource in self._own, by_content=resource in WITHOUT_STATUS
+            )
         return store
 
     def _is_known_whole(self, ref: Ref) -> bool:
@@ -305,7 +310,10 @@ class Caches:
         """Return the part of an object that is kept in memory."""
         if resource in METADATA_ONLY:
             return only_metadata(obj, OUR_ANNOTATIONS)
-        return without_noise(obj, keep_last_applied=resource not in WITHOUT_LAST_APPLIED)
+        kept = without_noise(obj, keep_last_applied=resource not in WITHOUT_LAST_APPLIED)
+        if resource in WITHOUT_STATUS:
+            kept.pop("status", None)
+        return kept
 
     def followed(self, subject: Subject) -> frozenset[Ref]:
         """Return the references that a feed is responsible for."""

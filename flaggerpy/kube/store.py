@@ -10,7 +10,7 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
-from flaggerpy.kube.objects import JsonObject, resource_version_of, version_number
+from flaggerpy.kube.objects import JsonObject, metadata_of, resource_version_of, version_number
 from flaggerpy.kube.resources import Ref, Resource, ref_of
 
 REMEMBERED_WRITES = 8
@@ -60,12 +60,16 @@ class KindStore:
     """Objects of one kind, as compact bytes that are parsed at every look.
 
     Parsing costs some 30 µs an object and happens only in ticks; holding the parsed form would cost five to ten
-    times the memory for objects that rest most of the time.
+    times the memory for objects that rest most of the time. With ``by_content`` a version that brings nothing new in
+    what is kept is no news.
     """
 
-    def __init__(self, resource: Resource, keeps: Callable[[Ref], bool], *, whole: bool) -> None:
+    def __init__(
+        self, resource: Resource, keeps: Callable[[Ref], bool], *, whole: bool, by_content: bool = False
+    ) -> None:
         self.resource = resource
         self.whole = whole
+        self._by_content = by_content
         self._keeps = keeps
         self._entries: dict[Ref, Entry] = {}
         self._tombstones: deque[Ref] = deque()
@@ -104,7 +108,7 @@ class KindStore:
         entry = self._entries.get(ref)
         if entry is None or version > entry.version:
             self._entries[ref] = Entry(version, _dump(obj), version)
-            return True
+            return not (self._by_content and entry is not None and _alike(entry.data, obj))
         return self._see_known(ref, entry, obj, version, relisted=relisted)
 
     def see_gone(self, obj: JsonObject) -> bool:
@@ -202,6 +206,18 @@ class KindStore:
             self._entries.pop(ref, None)
         else:
             self._entries[ref] = Entry(version, None, version)
+
+
+def _alike(data: bytes | None, obj: JsonObject) -> bool:
+    """Tell whether two states differ in nothing but their version."""
+    if data is None:
+        return False
+    return _unversioned(json.loads(data)) == _unversioned(obj)
+
+
+def _unversioned(obj: JsonObject) -> JsonObject:
+    metadata = {key: value for key, value in metadata_of(obj).items() if key != "resourceVersion"}
+    return {**obj, "metadata": metadata}
 
 
 def _dump(obj: JsonObject) -> bytes:

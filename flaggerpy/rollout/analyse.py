@@ -9,7 +9,7 @@ from datetime import datetime
 
 from flaggerpy.api.analysis import HookType, Strategy
 from flaggerpy.api.status import Phase
-from flaggerpy.rollout import children, failfast, gates, promote, revision, rollback, strategy, thresholds
+from flaggerpy.rollout import children, failfast, gates, promote, revision, rollback, scaling, strategy, thresholds
 from flaggerpy.rollout.decision import NeedChecks, ScaleTarget, SetRoutes
 from flaggerpy.rollout.thresholds import Judged, Judgement
 from flaggerpy.rollout.traffic import ALL_TO_CANARY, ALL_TO_PRIMARY, to_canary
@@ -77,6 +77,7 @@ def _back_to_the_start(turn: Turn) -> None:
         return
     if turn.seen.routed and turn.seen.route.routes != ALL_TO_PRIMARY:
         turn.do(SetRoutes(ALL_TO_PRIMARY))
+    scaling.hurry(turn)
     turn.begin_step(0)
     turn.moved()
 
@@ -120,8 +121,7 @@ def _scale_up_again(turn: Turn) -> None:
     turn.wait(f"{turn.target_name} was scaled to zero by somebody else during its analysis")
     if rollout.scaled_at and not turn.passed(rollout.scaled_at + turn.interval):
         return
-    primary = turn.seen.primary
-    turn.do(ScaleTarget(max(primary.replicas if primary else 1, 1)))
+    turn.do(ScaleTarget(scaling.first_size(turn)))
     turn.note(scaled_at=turn.now)
 
 

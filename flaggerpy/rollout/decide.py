@@ -11,6 +11,8 @@ Read this first. A decision is a short chain of guards, then the room that belon
     a user's mistake              → nothing         Promoting                   → promote.py
                                                     Finalising                  → finalize.py
 
+and last, whatever the phase, the primary's autoscaler → scaling.py
+
 Everything is pure: the same observation and time give the same decision.
 """
 
@@ -30,6 +32,7 @@ from flaggerpy.rollout import (
     release,
     requests,
     rollback,
+    scaling,
     start,
 )
 from flaggerpy.rollout.decision import AddFinalizer, Decision, NeedChecks
@@ -79,7 +82,9 @@ def _decide(turn: Turn) -> NeedChecks | None:
     if not turn.canary.has_finalizer:
         turn.do(AddFinalizer())
     children.mend_services(turn)
-    return _dispatch(turn)
+    question = _dispatch(turn)
+    scaling.keep(turn)
+    return question
 
 
 def _dispatch(turn: Turn) -> NeedChecks | None:

@@ -83,6 +83,20 @@ class ScalePrimary:
 
 
 @dataclass(frozen=True, slots=True)
+class WriteScaler:
+    """Make the primary's autoscaler after the target's, or mend it; it leaves the primary ``minimum`` pods at least."""
+
+    minimum: int
+
+
+@dataclass(frozen=True, slots=True)
+class DeleteScaler:
+    """Delete the autoscaler of this name that was made for the primary."""
+
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
 class SetRoutes:
     """Write the routing object with these shares, creating it when it is missing."""
 
@@ -111,6 +125,8 @@ Action = (
     | UpdatePrimary
     | ScaleTarget
     | ScalePrimary
+    | WriteScaler
+    | DeleteScaler
     | SetRoutes
     | ReleaseRoute
     | DeleteChildren

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from flaggerpy.api.status import Phase
-from flaggerpy.rollout import children, promote, revision
+from flaggerpy.rollout import children, promote, revision, scaling
 from flaggerpy.rollout.decision import ScaleTarget
 from flaggerpy.rollout.turn import Turn
 
@@ -17,17 +17,22 @@ def run(turn: Turn) -> None:
     if not children.mend_route(turn):
         return
     state = turn.primary_readiness()
-    if state.stuck:
+    if scaling.enough(turn, state):
+        _end(turn)
+    elif state.stuck:
         promote.fail(turn, state.message)
-    elif not state.ready:
-        turn.wait_until_ready(turn.primary_name, state)
-    elif not turn.traffic_left():
-        turn.wait("letting users move to the primary")
     else:
+        scaling.wait(turn, state)
+
+
+def _end(turn: Turn) -> None:
+    if turn.traffic_left():
         if turn.target.replicas > 0 and revision.same(turn.status.rollout.applied, turn.seen, turn.target):
             turn.do(ScaleTarget(0))
             turn.note(scaled_at=turn.now)
         succeed(turn)
+    else:
+        turn.wait("letting users move to the primary")
 
 
 def succeed(turn: Turn) -> None:

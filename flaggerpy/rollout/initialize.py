@@ -7,11 +7,10 @@ the primary → users have left the target → target to zero.
 from __future__ import annotations
 
 from flaggerpy.api.status import Phase, RolloutStatus, Step
-from flaggerpy.rollout import children, failfast, revision
+from flaggerpy.rollout import children, failfast, revision, scaling
 from flaggerpy.rollout.decision import (
     Action,
     CopyConfigs,
-    ScalePrimary,
     ScaleTarget,
     ServiceRole,
     SetRoutes,
@@ -51,8 +50,7 @@ def _primary_is_as_wanted(turn: Turn) -> bool:
         turn.do(CopyConfigs(dict(turn.seen.configs.ours)), UpdatePrimary())
         turn.wait(f"waiting for {turn.primary_name} to become ready")
         turn.wake_now()
-    elif primary.replicas < target.replicas:
-        turn.do(ScalePrimary(target.replicas))
+    elif not scaling.has_size(turn, target.replicas):
         turn.wait(f"waiting for {turn.primary_name} to become ready")
         return False
     else:

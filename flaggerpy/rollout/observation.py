@@ -61,6 +61,40 @@ class ConfigsSeen:
 
 
 @dataclass(frozen=True, slots=True)
+class Bounds:
+    """How many pods an autoscaler may ask for."""
+
+    low: int
+    high: int
+
+    def clamp(self, replicas: int) -> int:
+        """Return the nearest number of pods within the bounds."""
+        return min(max(replicas, self.low), self.high)
+
+
+@dataclass(frozen=True, slots=True)
+class ScalerSeen:
+    """The target's autoscaler and the primary's, which is made after it.
+
+    Attributes:
+        name: what the primary's is called.
+        target: bounds of the target's.
+        primary: bounds of the primary's while it has no floor.
+        minimum: the least that the primary's admits now, None while it does not exist.
+        drifted: something else of it is not as it should be.
+        memory: for how long an autoscaler goes by what pods did before.
+
+    """
+
+    name: str
+    target: Bounds
+    primary: Bounds
+    minimum: int | None = None
+    drifted: bool = False
+    memory: timedelta = timedelta(minutes=5)
+
+
+@dataclass(frozen=True, slots=True)
 class Observation:
     """One canary and everything around it that matters.
 
@@ -68,6 +102,7 @@ class Observation:
         target: the user's workload, None when it does not exist.
         primary: our copy of it; its ``template`` is translated back, so that equal means equal.
         pods: those of the workload that this phase waits for.
+        scaler: None without autoscalerRef, and while what it refers to cannot be used (then there is a problem).
         routed: the provider has a routing object; False for provider ``kubernetes``.
         route_released: the routing object sends everything to the apex Service (or is the user's original, or gone).
         problems: sentences about what a user must mend first.
@@ -83,6 +118,7 @@ class Observation:
     route: RouteState
     capabilities: Capabilities
     routed: bool
+    scaler: ScalerSeen | None = None
     configs: ConfigsSeen = field(default_factory=ConfigsSeen)
     limits: Limits = field(default_factory=Limits)
     pods: PodsSeen = field(default_factory=PodsSeen)

@@ -1,7 +1,8 @@
 """Promotion: the primary takes the analysed template, becomes ready, and gets the traffic back.
 
-Users stay where the analysis left them until every pod of the primary runs the new template and is ready. What is
-promoted is what was analysed: the target's template and configs are compared with the record in the tick that copies.
+Users stay where the analysis left them until every pod of the primary runs the new template and is ready, and, where an
+autoscaler changes their number, there are enough of them (scaling.py). What is promoted is what was analysed: the
+target's template and configs are compared with the record in the tick that copies.
 
 Like a rollback, it is decided in one tick and acted on in the next. ``status.rollout.promoted`` is empty in between, so
 whatever happens there, nobody takes a half-written primary for the old revision.
@@ -10,7 +11,7 @@ whatever happens there, nobody takes a half-written primary for the old revision
 from __future__ import annotations
 
 from flaggerpy.api.status import Phase
-from flaggerpy.rollout import children, failfast, revision, rollback
+from flaggerpy.rollout import children, failfast, revision, rollback, scaling
 from flaggerpy.rollout.decision import CopyConfigs, ScalePrimary, SetRoutes, UpdatePrimary
 from flaggerpy.rollout.traffic import ALL_TO_CANARY, ALL_TO_PRIMARY, to_canary
 from flaggerpy.rollout.turn import Turn
@@ -21,6 +22,7 @@ def begin(turn: Turn) -> None:
     turn.set(phase=Phase.PROMOTING)
     step = turn.status.rollout.step.model_copy(update={"started_at": turn.now, "checked_at": None, "attempt": 0})
     turn.note(step=step, promoted=None, advance=turn.status.rollout.advance if turn.advance == "full" else None)
+    scaling.forget(turn)
     turn.say(f"Copying {turn.target_name} template spec to {turn.primary_name}")
     turn.wake_now()
 
@@ -36,14 +38,14 @@ def run(turn: Turn) -> None:
     if not _route_stands(turn):
         return
     state = turn.primary_readiness()
-    if state.stuck:
-        fail(turn, state.message)
-    elif state.ready:
+    if scaling.enough(turn, state):
         _move_traffic(turn)
+    elif state.stuck:
+        fail(turn, state.message)
     elif hopeless := _hopeless(turn):
         fail(turn, hopeless)
     else:
-        turn.wait_until_ready(turn.primary_name, state, failfast.blind(turn, turn.primary_name))
+        scaling.wait(turn, state, failfast.blind(turn, turn.primary_name))
 
 
 def fail(turn: Turn, why: str) -> None:
@@ -116,6 +118,7 @@ def _leave_changed_canary(turn: Turn) -> bool:
     if turn.status.rollout.serving_canary or turn.only_canary_serves():
         return False
     turn.do(SetRoutes(ALL_TO_PRIMARY))
+    scaling.hurry(turn)
     turn.begin_step(0)
     turn.moved()
     turn.warn(f"{turn.target_name} changed during its promotion: routing all traffic to primary")

@@ -14,7 +14,7 @@ from datetime import datetime
 
 from flaggerpy.api.constants import RELEASE
 from flaggerpy.api.status import Phase, Step
-from flaggerpy.rollout import children
+from flaggerpy.rollout import children, scaling
 from flaggerpy.rollout.decision import (
     Action,
     DeleteChildren,
@@ -80,7 +80,7 @@ def _primary_serves(turn: Turn) -> bool:
 def _target_serves(turn: Turn, target: Workload) -> bool:
     """Whether the target has the primary's size and is ready; gives up on it when its time is over."""
     state = readiness(target, percent=100, deadline=turn.deadline, now=turn.now, since=_began(turn))
-    size = max(turn.seen.primary.replicas if turn.seen.primary else 1, 1)
+    size = scaling.released_size(turn)
     if state.ready and target.replicas >= size:
         return True
     too_late = _began(turn) + turn.deadline
@@ -88,6 +88,8 @@ def _target_serves(turn: Turn, target: Workload) -> bool:
         turn.wait(f"waiting for {turn.target_name} to become ready before the primary goes")
         _leave_unready_target(turn)
         _scale_target(turn, target, size)
+    elif state.ready and target.replicas > 0 and turn.seen.scaler is not None:
+        return True  # its own autoscaler wants no more than this
     else:
         _give_up(turn, f"{turn.target_name} did not become ready")
     return False

@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import Literal
 
 from flaggerpy.api.status import Phase
+from flaggerpy.rollout import scaling
 from flaggerpy.rollout.decision import SetRoutes
 from flaggerpy.rollout.traffic import to_canary
 from flaggerpy.rollout.turn import Turn
@@ -35,6 +36,8 @@ def fail(turn: Turn, why: str, *, stay: bool) -> None:
     if turn.seen.routed and turn.seen.route.routes != to_canary(weight):
         turn.do(SetRoutes(to_canary(weight)))
     turn.set(phase=Phase.FAILED, failed_checks=0, iterations=0)
+    if not stay:
+        scaling.hurry(turn)
     turn.begin_step(weight)
     turn.note(failing=why, serving_canary=stay)
     turn.hopeless(None)

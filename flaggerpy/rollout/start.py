@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from flaggerpy.api.analysis import HookType
 from flaggerpy.api.status import Phase, Step
-from flaggerpy.rollout import children, gates, revision, rollback
+from flaggerpy.rollout import children, gates, revision, rollback, scaling
 from flaggerpy.rollout.decision import NeedChecks, ScaleTarget, SetRoutes
 from flaggerpy.rollout.traffic import ALL_TO_PRIMARY
 from flaggerpy.rollout.turn import Turn
@@ -21,7 +21,7 @@ def run(turn: Turn) -> NeedChecks | None:
     if turn.seen.primary is None:
         _primary_lost(turn)
         return None
-    if rollout.serving_canary and (turn.primary_readiness().ready or _target_is_down(turn)):
+    if rollout.serving_canary and (scaling.enough(turn, turn.primary_readiness()) or _target_is_down(turn)):
         _return_to_primary(turn)
         return None
     children.mend_route(turn)
@@ -166,9 +166,8 @@ def refuse(turn: Turn, why: str) -> None:
 
 
 def _scale_up(turn: Turn) -> None:
-    target, primary = turn.target, turn.seen.primary
-    if target.replicas == 0 and primary is not None:
-        turn.do(ScaleTarget(max(primary.replicas, 1)))
+    if turn.target.replicas == 0:
+        turn.do(ScaleTarget(scaling.first_size(turn)))
     weight = 100 if turn.status.rollout.serving_canary else 0
     now = turn.current_revision()
     turn.set(

@@ -34,6 +34,11 @@ class Workload:
     deleting: bool = False
 
     @property
+    def runs_one_template(self) -> bool:
+        """Whether it has pods of its present template only."""
+        return self.observed_generation >= self.generation and self.current_replicas <= self.updated_replicas
+
+    @property
     def falling_asleep(self) -> bool:
         """Whether it was scaled to zero and still has pods, or may have: scaled up now, those would count as ready."""
         return self.replicas == 0 and (self.current_replicas > 0 or self.observed_generation < self.generation)

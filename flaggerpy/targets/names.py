@@ -18,9 +18,9 @@ def service_name(canary: Canary, role: ServiceRole) -> str:
             return canary.canary_service_name
 
 
-def copy_name(config: str) -> str:
-    """Return the name of the primary's copy of a ConfigMap or Secret."""
-    return f"{config}{PRIMARY_SUFFIX}"
+def copy_name(original: str) -> str:
+    """Return the name of the primary's copy of a ConfigMap, a Secret or an autoscaler."""
+    return f"{original}{PRIMARY_SUFFIX}"
 
 
 def primary_value(value: str) -> str:

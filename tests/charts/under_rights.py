@@ -21,14 +21,23 @@ import yaml
 from flaggerpy.app import App
 from flaggerpy.clock import SystemClock
 from flaggerpy.durations import parse_duration
-from flaggerpy.kube.resources import CANARIES, DEPLOYMENTS, HTTP_PROXIES, HTTP_ROUTES, SECRETS
+from flaggerpy.kube.resources import CANARIES, DEPLOYMENTS, HPAS, HTTP_PROXIES, HTTP_ROUTES, SECRETS
 from flaggerpy.kube.transport import connect
 from flaggerpy.metrics.outbound import Outbound
 from flaggerpy.settings import Settings
 from tests.charts.helm import Json, Rendered, render
 from tests.cluster.api import Cluster
 from tests.integration.conftest import control_plane, crds, full_node, pods, site
-from tests.integration.objects import blue_green, careful, config_map, deployment, progressive, proxied
+from tests.integration.objects import (
+    autoscaler,
+    blue_green,
+    careful,
+    config_map,
+    deployment,
+    progressive,
+    proxied,
+    scaled,
+)
 from tests.integration.pods import Breaker
 from tests.integration.site import Controller, Site
 
@@ -158,8 +167,10 @@ async def a_whole_life(site: Site, *, tracked: bool) -> None:
             SECRETS, {**secret("token", "one"), "metadata": {"name": "token", "namespace": site.namespace}}
         )
         await site.apply(config_map("settings", {"color": "red"}))
-    await site.apply(workload, blue_green())
+    await site.apply(workload, autoscaler(), scaled(blue_green()))
     await site.phase_is("Initialized")
+    await site.exists(HPAS, "podinfo-primary")
+    await site.edit(HPAS, "podinfo", {"spec": {"maxReplicas": 5}})
     await site.set_image("6.0.1")
     await site.phase_is("Progressing")
     await site.phase_is("Succeeded")

@@ -1,4 +1,4 @@
-"""What is put on a running cluster: CRDs of Gateway API and Contour, Contour with Envoy, Prometheus, podinfo's images.
+"""What is put on a running cluster: CRDs, Contour with Envoy, Prometheus, metrics-server, and podinfo's images.
 
 The manifests of others come from the cache; what must differ here (images, one replica, addresses) is changed in
 memory before they are applied.
@@ -133,6 +133,13 @@ def _prometheus(home: Home, progress: Progress) -> None:
     _kubectl(home, "rollout", "status", "deployment/prometheus", "-n", "monitoring", "--timeout=120s")
 
 
+def _metrics_server(home: Home, progress: Progress) -> None:
+    _load_stock(home, ("metrics-server",), progress)
+    _apply(home, _read(MANIFESTS / "metrics-server.yaml"))
+    _kubectl(home, "rollout", "status", "deployment/metrics-server", "-n", "kube-system", "--timeout=120s")
+    _kubectl(home, "wait", "--for=condition=Available", "apiservice/v1beta1.metrics.k8s.io", "--timeout=120s")
+
+
 def _podinfo(home: Home, progress: Progress) -> None:
     _load_stock(home, [f"podinfo-{version}" for version in PODINFO_VERSIONS], progress)
 
@@ -142,6 +149,7 @@ ADDONS: dict[str, Callable[[Home, Progress], None]] = {
     "contour-crds": _contour_crds,
     "contour": _contour,
     "prometheus": _prometheus,
+    "metrics-server": _metrics_server,
     "podinfo": _podinfo,
 }
 

@@ -137,9 +137,26 @@ def _addresses(site: Site) -> tuple[str, ...]:
             f"--kubelet-certificate-authority={site.authority.path}",
             f"--kubelet-client-certificate={kubelet}",
             f"--kubelet-client-key={kubelet.with_suffix('.key')}",
+            *_aggregation(site),
         )
     # Loopback may not stand in the endpoints of the kubernetes Service, and no pod would use them.
     return ("--bind-address=127.0.0.1", "--advertise-address=127.0.0.1", "--endpoint-reconciler-type=none")
+
+
+def _aggregation(site: Site) -> tuple[str, ...]:
+    """How the API server shows itself, and whom it speaks for, to servers that it passes requests on to."""
+    name = "front-proxy"
+    proxy = certs.issue(site.authority, name, name)
+    return (
+        f"--proxy-client-cert-file={proxy}",
+        f"--proxy-client-key-file={proxy.with_suffix('.key')}",
+        f"--requestheader-client-ca-file={site.authority.path}",
+        # One authority signs everything here, so the name alone tells the proxy from other clients.
+        f"--requestheader-allowed-names={name}",
+        "--requestheader-username-headers=X-Remote-User",
+        "--requestheader-group-headers=X-Remote-Group",
+        "--requestheader-extra-headers-prefix=X-Remote-Extra-",
+    )
 
 
 def controller_manager(site: Site) -> Component:
@@ -157,6 +174,8 @@ def controller_manager(site: Site) -> Component:
             "--concurrent-deployment-syncs=50",
             "--concurrent-replicaset-syncs=50",
             "--concurrent-service-endpoint-syncs=20",
+            # An autoscaler looks every 15 s by default, and every test of one would wait for it several times.
+            "--horizontal-pod-autoscaler-sync-period=5s",
             *RAISED_LIMITS,
         ),
     )

@@ -17,6 +17,7 @@ HELM = "3.22.0"
 CONTOUR = "1.33.8"
 GATEWAY_API = "1.6.3"
 PROMETHEUS = "3.13.5"
+METRICS_SERVER = "0.8.0"
 PODINFO_VERSIONS = ("6.0.0", "6.0.1", "6.0.2", "6.0.3")
 
 
@@ -135,6 +136,12 @@ _TABLE: tuple[Part, ...] = (
         (f"github.com/prometheus/common/version.Version={PROMETHEUS}",),
         # Debian's package was built without the discovery of pods; the other discoveries are not worth their build.
         tags=("remove_all_sd", "enable_kubernetes_sd"),
+    ),
+    GoPart(
+        "metrics-server",
+        "metrics-server",
+        ("sigs.k8s.io/metrics-server/cmd/metrics-server",),
+        (f"{_K8S_VERSION}.gitVersion=v{METRICS_SERVER}",),
     ),
     DebianPart("c-library", ("libc6",)),
     GoPart("pause", "pause", (".",), rename="pause"),

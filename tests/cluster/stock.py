@@ -75,6 +75,9 @@ def _table() -> Iterable[Stock]:
     yield Stock("envoy", "localhost/envoy:local", _envoy, envoy, ("c-library",))
     prometheus = ImageConfig(("/bin/prometheus",), environment=path)
     yield Stock("prometheus", "localhost/prometheus:local", _static("prometheus", "/bin/prometheus"), prometheus)
+    metrics = ImageConfig(("/bin/metrics-server",), environment=path)
+    program = _static("metrics-server", "/bin/metrics-server")
+    yield Stock("metrics-server", "localhost/metrics-server:local", program, metrics)
     for version in PODINFO_VERSIONS:
         part = f"podinfo-{version}"
         config = ImageConfig((), ("./podinfo",), folder="/home/app")

@@ -22,6 +22,7 @@ FAMILIES = sorted({part.family for part in PARTS.values() if isinstance(part, Go
         ("helm", "helm.sh/helm/v3", parts.HELM),
         ("contour", "github.com/projectcontour/contour", parts.CONTOUR),
         ("prometheus", "github.com/prometheus/prometheus", "0.313.5"),
+        ("metrics-server", "sigs.k8s.io/metrics-server", parts.METRICS_SERVER),
         ("gateway-api", "sigs.k8s.io/gateway-api", parts.GATEWAY_API),
     ],
 )

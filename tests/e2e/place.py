@@ -200,7 +200,7 @@ class Place(Site):
 
     def report(self) -> str:
         """Tell everything that helps to see why a test failed."""
-        words = ("get", "canary,deploy,rs,pods,httproute,httpproxy,service", "-o", "wide")
+        words = ("get", "canary,deploy,hpa,rs,pods,httproute,httpproxy,service", "-o", "wide")
         state = kubectl("-n", self.namespace, *words)
         status = kubectl("-n", self.namespace, "get", "canary", "-o", "jsonpath={.items[*].status}")
         events = kubectl("-n", self.namespace, "get", "events", "--sort-by=.metadata.creationTimestamp")

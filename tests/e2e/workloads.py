@@ -134,3 +134,14 @@ def task(kind: str, name: str, cmd: str, *, timeout: str = "30s", **metadata: st
     """Write a hook that has the load tester run a command."""
     metadata = {"cmd": cmd, **metadata}
     return {"name": name, "type": kind, "url": f"{LOADTESTER}/", "timeout": timeout, "metadata": metadata}
+
+
+def autoscaler(*, low: int = 2, high: int = 5, millicores: int = 4) -> JsonObject:
+    """Write an autoscaler that wants little of the processor from each pod, and forgets what was before at once."""
+    processor = {"name": "cpu", "target": {"type": "AverageValue", "averageValue": f"{millicores}m"}}
+    return objects.autoscaler(
+        low=low,
+        high=high,
+        metrics=[{"type": "Resource", "resource": processor}],
+        behavior={"scaleDown": {"stabilizationWindowSeconds": 0}},
+    )

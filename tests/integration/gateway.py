@@ -19,6 +19,15 @@ from tests.integration.site import Site
 CONTROLLER = "example.com/gateway"
 
 
+def canary_share(route: JsonObject) -> int | None:
+    """Return the share of the last backend of the rule that splits traffic, None when no rule does."""
+    for rule in route["spec"].get("rules") or ():
+        weights = [int(backend.get("weight", 1)) for backend in rule.get("backendRefs") or ()]
+        if len(weights) == 2:
+            return weights[1]
+    return None
+
+
 @dataclass
 class Gateway:
     """What the data plane saw of the routes of one namespace."""
@@ -39,12 +48,8 @@ class Gateway:
         return [after - before for before, after in pairwise(times)]
 
     def share(self, route: JsonObject) -> int | None:
-        """Return the share of the last backend of the rule that splits traffic, None when no rule does."""
-        for rule in route["spec"].get("rules") or ():
-            weights = [int(backend.get("weight", 1)) for backend in rule.get("backendRefs") or ()]
-            if len(weights) == 2:
-                return weights[1]
-        return None
+        """Return the canary's share that a route asks for."""
+        return canary_share(route)
 
     def answer(self, route: JsonObject) -> JsonObject | None:
         """Return what is new in the status, None when everything was said."""

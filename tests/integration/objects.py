@@ -88,3 +88,26 @@ def canary(
             **spec,
         },
     }
+
+
+def autoscaler(name: str = "podinfo", *, low: int = 2, high: int = 6, **spec: Any) -> JsonObject:
+    """Write a HorizontalPodAutoscaler; without a metrics server it only keeps within its bounds."""
+    processor = {"name": "cpu", "target": {"type": "Utilization", "averageUtilization": 80}}
+    return {
+        "apiVersion": "autoscaling/v2",
+        "kind": "HorizontalPodAutoscaler",
+        "metadata": {"name": name},
+        "spec": {
+            "scaleTargetRef": {"apiVersion": "apps/v1", "kind": "Deployment", "name": "podinfo"},
+            "minReplicas": low,
+            "maxReplicas": high,
+            "metrics": [{"type": "Resource", "resource": processor}],
+            **spec,
+        },
+    }
+
+
+def scaled(canary: JsonObject, name: str = "podinfo", **ref: Any) -> JsonObject:
+    """Write the same Canary with a reference to an autoscaler."""
+    named = {"apiVersion": "autoscaling/v2", "kind": "HorizontalPodAutoscaler", "name": name, **ref}
+    return {**canary, "spec": {**canary["spec"], "autoscalerRef": named}}

@@ -18,13 +18,14 @@ from flaggerpy.app import App
 from flaggerpy.clock import SystemClock
 from flaggerpy.kube.client import Client
 from flaggerpy.kube.errors import Conflict, NotFound
-from flaggerpy.kube.objects import JsonObject, labels_of, name_of
+from flaggerpy.kube.objects import JsonObject, labels_of, name_of, resource_version_of, version_number
 from flaggerpy.kube.resources import (
     ALERT_PROVIDERS,
     CANARIES,
     CONFIG_MAPS,
     DEPLOYMENTS,
     EVENTS,
+    HPAS,
     HTTP_PROXIES,
     HTTP_ROUTES,
     METRIC_TEMPLATES,
@@ -52,6 +53,7 @@ _KINDS = {
         CANARIES,
         CONFIG_MAPS,
         DEPLOYMENTS,
+        HPAS,
         HTTP_PROXIES,
         HTTP_ROUTES,
         METRIC_TEMPLATES,
@@ -157,6 +159,11 @@ class Site:
 
         await self.until(there, f"end of {resource.kind} {name}", patience=patience)
 
+    async def exists(self, resource: Resource, name: str) -> JsonObject:
+        """Wait until an object is there and return it."""
+        found: JsonObject = await self.until(lambda: self.find(resource, name), f"{resource.kind} {name}")
+        return found
+
     async def edit(self, resource: Resource, name: str, patch: JsonObject) -> JsonObject:
         """Change an object by a merge patch."""
         return await self.client.merge_patch(self.ref(resource, name), patch)
@@ -182,6 +189,10 @@ class Site:
         found = await self.get(DEPLOYMENTS, name)
         return str(found["spec"]["template"]["spec"]["containers"][0]["image"]).rpartition(":")[2]
 
+    async def scale(self, replicas: int, name: str = "podinfo") -> None:
+        """Scale a Deployment as ``kubectl scale`` does."""
+        await self.client.scale(self.ref(DEPLOYMENTS, name), replicas)
+
     async def replicas(self, name: str) -> int:
         """Return the replicas that a Deployment asks for."""
         return int((await self.get(DEPLOYMENTS, name))["spec"]["replicas"])
@@ -206,7 +217,7 @@ class Site:
     async def ours(self) -> list[str]:
         """Return kind and name of every object that carries our mark."""
         found = []
-        for resource in (DEPLOYMENTS, SERVICES, CONFIG_MAPS, SECRETS):
+        for resource in (DEPLOYMENTS, HPAS, SERVICES, CONFIG_MAPS, SECRETS):
             items, _ = await self.client.list(resource, self.namespace)
             found += [
                 f"{resource.kind} {item['metadata']['name']}"
@@ -228,6 +239,28 @@ class Site:
             canaries, _ = await self.client.list(CANARIES, self.namespace)
             states = {name_of(canary): canary.get("status") for canary in canaries}
             raise AssertionError(f"no {what} within {patience:g}s in {self.namespace}; status: {states}") from None
+
+    async def version_when(
+        self,
+        resource: Resource,
+        name: str,
+        holds: Callable[[JsonObject], bool],
+        *,
+        since: str,
+        patience: float = PATIENCE,
+    ) -> int:
+        """Watch an object from a version on and return the one in which something first holds.
+
+        Versions of all kinds are counted in one row, so two of them tell what came first.
+        """
+        try:
+            async with asyncio.timeout(patience):
+                async for event in self.client.watch(resource, self.namespace, resource_version=since):
+                    if event.type in {"ADDED", "MODIFIED"} and name_of(event.object) == name and holds(event.object):
+                        return version_number(resource_version_of(event.object))
+        except TimeoutError:
+            pass
+        raise AssertionError(f"{resource.kind} {name} never came to be what was waited for in {self.namespace}")
 
     async def settled(self, name: str = "podinfo", *, quiet: float = 1.5) -> JsonObject:
         """Wait until nobody has written the Canary for a while and return it."""

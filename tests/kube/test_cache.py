@@ -15,6 +15,7 @@ from flaggerpy.kube.resources import (
     CANARIES,
     CONFIG_MAPS,
     DEPLOYMENTS,
+    HPAS,
     METRIC_TEMPLATES,
     SECRETS,
     SERVICES,
@@ -193,6 +194,26 @@ async def test_our_write_is_seen_at_once_and_its_echo_wakes_nobody(client: Clien
         await eventually(lambda: told)
         await settle()
         assert told == [TARGET]
+
+
+async def test_what_an_autoscaler_measures_is_not_kept_and_wakes_nobody(client: Client, server: FakeApiServer) -> None:
+    scaler = Ref(HPAS, "test", "podinfo")
+    server.put(HPAS, obj(spec={"maxReplicas": 3}, status={"currentReplicas": 1}))
+    async with running(client) as (caches, told):
+        caches.follow(KEY, [scaler])
+        await caches.ensure([scaler])
+        await ready(caches, server, HPAS)
+        told.clear()
+
+        server.change(scaler, lambda o: o.update(status={"currentReplicas": 2}))
+        server.change(scaler, lambda o: o["spec"].update(maxReplicas=4))
+        await eventually(lambda: told)
+        await settle()
+        assert told == [scaler]
+        found = caches.get(scaler)
+        assert isinstance(found, Present)
+        assert (found.obj["spec"], "status" in found.obj) == ({"maxReplicas": 4}, False)
+        assert int(found.obj["metadata"]["resourceVersion"]) == server.version
 
 
 async def test_an_echo_that_overtakes_the_answer_wakes_nobody_but_a_strangers_write_does(

@@ -152,6 +152,18 @@ def test_derived_content_that_was_right_wakes_nobody(store: KindStore) -> None:
     assert not store.see(at(12))
 
 
+def test_where_only_content_counts_a_version_that_brings_none_wakes_nobody() -> None:
+    store = KindStore(DEPLOYMENTS, lambda _: True, whole=False, by_content=True)
+    assert store.see(at(5))
+    assert not store.see(at(6))
+    found = store.lookup(REF)
+    assert isinstance(found, Present)
+    assert found.obj == at(6), "the next write depends on the newest version"
+    assert store.see(at(7) | {"spec": {}})
+    assert store.see_gone(at(8))
+    assert store.see(at(9) | {"spec": {}}), "it is there again"
+
+
 def test_a_caller_may_change_its_copy(store: KindStore) -> None:
     store.see(at(10))
     found = store.lookup(REF)

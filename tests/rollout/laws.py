@@ -13,7 +13,7 @@ from flaggerpy.rollout.checks import HookCheck
 from flaggerpy.rollout.decision import Plan
 from flaggerpy.rollout.observation import Observation
 from flaggerpy.rollout.traffic import Routes
-from flaggerpy.rollout.transition import ANALYSIS, NEXT
+from flaggerpy.rollout.transition import ANALYSIS, IDLE, NEXT
 
 if TYPE_CHECKING:
     from tests.rollout.simulation import Simulation
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 BOOTSTRAP = (Phase.NEW, Phase.INITIALIZING, Phase.TERMINATING, Phase.TERMINATED)
 """Phases stored while a (new) bootstrap may begin."""
 
+DEADLINE = timedelta(seconds=60)
 SECOND, MOST = timedelta(seconds=1), timedelta(seconds=10)
 
 
@@ -77,11 +78,23 @@ class Laws:
         assert status.observed_generation == world.generation
         if old.phase is not status.phase and status.phase is Phase.PROMOTING:
             self.skipped = world.spec.skip_analysis
+        if old.phase in {*IDLE, Phase.WAITING} and status.phase is Phase.PROGRESSING:
+            self.started(status)
         if not revision.alike(old.rollout.applied, status.rollout.applied):
             self.began = len(world.asked)
             self.overruled = False
         if status.rollout.advance is not None:
             self.overruled = True
+
+    @staticmethod
+    def started(status: CanaryStatus) -> None:
+        """A rollout starts for another template or config; replicas and autoscalers never start one."""
+        applied, promoted = status.rollout.applied, status.rollout.promoted
+        assert applied is not None
+        if promoted is not None:
+            # A newer API server's default is no other template.
+            wanted, running = ((one.template.rstrip("+"), one.configs) for one in (applied, promoted))
+            assert wanted != running, "a rollout starts for what was promoted"
 
     def routed(self, world: Simulation, seen: Observation, routes: Routes) -> None:
         """Weights rise after a full interval, and fall for a reason."""
@@ -101,8 +114,21 @@ class Laws:
                 new == status.rollout.step.weight == 0,  # a first step that a crash left unrecorded, and gates closed
             )
             assert any(reasons), f"the weight fell from {old} to {new} for no reason"
+        if new < old and status.phase is Phase.PROMOTING:
+            self.returned(world, seen)
         if new != old:
             self.moved_at = world.now
+
+    def returned(self, world: Simulation, seen: Observation) -> None:
+        """An autoscaled primary gets users back once it has the canary's pods, or had its time to get them."""
+        record, target, primary = world.status.rollout.scaler, seen.target, seen.primary
+        if seen.scaler is None or target is None or primary is None or self.sabotaged:
+            return
+        if not revision.same(world.status.rollout.applied, seen, target) or target.available_replicas == 0:
+            return
+        late = record is not None and record.since is not None and world.now - record.since >= DEADLINE
+        there, needed = primary.available_replicas, min(target.available_replicas, seen.scaler.primary.high)
+        assert late or there >= needed, f"users return to {there} pods from {needed}"
 
     def route_turned(self, world: Simulation) -> None:
         self.moved_at = None

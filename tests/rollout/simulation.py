@@ -22,15 +22,16 @@ from flaggerpy.rollout import decision as d
 from flaggerpy.rollout.checks import Answer, Check, HookCheck, Verdict
 from flaggerpy.rollout.decide import decide
 from flaggerpy.rollout.failfast import AWAITED
-from flaggerpy.rollout.observation import ConfigsSeen, Limits, Observation, ServicesSeen
+from flaggerpy.rollout.observation import Bounds, ConfigsSeen, Limits, Observation, ScalerSeen, ServicesSeen
 from flaggerpy.rollout.pods import PodsSeen
 from flaggerpy.rollout.traffic import Acceptance, Capabilities, Routes, RouteState
 from tests.rollout.laws import Laws
-from tests.rollout.workloads import Deployment, Route
+from tests.rollout.workloads import Autoscaler, Deployment, Route
 
 START = datetime(2026, 11, 25, 12, 0, tzinfo=UTC)
 NAMESPACE = "shop"
 NAME = "payment"
+NO_SCALER = "HorizontalPodAutoscaler does not exist"
 
 
 class Stale(Exception):
@@ -58,6 +59,10 @@ class Simulation:
     """Why nobody may look at pods."""
     pods_are_known: bool = True
     fail_fast_after: timedelta = timedelta(seconds=30)
+    autoscaler: Autoscaler | None = None
+    """The user's, of the target."""
+    primary_autoscaler: Autoscaler | None = None
+    memory: timedelta = timedelta(minutes=5)
     apex: str | None = "target"
     services: set[d.ServiceRole] = field(default_factory=set)
     route: Route | None = None
@@ -108,8 +113,10 @@ class Simulation:
             finalizers=(FINALIZER,) if self.finalizer else (),
             deletion_timestamp=START if self.deleting else None,
         )
+        scaler, missing = self._scaler_seen(), self.spec.autoscaler_ref is not None and self.autoscaler is None
         return Observation(
             canary=Canary(metadata=metadata, spec=self.spec, status=self.status),
+            scaler=scaler,
             target=self.target.seen() if self.target else None,
             primary=self.primary.seen() if self.primary else None,
             services=ServicesSeen(
@@ -125,7 +132,7 @@ class Simulation:
             limits=Limits(min_interval=timedelta(seconds=1), fail_fast_after=self.fail_fast_after),
             pods=self._pods_seen(),
             route_released=self.route is None or self.route.released,
-            problems=self.problems,
+            problems=(*self.problems, *((NO_SCALER,) if missing else ())),
             announced=frozenset(self.announced),
         )
 
@@ -136,6 +143,21 @@ class Simulation:
         if self.blind or not self.pods_are_known:
             return PodsSeen(awaited.uid, trouble=self.blind)
         return awaited.seen_pods()
+
+    def _scaler_seen(self) -> ScalerSeen | None:
+        ref, autoscaler, live = self.spec.autoscaler_ref, self.autoscaler, self.primary_autoscaler
+        if ref is None or autoscaler is None:
+            return None
+        own, other = Bounds(autoscaler.low, autoscaler.high), ref.primary_scaler_replicas
+        bounds = Bounds((other and other.min_replicas) or own.low, (other and other.max_replicas) or own.high)
+        return ScalerSeen(
+            name=f"{ref.name}-primary",
+            target=own,
+            primary=bounds,
+            minimum=live.low if live is not None else None,
+            drifted=live is not None and live.high != bounds.high,
+            memory=self.memory,
+        )
 
     def _route_state(self) -> RouteState:
         if self.route is None:
@@ -278,6 +300,10 @@ class Simulation:
                 if self.primary is None:
                     raise Stale
                 self.primary.edit(replicas=replicas)
+            case d.WriteScaler(minimum):
+                self._write_autoscaler(minimum)
+            case d.DeleteScaler():
+                self.primary_autoscaler = None
             case d.SetRoutes(routes):
                 self.laws.routed(self, seen, routes)
                 self._set_routes(routes)
@@ -286,7 +312,7 @@ class Simulation:
                     self.route.released, self.route.accepted = True, False
                     self.route.accept_at = self.now + self.accept_after
             case d.DeleteChildren(serving):
-                self.primary = None
+                self.primary = self.primary_autoscaler = None
                 self.services.clear()
                 if not serving:
                     self.apex, self.route = None, None
@@ -307,6 +333,12 @@ class Simulation:
             stamp=json.dumps(self.primary_configs, sort_keys=True),
             default=self.target.default,
         )
+
+    def _write_autoscaler(self, minimum: int) -> None:
+        scaler, live = self._scaler_seen(), self.primary_autoscaler
+        if scaler is None:
+            raise Stale
+        self.primary_autoscaler = Autoscaler(minimum, scaler.primary.high, live.wants if live else 0)
 
     def _set_routes(self, routes: Routes) -> None:
         assert self.routed, "no route to write"
@@ -330,8 +362,12 @@ class Simulation:
         route = self.route
         if route is not None and self.now >= route.accept_at and not route.refused and not route.accepted:
             route.served, route.accepted, self.dirty = route.written, True, True
-        for workload in self._workloads():
+        for workload, autoscaler in ((self.target, self.autoscaler), (self.primary, self.primary_autoscaler)):
+            if workload is None:
+                continue
             before = workload.seen(), workload.seen_pods()
+            if autoscaler is not None:
+                autoscaler.look(workload)
             workload.sync(self.now)
             self.dirty = self.dirty or (workload.seen(), workload.seen_pods()) != before
         self.laws.look(self)

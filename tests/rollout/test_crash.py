@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 
 from flaggerpy.rollout.checks import Verdict
-from tests.rollout.world import World, hook, spec
+from tests.rollout.workloads import Autoscaler
+from tests.rollout.world import SCALER, World, hook, spec
 
 pytestmark = pytest.mark.laws
 
@@ -58,6 +59,14 @@ def ask_after(ticks: int, verb: str) -> Step:
     return begin
 
 
+def bad_with_users(world: World) -> None:
+    world.push("v2")
+    while world.weight == 0 and world.advance():
+        world.tick()
+    world.hooks["rollback"] = Verdict.PASSED
+    world.touch()
+
+
 def release_back(world: World) -> None:
     world.release(wanted=False)
 
@@ -66,6 +75,7 @@ FLOWS: dict[str, list[Step]] = {
     "bootstrap": [],
     "rollout": [push("v2")],
     "rollback": [judged_bad],
+    "rollback of a canary with users": [bad_with_users],
     "deadline": [never_ready],
     "config": [lambda world: world.configure(app="2")],
     "failed promotion": [not_as_primary],
@@ -87,8 +97,10 @@ SETTINGS: dict[str, tuple[bool, dict[str, Any]]] = {
     "blue-green": (True, {"iterations": 1, "webhooks": HOOKS}),
     "blue-green on kubernetes": (False, {"iterations": 1}),
     "skipAnalysis": (True, {"_skipAnalysis": True}),
+    "autoscaled": (True, {"stepWeight": 15, "webhooks": HOOKS, "_autoscalerRef": SCALER}),
+    "autoscaled promotion in steps": (True, {"stepWeight": 30, "stepWeightPromotion": 20, "_autoscalerRef": SCALER}),
 }
-OTHERS = ["rollout", "failed promotion, fixed forward", "deletion"]
+OTHERS = ["rollout", "rollback of a canary with users", "failed promotion, fixed forward", "deletion"]
 CASES = [("weights", flow) for flow in FLOWS] + [
     (setting, flow) for setting in SETTINGS if setting != "weights" for flow in OTHERS
 ]
@@ -128,7 +140,8 @@ def test_a_crash_anywhere_ends_where_no_crash_ends(setting: str, flow: str) -> N
     steps = [bootstrap, *FLOWS[flow]]
 
     def fresh() -> World:
-        return World(spec=spec(**analysis), routed=routed, configs={"configmap/app": "1"})
+        autoscaler = Autoscaler(3, 20) if "_autoscalerRef" in analysis else None
+        return World(spec=spec(**analysis), routed=routed, configs={"configmap/app": "1"}, autoscaler=autoscaler)
 
     undisturbed = end(play(steps, fresh()))
 

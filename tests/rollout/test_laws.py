@@ -20,8 +20,8 @@ from flaggerpy.rollout.checks import Verdict
 from flaggerpy.rollout.decision import Plan
 from flaggerpy.rollout.transition import IDLE
 from tests.rollout.simulation import NAME
-from tests.rollout.workloads import Deployment
-from tests.rollout.world import World, hook, spec
+from tests.rollout.workloads import Autoscaler, Deployment
+from tests.rollout.world import SCALER, World, hook, spec
 
 pytestmark = pytest.mark.laws
 
@@ -42,6 +42,8 @@ class Histories(RuleBasedStateMachine):
     """What happens to a canary; nobody takes pods or routes away from users."""
 
     sabotage = False
+    default = ""
+    """What the API server has learnt to add to every template."""
 
     @initialize(
         routed=st.booleans(),
@@ -50,24 +52,32 @@ class Histories(RuleBasedStateMachine):
         accept=st.sampled_from([1, 0, 90]),
         bootstrapped=st.sampled_from([True, True, False]),
         ahead=st.integers(0, 2),
+        scaled=st.booleans(),
     )
     def begin(
         self,
+        *,
         routed: bool,
         strategy: dict[str, Any],
         kinds: set[str],
         accept: int,
         bootstrapped: bool,
         ahead: int,
+        scaled: bool,
     ) -> None:
         hooks = [hook(kind) for kind in sorted(kinds)]
         metrics = [{"name": "latency", "interval": "1m", "thresholdRange": {"max": 1}, "query": "x"}]
-        self.more = {"webhooks": hooks, "metrics": metrics}
+        self.more: dict[str, Any] = {
+            "webhooks": hooks,
+            "metrics": metrics,
+            "_autoscalerRef": SCALER if scaled else None,
+        }
         self.world = World(
             spec=spec(**strategy, **self.more),
             routed=routed,
             accept_after=timedelta(seconds=accept),
             ahead=ahead,
+            autoscaler=Autoscaler(1, 6),
         )
         # A data plane slower than the time we give it may drop users; who waits for it is tested elsewhere.
         self.world.laws.sabotaged = self.sabotage or accept > 60
@@ -165,6 +175,28 @@ class Histories(RuleBasedStateMachine):
         self.world.problems = problems
         self.world.touch()
 
+    @rule(canary=st.integers(0, 8), primary=st.integers(0, 8))
+    def load_comes_and_goes(self, canary: int, primary: int) -> None:
+        self.world.load(target=canary, primary=primary)
+
+    @rule(low=st.integers(1, 3), high=st.integers(3, 6))
+    def the_autoscaler_is_edited(self, low: int, high: int) -> None:
+        if self.world.autoscaler is not None:
+            self.world.autoscaler.low, self.world.autoscaler.high = low, high
+            self.world.touch()
+
+    @rule(there=st.booleans())
+    def the_autoscaler_goes_or_comes(self, there: bool) -> None:
+        self.world.autoscaler = Autoscaler(1, 6) if there else None
+        self.world.touch()
+
+    @rule(scaled=st.booleans())
+    def the_canary_names_an_autoscaler_or_none(self, scaled: bool) -> None:
+        self.more["_autoscalerRef"] = SCALER if scaled else None
+        self.world.spec = self.world.spec.model_copy(update={"autoscaler_ref": spec(**self.more).autoscaler_ref})
+        self.world.generation += 1
+        self.world.touch()
+
     @rule(paused=st.booleans(), asleep=st.booleans())
     def the_target_is_not_rolled(self, paused: bool, asleep: bool) -> None:
         target = self.world.target
@@ -175,9 +207,10 @@ class Histories(RuleBasedStateMachine):
 
     @rule()
     def the_api_server_learns_a_default(self) -> None:
+        self.default += "+"
         for workload in (self.world.target, self.world.primary):
             if workload is not None:
-                workload.default += "+"
+                workload.default = self.default
         self.world.touch()
 
     @precondition(lambda self: self.world.ticks > 25)
@@ -196,6 +229,7 @@ class Histories(RuleBasedStateMachine):
             return
         world = self.world
         world.hooks, world.metrics, world.problems = {}, {}, ()
+        world.autoscaler = world.autoscaler or Autoscaler(1, 6)
         if world.target is not None:
             world.target.generation += world.target.paused
             world.target.paused = world.target.asleep = False
@@ -224,6 +258,11 @@ class Histories(RuleBasedStateMachine):
             able = {name for name, workload in workloads.items() if workload is not None and workload.available}
             assert not able or world.destinations() <= able, f"users are sent to {world.destinations() - able}"
             assert not world.status.rollout.pending
+        if not stalled and world.phase in IDLE and world.primary is not None:
+            scaler, live = world.spec.autoscaler_ref, world.primary_autoscaler
+            assert (live is None) == (scaler is None)
+            bounds = (world.autoscaler.low, world.autoscaler.high) if world.autoscaler else None
+            assert live is None or (live.low, live.high) == bounds
 
 
 class Sabotage(Histories):
@@ -261,7 +300,8 @@ class Sabotage(Histories):
         if world.target is not None:
             world.delete_target()
         elif back:
-            world.target = Deployment(NAME, "v1", 2, world.now, uid=f"uid-{world.ticks}")
+            uid = f"uid-{world.ticks}"
+            world.target = Deployment(NAME, "v1", 2, world.now, uid=uid, default=self.default)
             world.touch()
 
     @rule()

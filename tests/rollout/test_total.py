@@ -5,23 +5,34 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 from datetime import datetime, timedelta
+from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from flaggerpy.api.request import Verb
-from flaggerpy.api.status import Advance, CanaryStatus, Pause, Pending, Phase, Revision, RolloutStatus, Step
+from flaggerpy.api.status import (
+    Advance,
+    CanaryStatus,
+    Pause,
+    Pending,
+    Phase,
+    PrimaryScaler,
+    Revision,
+    RolloutStatus,
+    Step,
+)
 from flaggerpy.rollout.checks import Answer, Check, Verdict
 from flaggerpy.rollout.decide import decide
-from flaggerpy.rollout.decision import NeedChecks, Plan, ScalePrimary, ScaleTarget
-from flaggerpy.rollout.observation import ConfigsSeen, Observation, ServicesSeen
+from flaggerpy.rollout.decision import NeedChecks, Plan, ScalePrimary, ScaleTarget, WriteScaler
+from flaggerpy.rollout.observation import Bounds, ConfigsSeen, Observation, ScalerSeen, ServicesSeen
 from flaggerpy.rollout.pods import Pod, PodsSeen, Waiting
 from flaggerpy.rollout.traffic import Acceptance, RouteState, to_canary
 from flaggerpy.rollout.workload import Workload
 from tests.rollout.simulation import START
 from tests.rollout.test_laws import GATES, STRATEGIES
-from tests.rollout.world import World, hook, spec
+from tests.rollout.world import SCALER, World, hook, spec
 
 pytestmark = pytest.mark.laws
 
@@ -76,6 +87,15 @@ REVISIONS = st.none() | st.builds(
     controller_revision=st.none() | st.sampled_from(["1", "2"]),
 )
 STEPS = st.builds(Step, weight=WEIGHTS, started_at=TIMES, checked_at=TIMES, attempt=st.integers(0, 2))
+BOUNDS = st.tuples(st.integers(0, 3), st.integers(0, 4)).map(lambda pair: Bounds(pair[0], max(pair[0] + pair[1], 1)))
+SCALERS = st.builds(
+    ScalerSeen,
+    name=st.sampled_from(["payment-primary", "other-primary"]),
+    target=BOUNDS,
+    primary=BOUNDS,
+    minimum=st.none() | COUNTS,
+    drifted=st.booleans(),
+)
 ROLLOUTS = st.builds(
     RolloutStatus,
     applied=REVISIONS,
@@ -86,6 +106,7 @@ ROLLOUTS = st.builds(
     scaled_at=TIMES,
     mended_at=TIMES,
     hopeless_since=TIMES,
+    scaler=st.none() | st.builds(PrimaryScaler, name=st.just("payment-primary"), floor=st.integers(0, 9), since=TIMES),
     serving_canary=st.booleans(),
     failing=st.sampled_from(["", "why"]),
     reason=st.sampled_from(["", "why"]),
@@ -109,7 +130,12 @@ def observations(draw: st.DrawFn) -> Observation:
     routed = draw(st.booleans())
     hooks = [hook(kind) for kind in draw(st.sets(st.sampled_from(GATES)))]
     metrics = [{"name": "latency", "interval": "1m", "query": "x"}]
-    more = {"_skipAnalysis": draw(st.booleans()), "_suspend": draw(st.sampled_from([False, False, True]))}
+    more: dict[str, Any] = {
+        "_skipAnalysis": draw(st.booleans()),
+        "_suspend": draw(st.sampled_from([False, False, True])),
+    }
+    scaled = draw(st.booleans())
+    more |= {"_autoscalerRef": SCALER} if scaled else {}
     world = World(
         spec=spec(**(draw(st.sampled_from(STRATEGIES)) | more), webhooks=hooks, metrics=metrics),
         routed=routed,
@@ -132,6 +158,7 @@ def observations(draw: st.DrawFn) -> Observation:
         primary=draw(st.none() | workloads()),
         services=ServicesSeen(*draw(st.tuples(*[st.booleans()] * 4))),
         route=route,
+        scaler=draw(st.none() | SCALERS) if scaled else None,
         route_released=draw(st.booleans()),
         configs=ConfigsSeen(ours=draw(CONFIGS), flagger=draw(CONFIGS)),
         pods=draw(PODS_SEEN),
@@ -160,6 +187,8 @@ def test_every_observation_is_decided_and_every_status_can_be_stored(
     plan = answered(seen, START, verdicts)
     for action in plan.actions:
         assert not isinstance(action, ScaleTarget | ScalePrimary) or action.replicas >= 0
+        if isinstance(action, WriteScaler) and seen.scaler is not None:
+            assert seen.scaler.primary.low <= action.minimum <= seen.scaler.primary.high
     assert plan.wake_at is None or plan.wake_at >= START
     if plan.status is None:
         return

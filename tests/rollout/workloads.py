@@ -42,6 +42,8 @@ class Deployment:
     deleting: bool = False
     asleep: bool = False
     """The deployment controller does not look."""
+    room: int = 1000
+    """For how many of its pods the cluster has room."""
     default: str = ""
     """What a newer API server adds to every template."""
     pods: list[Pod] = field(default_factory=list)
@@ -71,7 +73,7 @@ class Deployment:
 
     @property
     def available(self) -> int:
-        return sum(map(self.is_ready, self.pods))
+        return min(sum(map(self.is_ready, self.pods)), self.room)
 
     @property
     def updated(self) -> list[Pod]:
@@ -154,6 +156,21 @@ class Deployment:
         waits = reason is not None and not self.can_start(pod)
         waiting = (Waiting("app", str(reason), "it is not there", 2, pod.started),) if waits else ()
         return PodSeen(f"{self.name}-{pod.number}", waiting)
+
+
+@dataclass
+class Autoscaler:
+    """Keeps a workload within bounds and at the size that its load asks for; none that sleeps is woken."""
+
+    low: int
+    high: int
+    wants: int = 0
+    """What the metrics ask for, 0 while there are none."""
+
+    def look(self, workload: Deployment) -> None:
+        """Scale, as far as there is something to scale."""
+        if workload.replicas:
+            workload.edit(replicas=min(max(self.wants or workload.replicas, self.low), self.high))
 
 
 @dataclass

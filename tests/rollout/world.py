@@ -10,6 +10,7 @@ from flaggerpy.api.canary import CanarySpec
 from flaggerpy.api.status import Phase
 from flaggerpy.rollout.traffic import Routes
 from tests.rollout.simulation import NAME, Simulation
+from tests.rollout.workloads import Autoscaler
 
 
 def spec(**analysis: Any) -> CanarySpec:
@@ -28,6 +29,9 @@ def spec(**analysis: Any) -> CanarySpec:
         }
         | above
     )
+
+
+SCALER = {"apiVersion": "autoscaling/v2", "kind": "HorizontalPodAutoscaler", "name": "payment"}
 
 
 def hook(kind: str, name: str = "", **more: Any) -> dict[str, Any]:
@@ -68,6 +72,15 @@ class World(Simulation):
 
     def configure(self, **configs: str) -> World:
         self.configs = {f"configmap/{name}": value for name, value in configs.items()}
+        return self.touch()
+
+    def load(self, *, target: int = 0, primary: int = 0) -> World:
+        """Metrics ask for so many pods from now on; 0 says nothing about one of the two."""
+        if self.autoscaler is not None and target:
+            self.autoscaler.wants = target
+        if self.primary_autoscaler is not None and primary:
+            self.primary_autoscaler.wants = primary
+        self._settle()
         return self.touch()
 
     def scale(self, replicas: int) -> World:
@@ -135,6 +148,11 @@ class World(Simulation):
     def alerts(self) -> list[tuple[str, str]]:
         return [(item.severity, item.message) for item in self.sent if item.kind == "alert"]
 
+    @property
+    def sizes(self) -> tuple[int, int]:
+        """Replicas of target and primary."""
+        return self.target.replicas if self.target else 0, self.primary.replicas if self.primary else 0
+
     def condition(self, kind: str) -> str:
         return next(item.status for item in self.status.conditions if item.type == kind)
 
@@ -142,3 +160,9 @@ class World(Simulation):
 def initialized(**arguments: Any) -> World:
     """A world whose canary is bootstrapped and at rest."""
     return World(**arguments).run()
+
+
+def autoscaled(low: int = 2, high: int = 20, *, overrides: dict[str, int] | None = None, **analysis: Any) -> World:
+    """A world whose target has an autoscaler that the Canary refers to."""
+    ref = SCALER | ({"primaryScalerReplicas": overrides} if overrides else {})
+    return World(spec=spec(**analysis, _autoscalerRef=ref), autoscaler=Autoscaler(low, high))

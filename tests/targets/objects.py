@@ -97,6 +97,23 @@ def user_service(name: str = "web", **metadata: Any) -> JsonObject:
     }
 
 
+def autoscaler(name: str = "web", scales: str = "web", *, low: int = 2, high: int = 10, **spec: Any) -> JsonObject:
+    """Build a HorizontalPodAutoscaler that goes by the processor; ``spec`` replaces fields of the spec."""
+    utilization = {"name": "cpu", "target": {"type": "Utilization", "averageUtilization": 60}}
+    return {
+        "apiVersion": "autoscaling/v2",
+        "kind": "HorizontalPodAutoscaler",
+        "metadata": {"name": name, "namespace": "shop", "uid": f"uid-of-{name}", "resourceVersion": "1732"},
+        "spec": {
+            "scaleTargetRef": {"apiVersion": "apps/v1", "kind": "Deployment", "name": scales},
+            "minReplicas": low,
+            "maxReplicas": high,
+            "metrics": [{"type": "Resource", "resource": utilization}],
+            **spec,
+        },
+    }
+
+
 @cache
 def _file(name: str) -> Any:
     return json.loads((DATA / name).read_text())
@@ -105,6 +122,11 @@ def _file(name: str) -> Any:
 def recorded(scenario: str) -> Any:
     """Read what Flagger made in one scenario; a copy, so that a test may change it."""
     return copy.deepcopy(_file("recorded.json")[scenario])
+
+
+def recorded_autoscalers(scenario: str) -> Any:
+    """Read a canary, its target's autoscaler and the one that Flagger made for the primary."""
+    return copy.deepcopy(_file("autoscalers.json")[scenario])
 
 
 def vectors() -> Any:

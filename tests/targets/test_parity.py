@@ -8,11 +8,12 @@ import pytest
 
 from flaggerpy.api.canary import Canary, parse_canary
 from flaggerpy.rollout.decision import ServiceRole
+from flaggerpy.targets.autoscaler import make_primary_scaler, scaler_seen
 from flaggerpy.targets.base import Recipe, TargetFacts
 from flaggerpy.targets.configs import config_refs, make_copy
 from flaggerpy.targets.deployment import DeploymentTarget
 from flaggerpy.targets.services import desired_service, released_service, service_ref
-from tests.targets.objects import RULES, JsonObject, recorded
+from tests.targets.objects import RULES, JsonObject, recorded, recorded_autoscalers
 
 pytestmark = pytest.mark.parity
 
@@ -29,6 +30,7 @@ DIFFERENCES = {
     "protocol of a discovered port": "is the container's (W-42)",
     "binaryData": "is copied (W-30)",
     "generation": "counted by the API server",
+    "x": "a label that Flagger copies from an autoscaler whatever --include-label-prefix says; Argo CD would prune it",
 }
 
 SCENARIOS = [
@@ -179,3 +181,28 @@ def test_copies_of_configs(scenario: str) -> None:
         source = configs[ref.resource.kind, ref.name]
         assert without_differences(make_copy(canary, source, None, RULES)) == without_differences(theirs)
         assert make_copy(canary, source, theirs, RULES).get("binaryData") == source.get("binaryData")
+
+
+@pytest.mark.parametrize("scenario", ["hpa", "hpa-primary-replicas"])
+def test_the_autoscaler_of_a_primary(scenario: str) -> None:
+    data = recorded_autoscalers(scenario)
+    canary = parse_canary(data["canary"])
+    minimum = scaler_seen(canary, data["target"], None, RULES).primary.low
+
+    ours = make_primary_scaler(canary, data["target"], None, RULES, minimum)
+
+    assert without_differences(ours) == without_differences(data["primary"])
+
+
+@pytest.mark.parametrize("scenario", ["hpa", "hpa-primary-replicas"])
+def test_taking_an_autoscaler_over_from_flagger_changes_only_marks(scenario: str) -> None:
+    data = recorded_autoscalers(scenario)
+    canary = parse_canary(data["canary"])
+
+    seen = scaler_seen(canary, data["target"], data["primary"], RULES)
+    ours = make_primary_scaler(canary, data["target"], data["primary"], RULES, seen.primary.low)
+
+    assert (seen.minimum, seen.drifted) == (seen.primary.low, True)
+    assert ours["spec"] == data["primary"]["spec"]
+    assert without_differences(ours) == without_differences(data["primary"])
+    assert "ownerReferences" not in ours["metadata"]
