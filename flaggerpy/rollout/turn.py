@@ -269,23 +269,24 @@ class Turn:
         )
 
     def _new_status(self) -> CanaryStatus | None:
-        if self.status.phase is not Phase.NEW:
-            self.set(
-                observed_generation=self.canary.metadata.generation,
-                conditions=conditions(
-                    self.before.conditions,
-                    self.status.phase,
-                    self.now,
-                    words=Words(
-                        kind=self.canary.spec.target_ref.kind,
-                        target=self.canary.target_name,
-                        generation=self.canary.metadata.generation,
-                        serving_canary=self.status.rollout.serving_canary,
-                        problem=self.problem,
-                        reason=self._reason,
-                    ),
+        if self.status.phase is Phase.NEW:
+            return None  # nothing has begun, and nothing will
+        self.set(
+            observed_generation=self.canary.metadata.generation,
+            conditions=conditions(
+                self.before.conditions,
+                self.status.phase,
+                self.now,
+                words=Words(
+                    kind=self.canary.spec.target_ref.kind,
+                    target=self.canary.target_name,
+                    generation=self.canary.metadata.generation,
+                    serving_canary=self.status.rollout.serving_canary,
+                    problem=self.problem,
+                    reason=self._reason,
                 ),
-            )
+            ),
+        )
         if self.status == self.before:
             return None
         if _progress(self.status) != _progress(self.before):
