@@ -42,6 +42,8 @@ OWNER: Final = "flaggerpy.dev/canary"
 """Annotation ``<namespace>/<name>`` of the canary an object was made for (there are no ownerReferences)."""
 RELEASE: Final = "flaggerpy.dev/release"
 """Annotation that asks, with the value ``true``, to hand a canary's workload back to its user."""
+REQUEST: Final = "flaggerpy.dev/request"
+"""Annotation with what a person asks of the rollout, as JSON (see ``flaggerpy.api.request``)."""
 SCHEMA_VERSION_ANNOTATION: Final = "flaggerpy.dev/schema-version"
 SCHEMA_VERSION: Final = 1
 """Counts up whenever the controller relies on a field that older CRDs would prune."""

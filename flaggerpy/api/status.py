@@ -116,6 +116,34 @@ class Pending(ApiModel):
     """Whether an alert carries the details of the analysis."""
 
 
+class AnsweredRequest(ApiModel):
+    """The last request of a person that was answered (``flaggerpy pause`` and its like)."""
+
+    id: str
+    """Identity of the request."""
+    verb: str
+    """What was asked for."""
+    by: str = ""
+    """Who asked."""
+    at: MicroTime | None = None
+    """When it was asked."""
+    answered_at: MicroTime | None = None
+    """When it was answered."""
+    accepted: bool = True
+    """Whether it is done or being done."""
+    answer: str = ""
+    """One sentence for people."""
+
+
+class Pause(ApiModel):
+    """Who paused the rollout, and since when."""
+
+    by: str
+    """Who asked for the pause."""
+    at: MicroTime | None = None
+    """Since when nothing moves."""
+
+
 class RolloutStatus(ApiModel):
     """Everything that Flagger's status has no place for."""
 
@@ -143,6 +171,10 @@ class RolloutStatus(ApiModel):
     """The last measurement of each metric."""
     pending: list[Pending] = Field(default_factory=list)
     """Announcements that were decided and not yet made."""
+    request: AnsweredRequest | None = None
+    """The last request of a person that was answered."""
+    paused: Pause | None = None
+    """Who paused the rollout; absent while it is not paused."""
 
 
 class CanaryStatus(ApiModel):
