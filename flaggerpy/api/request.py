@@ -50,3 +50,11 @@ def request_on(canary: Canary) -> Request | None:
         return Request.model_validate_json(canary.metadata.annotations.get(REQUEST, ""))
     except ValidationError:
         return None
+
+
+def unanswered(canary: Canary) -> Request | None:
+    """Read the request that stands on a Canary and has no answer yet."""
+    asked, answered = request_on(canary), canary.status.rollout.request
+    if asked is None or (answered is not None and answered.id == asked.id):
+        return None
+    return asked
