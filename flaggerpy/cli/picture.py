@@ -41,7 +41,7 @@ def _head(seen: Snapshot) -> RenderableType:
         f"every {format_duration(canary.analysis.interval)}",
     )
     title = Text.assemble((seen.name, "bold"), ("  " + " · ".join(about), QUIET))
-    return Group(_sides(title, Text(f"{seen.now:%H:%M:%S}", style=QUIET)), _sides(_standing(seen), _counts(seen)))
+    return Group(Sides(title, Text(f"{seen.now:%H:%M:%S}", style=QUIET)), Sides(_standing(seen), _counts(seen)))
 
 
 def _standing(seen: Snapshot) -> Text:
@@ -153,13 +153,14 @@ class Bar:
         return line
 
     def scale(self, width: int) -> Text:
-        """Name the marks, as many as there is room for; a name ends under its mark."""
-        line = ""
-        for step, label in zip(self.steps, self.labels, strict=True):
-            start = max(_column(step, width) + 1 - len(label), 0)
-            if start > len(line) or not line:
-                line = line.ljust(start) + label
-        return Text(line, style=QUIET, no_wrap=True)
+        """Name the marks from the last one back, as many as there is room for; a name ends under its mark."""
+        line, free = "", width
+        for step, label in zip(reversed(self.steps), reversed(self.labels), strict=True):
+            end = max(_column(step, width) + 1, len(label))
+            if end <= free:
+                line = label + " " * (0 if not line else free + 1 - end) + line
+                free = end - len(label) - 1
+        return Text(" " * (free + 1 if line else 0) + line, style=QUIET, no_wrap=True)
 
 
 def _column(percent: int, width: int) -> int:
@@ -231,14 +232,22 @@ def _events(seen: Snapshot, most: int) -> Iterator[RenderableType]:
 def _table(*titles: str) -> Table:
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style=QUIET)
     for title in titles:
-        table.add_column(title)
+        table.add_column(title, overflow="fold")
     return table
 
 
-def _sides(left: Text, right: Text) -> Table:
-    """Put one text at each side."""
-    grid = Table.grid(expand=True, padding=(0, 1))
-    grid.add_column(ratio=1)
-    grid.add_column(justify="right", no_wrap=True)
-    grid.add_row(left, right)
-    return grid
+@dataclass(frozen=True, slots=True)
+class Sides:
+    """One text at each side of a line, or one below the other where the line is too short."""
+
+    left: Text
+    right: Text
+
+    def __rich_console__(self, _: Console, options: ConsoleOptions) -> RenderResult:
+        """Draw for the width there is."""
+        gap = options.max_width - self.left.cell_len - self.right.cell_len
+        if gap > 1 or not self.right:
+            yield Text.assemble(self.left, " " * max(gap, 0), self.right)
+        else:
+            yield self.left
+            yield self.right

@@ -155,11 +155,17 @@ def _trouble(pod: Mapping[str, Any]) -> tuple[str, str] | None:
 
 def _container_trouble(container: Mapping[str, Any]) -> tuple[str, str] | None:
     state: JsonObject = container.get("state") or {}
-    last: JsonObject = (container.get("lastState") or {}).get("terminated") or {}
     if waiting := state.get("waiting"):
-        before = f"ended with exit code {last.get('exitCode')}" if last else ""
-        return str(waiting.get("reason") or "Waiting"), before or str(waiting.get("message") or "")
+        before = (container.get("lastState") or {}).get("terminated")
+        details = f"ended with {_exit(before)}" if before else str(waiting.get("message") or "")
+        return str(waiting.get("reason") or "Waiting"), details
     ended = state.get("terminated")
     if ended and ended.get("exitCode"):
         return str(ended.get("reason") or "Error"), f"exit code {ended.get('exitCode')}"
     return None
+
+
+def _exit(ended: Mapping[str, Any]) -> str:
+    """Say how a container ended; ``Error`` says no more than its exit code does."""
+    reason = ended.get("reason")
+    return f"exit code {ended.get('exitCode')}" + (f" ({reason})" if reason not in {None, "Error", "Completed"} else "")
