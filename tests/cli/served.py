@@ -21,7 +21,7 @@ from flaggerpy.kube.objects import JsonObject
 from flaggerpy.kube.resources import CANARIES, DEPLOYMENTS, Ref, Resource
 from flaggerpy.targets.identity import template_identity
 from tests.builders import canary_json
-from tests.kube.clocks import eventually
+from tests.kube.clocks import eventually, settle
 from tests.kube.fake_apiserver import FakeApiServer
 from tests.targets.objects import deployment, template
 
@@ -80,10 +80,17 @@ def serving(folder: Path) -> Iterator[Served]:
         asyncio.run_coroutine_threadsafe(server.start(), loop).result(10)
         yield Served(server, kubeconfig(folder, server.url), loop)
     finally:
-        asyncio.run_coroutine_threadsafe(server.stop(), loop).result(10)
+        asyncio.run_coroutine_threadsafe(_stop(server), loop).result(10)
         loop.call_soon_threadsafe(loop.stop)
         thread.join(10)
         loop.close()
+
+
+async def _stop(server: FakeApiServer) -> None:
+    """Stop with every connection closed: those that were just opened become known first, the others close after."""
+    await settle()
+    await server.stop()
+    await settle()
 
 
 def kubeconfig(folder: Path, url: str) -> Path:
