@@ -88,6 +88,6 @@ def _can_draw() -> bool:
     if find_spec("rich") is not None:
         return True
     click.echo(
-        "Pictures are drawn by rich, which is not installed: pip install 'flaggerpy[cli]'. Lines instead:", err=True
+        "pictures need the package rich (flaggerpy's extra `cli`), which is not installed: lines instead.", err=True
     )
     return False
