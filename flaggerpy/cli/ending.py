@@ -58,7 +58,7 @@ def ending(seen: Snapshot, *, stop_at_pause: bool) -> Ending | None:
     if canary.metadata.annotations.get(RELEASE) == "true":
         return Ending(Exit.ERROR, f"{seen.name} is released: its target is rolled out by Kubernetes alone.")
     target = seen.workload("canary")
-    if target is None or target.deleting:
+    if target is None or target.deleting or seen.stale:
         return None
     if canary.status.phase in IDLE and (ended := _ended(seen, target)):
         return ended

@@ -37,11 +37,20 @@ REFRESH_SECONDS = 2.0
 
 
 class Looker:
-    """Looks at one canary for as long as somebody wants to see it."""
+    """Looks at one canary for as long as somebody wants to see it, with its events if they are wanted."""
 
-    def __init__(self, client: Client, ref: Ref, *, clock: Clock | None = None, tick: float = TICK_SECONDS) -> None:
+    def __init__(
+        self,
+        client: Client,
+        ref: Ref,
+        *,
+        events: bool,
+        clock: Clock | None = None,
+        tick: float = TICK_SECONDS,
+    ) -> None:
         self._client = client
         self._ref = ref
+        self._wants_events = events
         self._clock = clock or SystemClock()
         self._tick = tick
         self._last: Snapshot | None = None
@@ -103,7 +112,7 @@ class Looker:
             if last is None:
                 raise
             trouble = sentence(error)
-        return replace(last, now=self._clock.now().astimezone(), canary=canary, notes=(trouble,))
+        return replace(last, now=self._clock.now().astimezone(), canary=canary, notes=(trouble,), stale=True)
 
     async def _look(self, obj: JsonObject) -> Snapshot:
         canary = parse_canary(obj)
@@ -149,6 +158,8 @@ class Looker:
         return Pods(role, name_of(obj), workload, troubles(obj, found))
 
     async def _events(self, canary: Canary, notes: list[str]) -> tuple[Happening, ...]:
+        if not self._wants_events:
+            return ()
         about = Only(fields=f"involvedObject.uid={canary.metadata.uid}")
         try:
             return happenings((await self._client.list(EVENTS, self._ref.namespace, only=about))[0])

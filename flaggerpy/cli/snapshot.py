@@ -60,6 +60,7 @@ class Snapshot:
         configs: checksums of the target's configs; empty where nothing depends on them.
         events: of the Canary, oldest first.
         notes: what could not be read, one sentence each.
+        stale: what is around the canary is from an earlier look than the canary itself: good to see, not to judge.
 
     """
 
@@ -69,6 +70,7 @@ class Snapshot:
     configs: Mapping[str, str] = field(default_factory=dict)
     events: tuple[Happening, ...] = ()
     notes: tuple[str, ...] = ()
+    stale: bool = False
 
     def workload(self, role: Role) -> Workload | None:
         """Return the target or the primary, None when it does not exist."""

@@ -83,7 +83,7 @@ async def _status(at: Access, name: str, timeout: timedelta, *, stop_at_pause: b
     async with at.client() as client:
         try:
             async with asyncio.timeout(timeout.total_seconds()):
-                return await Looker(client, at.canary(name)).until(see)
+                return await Looker(client, at.canary(name), events=False).until(see)
         except TimeoutError:
             return Ending(Exit.TIMED_OUT, _timed_out(last, timeout))
 

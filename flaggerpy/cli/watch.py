@@ -45,7 +45,7 @@ def watch(at: Access, *, canary: str, once: bool, until_done: bool) -> None:
 
 async def _watch(at: Access, name: str, *, once: bool, over: Callable[[Snapshot], Ending | None]) -> Ending | None:
     async with at.client() as client:
-        looker = Looker(client, at.canary(name))
+        looker = Looker(client, at.canary(name), events=True)
         if once:
             _print(await looker.once())
             return None

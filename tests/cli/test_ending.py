@@ -223,5 +223,11 @@ def test_deletion_and_release_end_every_wait() -> None:
     assert (end.code, "is released" in end.sentence) == (Exit.ERROR, True)
 
 
+def test_what_was_seen_at_different_times_is_not_judged() -> None:
+    seen = look(initialized())
+    assert ending(seen, stop_at_pause=True) is not None
+    assert ending(replace(seen, stale=True), stop_at_pause=True) is None
+
+
 def test_without_a_target_nothing_has_ended() -> None:
     assert how(initialized().delete_target()) is None

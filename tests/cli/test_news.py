@@ -107,6 +107,7 @@ async def test_while_the_server_is_silent_the_last_look_stays_with_a_note(
 
     def see(seen: Snapshot) -> bool | None:
         assert [row.name for row in seen.pods] == ["web"], "what was seen last stays in sight"
+        assert seen.stale == bool(seen.notes)
         if not notes:
             server.fail(Fault("reset", "GET", times=6))
             server.break_watches()
@@ -115,7 +116,7 @@ async def test_while_the_server_is_silent_the_last_look_stays_with_a_note(
         return True if len(notes) > 2 and not seen.notes else None
 
     async with asyncio.timeout(20):
-        await Looker(client, WEB, clock=SkippingClock(), tick=0.02).until(see)
+        await Looker(client, WEB, events=True, clock=SkippingClock(), tick=0.02).until(see)
     assert notes[0] == notes[-1] == ()
     assert all("the API server does not answer" in row[0] for row in notes[1:-1])
 
@@ -126,7 +127,7 @@ async def test_the_first_look_must_succeed(
 ) -> None:
     server.put(DEPLOYMENTS, deployment())
     server.fail(Fault("status", path="/deployments/web", status=fault, times=1))
-    look = Looker(client, WEB, clock=SkippingClock())
+    look = Looker(client, WEB, events=True, clock=SkippingClock())
     if error is NotFound:
         assert [row.role for row in (await look.once()).pods] == [], "a missing target is one"
         return
@@ -137,4 +138,4 @@ async def test_the_first_look_must_succeed(
 async def test_an_unreachable_server_is_an_error_from_the_start(client: Client, server: FakeApiServer) -> None:
     await server.stop()
     with pytest.raises(Unreachable):
-        await Looker(client, WEB, clock=SkippingClock()).once()
+        await Looker(client, WEB, events=True, clock=SkippingClock()).once()

@@ -216,7 +216,7 @@ async def test_status_works_under_the_rights_that_the_reference_lists(
     words = ("-n", site.namespace, "--kubeconfig", config)
     code, said = await flaggerpy("status", "podinfo", *words)
     assert code == 0, said
-    assert "not allowed: events is forbidden" in said
+    assert "not allowed: pods is forbidden" in said
     code, said = await flaggerpy("pause", "podinfo", *words)
     assert (code, said.startswith("Error: not allowed: canaries.flagger.app")) == (1, True), said
     assert REQUEST not in annotations_of(await site.canary())
