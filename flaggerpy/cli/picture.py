@@ -21,13 +21,13 @@ from flaggerpy.cli.snapshot import Pods, Snapshot
 from flaggerpy.durations import format_duration
 from flaggerpy.rollout.transition import IDLE
 
-GOOD, BAD, HELD, MOVING, QUIET = "bold cyan", "bold red", "bold yellow", "bold blue", "dim"
+GOOD, BAD, HELD, MOVING, QUIET = "bold bright_blue", "bold red", "bold yellow", "bold cyan", "dim"
 VERDICTS = {"Passed": (GOOD, "✓ passed"), "Failed": (BAD, "✗ failed"), "Error": (HELD, "! not measured")}
 WAITS = frozenset({Phase.WAITING, Phase.WAITING_PROMOTION})
 
 
 def picture(seen: Snapshot, *, events: int = 8) -> RenderableType:
-    """Draw a canary with its last events."""
+    """Draw a canary with its last events; the first and the last column stay empty."""
     parts = [_head(seen), *_traffic(seen), *_reason(seen), *_checks(seen), *_pods(seen), *_events(seen, events)]
     notes = [Text(f"! {note}", style=HELD) for note in seen.notes]
     return Group(*(Padding(part, (0, 1, 1, 1)) for part in (*parts, *notes)))
@@ -144,13 +144,9 @@ class Bar:
     def line(self, width: int) -> Text:
         """Draw the line itself."""
         done, marks = self.percent * width // 100, {_column(step, width) for step in self.steps}
-        line = Text(no_wrap=True)
-        for column in range(width):
-            if column < done:
-                line.append("╋" if column in marks else "━", style=MOVING)
-            else:
-                line.append("┼" if column in marks else "─", style=QUIET)
-        return line
+        thick = "".join("╋" if column in marks else "━" for column in range(done))
+        thin = "".join("┼" if column in marks else "─" for column in range(done, width))
+        return Text.assemble((thick, MOVING), (thin, QUIET), no_wrap=True)
 
     def scale(self, width: int) -> Text:
         """Name the marks from the last one back, as many as there is room for; a name ends under its mark."""

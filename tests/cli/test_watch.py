@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import pty
 import re
@@ -13,11 +14,16 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 import pytest
+from rich.console import Console
 
 from flaggerpy.api.status import Pause, Phase
 from flaggerpy.cli import watch as command
+from flaggerpy.cli.live import Screen
 from flaggerpy.kube.objects import JsonObject
 from flaggerpy.kube.resources import CANARIES, DEPLOYMENTS, EVENTS
+from tests.cli.seen import event as happening
+from tests.cli.seen import rolling as rolling_at
+from tests.cli.seen import snapshot
 from tests.cli.served import WEB, Served, canary, set_status, status, workloads
 from tests.kube.fake_apiserver import FakeApiServer
 
@@ -108,6 +114,58 @@ def test_once_and_until_done_exclude_each_other(cluster: Served) -> None:
 # On a terminal
 
 
+def plain(text: str) -> str:
+    """Take colours and the like away."""
+    return re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", text)
+
+
+def console(width: int, height: int) -> tuple[Console, io.StringIO]:
+    """Return a terminal of this size, and what is written to it."""
+    file = io.StringIO()
+    return Console(file=file, width=width, height=height, force_terminal=True, color_system=None, highlight=False), file
+
+
+def test_a_picture_takes_the_place_of_the_one_before() -> None:
+    terminal, file = console(80, 40)
+    screen = Screen(terminal)
+    screen.draw(snapshot(rolling_at(20, reason="a long reason")))
+    first = file.getvalue()
+    screen.draw(snapshot(rolling_at(20)))
+    second = file.getvalue().removeprefix(first)
+    assert second.startswith(f"\r\x1b[{first.count(chr(10))}A"), "back to where the first began"
+    assert all(line.endswith("\x1b[K") for line in second.splitlines()[:-1]), "what is left of old lines goes"
+    assert second.endswith("\x1b[J"), "and what is left below"
+
+
+def test_a_short_terminal_shows_fewer_events_and_then_cuts_the_end() -> None:
+    seen = snapshot(events=tuple(happening(f"number {n}", age=100 - n) for n in range(20)))
+    rows = {}
+    for height in (40, 24, 10):
+        terminal, file = console(80, height)
+        screen = Screen(terminal)
+        screen.draw(seen)
+        rows[height] = plain(file.getvalue()).splitlines()
+        assert len(rows[height]) <= height - 1
+        screen.close()
+        assert "number 19" in plain(file.getvalue()), "what stays behind is whole"
+    shown = {height: sum("number" in row for row in lines) for height, lines in rows.items()}
+    assert (shown[40], shown[10]) == (12, 0)
+    assert 0 < shown[24] < 12
+    assert "shop/web" in rows[10][0]
+
+
+def test_after_a_change_of_size_everything_is_drawn_anew() -> None:
+    terminal, file = console(80, 40)
+    screen = Screen(terminal)
+    screen.draw(snapshot())
+    before = file.getvalue()
+    terminal.width = 60
+    screen.draw(snapshot())
+    after = file.getvalue().removeprefix(before)
+    assert after.startswith("\x1b[H\x1b[2J")
+    assert all(len(line) <= 60 for line in plain(after).splitlines())
+
+
 @dataclass(slots=True)
 class Terminal:
     """A command that believes itself at a terminal of 80 columns and 40 lines."""
@@ -135,7 +193,7 @@ class Terminal:
 
 
 @contextmanager
-def terminal(cluster: Served, *words: str, term: str = "xterm-256color") -> Iterator[Terminal]:
+def at_terminal(cluster: Served, *words: str, term: str = "xterm-256color") -> Iterator[Terminal]:
     screen, own = pty.openpty()
     environment = os.environ | {"TERM": term, "COLUMNS": "80", "LINES": "40", "KUBECONFIG": str(cluster.kubeconfig)}
     process = subprocess.Popen(
@@ -151,21 +209,22 @@ def terminal(cluster: Served, *words: str, term: str = "xterm-256color") -> Iter
 
 
 def test_on_a_terminal_the_picture_is_redrawn_until_the_end_and_stays(cluster: Served) -> None:
-    with terminal(cluster, "watch", "web", "--until-done") as seen:
+    with at_terminal(cluster, "watch", "web", "--until-done") as seen:
         seen.until("step 2 of 5")
         cluster.do(lambda server: server.change(WEB, set_status(status(Phase.PROGRESSING, "2", canary_weight=30))))
         seen.until("step 3 of 5")
         cluster.do(lambda server: server.change(WEB, set_status(status(Phase.SUCCEEDED, "2"))))
         assert seen.rest() == 0
-    assert "\x1b[1A" in seen.shown, "drawn over itself"
-    assert "\x1b[2J" not in seen.shown, "the screen is never cleared, so nothing flickers"
-    last = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", seen.shown).splitlines()[-12:]
+    frames = re.split(r"\r\x1b\[\d+A", seen.shown)
+    assert len(frames) > 3, "drawn over itself"
+    assert not re.search(r"\x1b\[2[JK]", seen.shown), "nothing is blank before it is drawn, so nothing flickers"
+    last = plain(frames[-1]).splitlines()
     assert any("users are served by web-primary" in line for line in last)
     assert last[-1] == "shop/web succeeded: web-primary serves what Deployment web asks for."
 
 
 def test_control_c_ends_it_without_a_word(cluster: Served) -> None:
-    with terminal(cluster, "watch", "web") as seen:
+    with at_terminal(cluster, "watch", "web") as seen:
         seen.until("step 2 of 5")
         seen.process.send_signal(signal.SIGINT)
         assert seen.rest() == 130
@@ -174,6 +233,6 @@ def test_control_c_ends_it_without_a_word(cluster: Served) -> None:
 
 
 def test_a_dumb_terminal_gets_lines(cluster: Served) -> None:
-    with terminal(cluster, "watch", "web", term="dumb") as seen:
+    with at_terminal(cluster, "watch", "web", term="dumb") as seen:
         seen.until("Progressing       20 %  step 2 of 5")
     assert "\x1b" not in seen.shown
