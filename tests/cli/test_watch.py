@@ -133,7 +133,7 @@ def test_a_picture_takes_the_place_of_the_one_before() -> None:
     screen.draw(snapshot(rolling_at(20)))
     second = file.getvalue().removeprefix(first)
     assert second.startswith(f"\r\x1b[{first.count(chr(10))}A"), "back to where the first began"
-    assert all(line.endswith("\x1b[K") for line in second.splitlines()[:-1]), "what is left of old lines goes"
+    assert all(line.endswith("\x1b[K") for line in second.split("\n")[:-1]), "what is left of old lines goes"
     assert second.endswith("\x1b[J"), "and what is left below"
 
 
