@@ -68,7 +68,7 @@ def full() -> CanaryStatus:
                 at=NOON,
                 answered_at=NOON,
                 accepted=False,
-                answer="It is paused already.",
+                answer="It is paused.",
             ),
             paused=Pause(by="alice", at=NOON),
         ),
