@@ -43,7 +43,7 @@ OWNER: Final = "flaggerpy.dev/canary"
 RELEASE: Final = "flaggerpy.dev/release"
 """Annotation that asks, with the value ``true``, to hand a canary's workload back to its user."""
 REQUEST: Final = "flaggerpy.dev/request"
-"""Annotation that carries what a person asks of a rollout: pause, resume, promote, abort or retry."""
+"""Annotation that carries what a person asks of a rollout, as JSON (see ``flaggerpy.api.request``)."""
 SCHEMA_VERSION_ANNOTATION: Final = "flaggerpy.dev/schema-version"
 SCHEMA_VERSION: Final = 2
 """Counts up whenever the controller relies on a field that older CRDs would prune."""

@@ -7,11 +7,14 @@ is never answered twice.
 from __future__ import annotations
 
 import hashlib
+import json
 from enum import StrEnum
 
 from pydantic import Field, ValidationError
 
 from flaggerpy.api.base import ApiModel, MicroTime
+from flaggerpy.api.canary import Canary
+from flaggerpy.api.constants import REQUEST
 from flaggerpy.api.errors import InvalidObject
 
 
@@ -38,6 +41,10 @@ class Request(ApiModel):
     at: MicroTime | None = None
     """When it was asked."""
 
+    def to_annotation(self) -> str:
+        """Write the request as the annotation's value."""
+        return json.dumps(self.to_json(), separators=(",", ":"), ensure_ascii=False)
+
 
 def read_request(text: str) -> Request:
     """Read the annotation.
@@ -59,3 +66,19 @@ def read_request(text: str) -> Request:
 def fingerprint(text: str) -> str:
     """Name a request that cannot be read, so that it is answered only once."""
     return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def request_on(canary: Canary) -> Request | None:
+    """Read the request that stands on a Canary, answered or not; None when there is none or nobody can read it."""
+    try:
+        return read_request(canary.metadata.annotations.get(REQUEST, ""))
+    except InvalidObject:
+        return None
+
+
+def unanswered(canary: Canary) -> Request | None:
+    """Read the request that stands on a Canary and has no answer yet."""
+    asked, answered = request_on(canary), canary.status.rollout.request
+    if asked is None or (answered is not None and answered.id == asked.id):
+        return None
+    return asked

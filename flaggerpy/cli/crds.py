@@ -8,10 +8,9 @@ from pathlib import Path
 import click
 
 from flaggerpy.api.crds import definitions, write
+from flaggerpy.cli.access import Access, access, run
 from flaggerpy.kube.client import Client
-from flaggerpy.kube.errors import KubeError
 from flaggerpy.kube.resources import CRDS, ref_of
-from flaggerpy.kube.transport import connect
 
 ESTABLISHED_WITHIN = 30.0
 
@@ -22,13 +21,11 @@ def crds() -> None:
 
 
 @crds.command("apply")
-@click.option("--kubeconfig", default=None, help="Kubeconfig file; default: $KUBECONFIG, the Pod's account, ~/.kube.")
-def apply(kubeconfig: str | None) -> None:
+@access(namespace="")
+def apply(at: Access) -> None:
     """Install the CustomResourceDefinitions, or upgrade older ones (Flagger's included)."""
     try:
-        asyncio.run(_apply(kubeconfig))
-    except KubeError as error:
-        raise click.ClickException(str(error)) from error
+        run(_apply(at))
     except TimeoutError:
         raise click.ClickException(
             f"the API server did not serve the new kinds within {ESTABLISHED_WITHIN:g} s; 'kubectl describe crd "
@@ -44,9 +41,8 @@ def generate(directory: Path) -> None:
         click.echo(path)
 
 
-async def _apply(kubeconfig: str | None) -> None:
-    async with await connect(kubeconfig) as transport:
-        client = Client(transport)
+async def _apply(at: Access) -> None:
+    async with at.client() as client:
         for body in definitions():
             ref = ref_of(CRDS, body)
             await client.apply(ref, body)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import io
+import sys
 from importlib import import_module
 
 import click
@@ -9,10 +11,18 @@ import click
 from flaggerpy import __version__
 
 _PLACES = {
+    "abort": "flaggerpy.cli.verbs:abort",
     "controller": "flaggerpy.cli.controller:controller",
     "crds": "flaggerpy.cli.crds:crds",
+    "get": "flaggerpy.cli.get:get",
     "loadtester": "flaggerpy.loadtester.__main__:main",
+    "pause": "flaggerpy.cli.verbs:pause",
+    "promote": "flaggerpy.cli.verbs:promote",
     "release": "flaggerpy.cli.release:release",
+    "resume": "flaggerpy.cli.verbs:resume",
+    "retry": "flaggerpy.cli.verbs:retry",
+    "status": "flaggerpy.cli.status:status",
+    "watch": "flaggerpy.cli.watch:watch",
 }
 
 
@@ -34,3 +44,7 @@ class _Commands(click.Group):
 @click.version_option(__version__, "--version", "-version", message="%(version)s")
 def main() -> None:
     """Progressive delivery for Kubernetes."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            # Objects hold any character; a terminal that lacks one shows a question mark.
+            stream.reconfigure(errors="replace")

@@ -11,12 +11,12 @@ from datetime import timedelta
 import click
 
 from flaggerpy.api.constants import FINALIZER, RELEASE
+from flaggerpy.cli.access import Access, access, find_canary, run
 from flaggerpy.cli.flags import DurationType
 from flaggerpy.kube.client import Client
-from flaggerpy.kube.errors import KubeError, NotFound
+from flaggerpy.kube.errors import NotFound
 from flaggerpy.kube.objects import finalizers_of, is_deleting
 from flaggerpy.kube.resources import CANARIES, Ref, ref_of
-from flaggerpy.kube.transport import connect
 
 SECONDS_BETWEEN_LOOKS = 0.5
 
@@ -24,32 +24,18 @@ SECONDS_BETWEEN_LOOKS = 0.5
 @click.command("release")
 @click.argument("name", required=False)
 @click.option("--all", "everything", is_flag=True, help="Release every canary (of the namespace, if one is given).")
-@click.option("-n", "--namespace", default=None, help="Namespace; default without --all: default.")
 @click.option("--undo", is_flag=True, help="Take canaries under control again.")
 @click.option("--wait/--no-wait", default=True, help="Wait until users are served by the targets.", show_default=True)
 @click.option("--timeout", default="15m", type=DurationType(), help="How long to wait.", show_default=True)
-@click.option("--kubeconfig", default=None, help="Kubeconfig file; default: $KUBECONFIG, the Pod's account, ~/.kube.")
-def release(  # noqa: PLR0913, PLR0917 -- one parameter a flag
-    name: str | None,
-    everything: bool,
-    namespace: str | None,
-    undo: bool,
-    wait: bool,
-    timeout: timedelta,
-    kubeconfig: str | None,
-) -> None:
+@access(namespace="Namespace; default: the context's, and with --all every one.")
+def release(at: Access, *, name: str | None, everything: bool, undo: bool, wait: bool, timeout: timedelta) -> None:
     """Give the traffic of NAME, or of all canaries, back to the user's own workloads.
 
     The Canary stays, inert and without a finalizer; its primary and our Services go once the target serves.
     """
     if bool(name) == everything:
         raise click.UsageError("name one canary, or say --all.")
-    try:
-        left = asyncio.run(
-            _release(kubeconfig, name, namespace, undo=undo, seconds=timeout.total_seconds() if wait else 0)
-        )
-    except KubeError as error:
-        raise click.ClickException(str(error)) from error
+    left = run(_release(at, name, undo=undo, seconds=timeout.total_seconds() if wait else 0))
     if left:
         raise click.ClickException(
             f"not released within {timeout.total_seconds():g}s: {', '.join(left)}. Is the controller running? "
@@ -57,12 +43,9 @@ def release(  # noqa: PLR0913, PLR0917 -- one parameter a flag
         )
 
 
-async def _release(
-    kubeconfig: str | None, name: str | None, namespace: str | None, *, undo: bool, seconds: float
-) -> list[str]:
-    async with await connect(kubeconfig) as transport:
-        client = Client(transport)
-        refs = await _chosen(client, name, namespace)
+async def _release(at: Access, name: str | None, *, undo: bool, seconds: float) -> list[str]:
+    async with at.client() as client:
+        refs = await _chosen(client, at, name)
         for ref in refs:
             await client.merge_patch(ref, {"metadata": {"annotations": {RELEASE: None if undo else "true"}}})
             click.echo(f"{ref.namespace}/{ref.name} {'taken back' if undo else 'asked to be released'}")
@@ -77,11 +60,11 @@ async def _release(
         return []
 
 
-async def _chosen(client: Client, name: str | None, namespace: str | None) -> list[Ref]:
+async def _chosen(client: Client, at: Access, name: str | None) -> list[Ref]:
     if name is not None:
-        return [Ref(CANARIES, namespace or "default", name)]
+        return [ref_of(CANARIES, await find_canary(client, at.canary(name)))]
     try:
-        items, _ = await client.list(CANARIES, namespace)
+        items, _ = await client.list(CANARIES, at.namespace)
     except NotFound:  # the kind itself is gone, and with it every Canary
         return []
     return [ref_of(CANARIES, obj) for obj in items if not is_deleting(obj)]

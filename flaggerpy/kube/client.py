@@ -51,6 +51,23 @@ class Page:
     resource_version: str
 
 
+@dataclass(frozen=True, slots=True)
+class Only:
+    """Which objects of a kind a list shows, in the words of kubectl's ``-l`` and ``--field-selector``; empty: all."""
+
+    labels: str = ""
+    fields: str = ""
+
+    @property
+    def params(self) -> tuple[tuple[str, str], ...]:
+        """Return the query of a list or watch."""
+        given = (("labelSelector", self.labels), ("fieldSelector", self.fields))
+        return tuple((name, value) for name, value in given if value)
+
+
+EVERYTHING = Only()
+
+
 class Client:
     """The API of one server as this process may use it."""
 
@@ -86,11 +103,14 @@ class Client:
         *,
         metadata_only: bool = False,
         page: int = PAGE,
+        only: Only = EVERYTHING,
     ) -> tuple[list[JsonObject], str]:
         """Return all objects of a kind and the resourceVersion from which to watch on."""
         items: list[JsonObject] = []
         version = ""
-        async with aclosing(self.pages(resource, namespace, metadata_only=metadata_only, page=page)) as pages:
+        async with aclosing(
+            self.pages(resource, namespace, metadata_only=metadata_only, page=page, only=only)
+        ) as pages:
             async for one in pages:
                 items += one.items
                 version = one.resource_version
@@ -103,6 +123,7 @@ class Client:
         *,
         metadata_only: bool = False,
         page: int = PAGE,
+        only: Only = EVERYTHING,
     ) -> AsyncGenerator[Page, None]:
         """Yield a list page by page, so that a big one never has to be held whole.
 
@@ -112,8 +133,8 @@ class Client:
         accept = _METADATA_LIST if metadata_only else "application/json"
         token = ""
         while True:
-            params = [("limit", str(page))] + ([("continue", token)] if token else [])
-            request = Request("GET", resource.path(namespace), params=tuple(params), accept=accept)
+            params = (("limit", str(page)), *only.params, *((("continue", token),) if token else ()))
+            request = Request("GET", resource.path(namespace), params=params, accept=accept)
             body = await self._call(request, timeout=max(self._timeout, LIST_TIMEOUT))
             typed = [with_type(o, resource.api_version, resource.kind) for o in body.get("items") or ()]
             yield Page(typed, resource_version_of(body))
@@ -136,17 +157,25 @@ class Client:
         Raises `Expired` when the version is too old (as an answer's status or as an event), other `ApiError`s
         likewise, and `Unreachable` when the connection breaks or is silent for longer than `inactivity`.
         """
-        params = (
-            ("watch", "true"),
-            ("resourceVersion", resource_version),
-            ("allowWatchBookmarks", "true"),
-            ("timeoutSeconds", str(timeout_seconds)),
-        )
         accept = _METADATA if metadata_only else "application/json"
+        params = _watch_params(resource_version, timeout_seconds)
         request = Request("GET", resource.path(namespace), params=params, accept=accept, timeout=inactivity)
-        async with aclosing(self._transport.stream(request)) as lines:
-            async for line in lines:
-                yield _event(line, resource) if line else WatchEvent("OPENED", {})
+        async with aclosing(self._events(request, resource)) as events:
+            async for event in events:
+                yield event
+
+    async def watch_one(
+        self, ref: Ref, *, resource_version: str, timeout_seconds: int = 300, inactivity: float = 150.0
+    ) -> AsyncGenerator[WatchEvent, None]:
+        """Yield what happens to one object after a resourceVersion, as `watch` does for all of a kind."""
+        params = (
+            *_watch_params(resource_version, timeout_seconds),
+            *Only(fields=f"metadata.name={ref.name}").params,
+        )
+        request = Request("GET", ref.resource.path(ref.namespace or None), params=params, timeout=inactivity)
+        async with aclosing(self._events(request, ref.resource)) as events:
+            async for event in events:
+                yield event
 
     # Writing
 
@@ -206,6 +235,11 @@ class Client:
 
     # Below the verbs
 
+    async def _events(self, request: Request, resource: Resource) -> AsyncGenerator[WatchEvent, None]:
+        async with aclosing(self._transport.stream(request)) as lines:
+            async for line in lines:
+                yield _event(line, resource) if line else WatchEvent("OPENED", {})
+
     async def _patch(
         self,
         ref: Ref,
@@ -259,6 +293,15 @@ class Client:
             if not sending.cancelled():
                 sending.exception()  # looked at, so that the loop does not report it as forgotten
             raise
+
+
+def _watch_params(resource_version: str, timeout_seconds: int) -> tuple[tuple[str, str], ...]:
+    return (
+        ("watch", "true"),
+        ("resourceVersion", resource_version),
+        ("allowWatchBookmarks", "true"),
+        ("timeoutSeconds", str(timeout_seconds)),
+    )
 
 
 def _dump(body: object) -> bytes:

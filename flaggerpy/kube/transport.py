@@ -18,19 +18,21 @@ from urllib.request import getproxies, proxy_bypass
 import structlog
 from kubernetes_asyncio.client import Configuration
 from kubernetes_asyncio.config import ConfigException, load_incluster_config, load_kube_config
+from kubernetes_asyncio.config.kube_config import KubeConfigMerger
 
 from flaggerpy.clock import Clock, SystemClock
 from flaggerpy.kube.errors import NoCredentials, Unreachable
 from flaggerpy.kube.sessions import HttpTransport, Server
 from flaggerpy.kube.wire import Transport
 
-__all__ = ["HttpTransport", "Server", "Transport", "connect", "find_server"]
+__all__ = ["HttpTransport", "Server", "Transport", "connect", "find_namespace", "find_server"]
 
 log = structlog.get_logger(__name__)
 
 REFRESH_SECONDS = 60.0
 SERVICE_ACCOUNT = Path("/var/run/secrets/kubernetes.io/serviceaccount")
 DEFAULT_KUBECONFIG = Path("~/.kube/config")
+DEFAULT_NAMESPACE = "default"
 
 
 async def connect(kubeconfig: str | None = None, context: str | None = None) -> HttpTransport:
@@ -47,17 +49,54 @@ async def find_server(
 ) -> Server:
     """Find the API server: the kubeconfig named, $KUBECONFIG, the Pod's service account, ~/.kube/config, in this order.
 
+    A context is one of a kubeconfig: who names it does not mean the Pod's service account.
+
     Raises `NoCredentials` with a sentence that says what was tried.
     """
-    path = kubeconfig or os.environ.get("KUBECONFIG")
-    if path is None and not _is_in_cluster(service_account):
-        path = str(DEFAULT_KUBECONFIG)
+    path = _kubeconfig(kubeconfig, context, service_account)
     try:
         if path is None:
             return _in_cluster(service_account)
         return await _from_file(path, context, clock or SystemClock())
     except Exception as error:  # the library raises whatever it stumbles over in a broken file
         raise NoCredentials(f"no usable credentials in {path or 'the Pod'}: {error}") from error
+
+
+def find_namespace(
+    kubeconfig: str | None = None, context: str | None = None, *, service_account: Path = SERVICE_ACCOUNT
+) -> str:
+    """Return the namespace that is meant where none is named: the context's, or the Pod's own; else ``default``.
+
+    Raises `NoCredentials` as `find_server` does; no plugin is run.
+    """
+    path = _kubeconfig(kubeconfig, context, service_account)
+    try:
+        if path is None:
+            return (service_account / "namespace").read_text(encoding="utf-8").strip() or DEFAULT_NAMESPACE
+        return str(_context(path, context).get("namespace") or DEFAULT_NAMESPACE)
+    except Exception as error:  # as above
+        raise NoCredentials(f"no usable credentials in {path or 'the Pod'}: {error}") from error
+
+
+def _kubeconfig(kubeconfig: str | None, context: str | None, service_account: Path) -> str | None:
+    """Return the file or files to read, None for the Pod's service account."""
+    path = kubeconfig or os.environ.get("KUBECONFIG") or None
+    if path is None and (context or not _is_in_cluster(service_account)):
+        return str(DEFAULT_KUBECONFIG)
+    return path
+
+
+def _context(path: str, name: str | None) -> dict[str, Any]:
+    """Return the content of a context, of the current one if none is named."""
+    if not _any_exists(path):
+        raise ConfigException("there is no such file")
+    merged: Any = KubeConfigMerger(path).config
+    contexts = {node["name"]: node.value.get("context") or {} for node in merged.value["contexts"]}
+    wanted = name or merged.value.get("current-context")
+    if wanted in contexts:
+        return dict(contexts[wanted])
+    known = f"there are: {', '.join(sorted(contexts))}" if contexts else "there are none at all"
+    raise ConfigException(f"there is no context {wanted!r}; {known}" if wanted else f"no context is chosen; {known}")
 
 
 def _is_in_cluster(service_account: Path) -> bool:
@@ -85,8 +124,7 @@ def _any_exists(paths: str) -> bool:
 
 async def _from_file(path: str, context: str | None, clock: Clock) -> Server:
     configuration: Any = Configuration()
-    if not _any_exists(path):
-        raise ConfigException("there is no such file")
+    _context(path, context)
     loader = await load_kube_config(
         config_file=path, context=context, client_configuration=configuration, persist_config=True
     )

@@ -7,7 +7,18 @@ from datetime import UTC, datetime, timedelta, timezone
 import pytest
 
 from flaggerpy.api.canary import parse_canary
-from flaggerpy.api.status import CanaryStatus, CheckResult, Condition, Pending, Phase, Revision, RolloutStatus, Step
+from flaggerpy.api.status import (
+    AnsweredRequest,
+    CanaryStatus,
+    CheckResult,
+    Condition,
+    Pause,
+    Pending,
+    Phase,
+    Revision,
+    RolloutStatus,
+    Step,
+)
 from tests.api.fixtures import STATUSES, JsonObject, refusals
 from tests.builders import canary, canary_json, with_rollout, with_status, with_step
 
@@ -50,6 +61,16 @@ def full() -> CanaryStatus:
             reason="waiting for pods",
             checks=[CheckResult(name="latency", verdict="Failed", value="612 ms", bound="at most 500", at=NOON)],
             pending=[Pending(id="1", kind="alert", severity="warn", message="too slow", fields=True)],
+            request=AnsweredRequest(
+                id="7",
+                verb="pause",
+                by="alice",
+                at=NOON,
+                answered_at=NOON,
+                accepted=False,
+                answer="It is paused.",
+            ),
+            paused=Pause(by="alice", at=NOON),
         ),
     )
 

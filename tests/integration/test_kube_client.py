@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from flaggerpy.kube.client import Client
+from flaggerpy.kube.client import Client, Only
 from flaggerpy.kube.errors import (
     AlreadyExists,
     Conflict,
@@ -51,6 +51,38 @@ async def test_objects_come_and_go(here: Place) -> None:
     with pytest.raises(NotFound) as unknown:
         await here.client.get(Ref(UNKNOWN, here.namespace, "podinfo"))
     assert unknown.value.kind_is_missing
+
+
+async def test_lists_show_what_was_selected(here: Place) -> None:
+    for name, labels in (("a", {"app": "web", "tier": "front"}), ("b", {"app": "web"}), ("c", {"app": "api"})):
+        await here.client.create(CONFIG_MAPS, {"metadata": {**here.meta(name), "labels": labels}})
+
+    async def names(only: Only) -> list[str]:
+        items, _ = await here.client.list(CONFIG_MAPS, here.namespace, only=only)
+        return [name for name in (obj["metadata"]["name"] for obj in items) if len(name) == 1]
+
+    assert await names(Only(labels="app=web")) == ["a", "b"]
+    assert await names(Only(labels="app=web,tier notin (back),tier")) == ["a"]
+    assert await names(Only(labels="app in (api,web),!tier")) == ["b", "c"]
+    assert await names(Only(fields="metadata.name=b")) == ["b"]
+    assert await names(Only(labels="app=api", fields="metadata.name=b")) == []
+
+
+async def test_one_object_is_watched(here: Place) -> None:
+    for name in ("mine", "other"):
+        await here.client.create(CONFIG_MAPS, {"metadata": here.meta(name)})
+    mine, other = (Ref(CONFIG_MAPS, here.namespace, name) for name in ("mine", "other"))
+    version = resource_version_of(await here.client.get(mine))
+    async with aclosing(here.client.watch_one(mine, resource_version=version)) as events:
+        assert (await anext(events)).type == "OPENED"
+        await here.client.merge_patch(other, {"data": {"k": "1"}})
+        await here.client.merge_patch(mine, {"data": {"k": "2"}})
+        await here.client.delete(mine)
+        heard = [await anext(events), await anext(events)]
+    assert [(event.type, event.object["metadata"]["name"]) for event in heard] == [
+        ("MODIFIED", "mine"),
+        ("DELETED", "mine"),
+    ]
 
 
 async def test_lists_in_pages_know_their_type(here: Place) -> None:

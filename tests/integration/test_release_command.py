@@ -2,35 +2,17 @@
 
 from __future__ import annotations
 
-import asyncio
-import sys
-
 import pytest
 
 from flaggerpy.kube.objects import finalizers_of
 from flaggerpy.kube.resources import CANARIES, DEPLOYMENTS
+from tests.integration.commands import flaggerpy
 from tests.integration.gateway import Gateway
 from tests.integration.objects import blue_green, deployment, progressive
 from tests.integration.served import always_served
 from tests.integration.site import Site
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(240)]
-
-
-async def release(*words: str) -> tuple[int, str]:
-    """Run the command and return its exit code and all that it says."""
-    process = await asyncio.create_subprocess_exec(
-        sys.executable,
-        "-m",
-        "flaggerpy",
-        "release",
-        *words,
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.STDOUT,
-    )
-    async with asyncio.timeout(60):
-        said, _ = await process.communicate()
-    return process.returncode or 0, said.decode()
 
 
 async def test_all_canaries_are_released_and_taken_back_with_users_served(site: Site, gateway: Gateway) -> None:
@@ -41,7 +23,7 @@ async def test_all_canaries_are_released_and_taken_back_with_users_served(site: 
             await site.phase_is("Initialized", name)
 
         async with always_served(site), always_served(site, "shop"):
-            code, said = await release("--all", "--namespace", site.namespace)
+            code, said = await flaggerpy("release", "--all", "--namespace", site.namespace)
             assert code == 0, said
             for name in names:
                 assert f"{site.namespace}/{name} released" in said
@@ -57,7 +39,7 @@ async def test_all_canaries_are_released_and_taken_back_with_users_served(site: 
             await site.settled()
             assert await site.phase() == "Terminated"
 
-            code, said = await release("--all", "--namespace", site.namespace, "--undo")
+            code, said = await flaggerpy("release", "--all", "--namespace", site.namespace, "--undo")
             assert code == 0, said
             for name in names:
                 await site.phase_is("Initialized", name)
@@ -70,7 +52,7 @@ async def test_a_released_canary_needs_no_controller_any_more(site: Site) -> Non
     async with site.controller():
         await site.apply(deployment(), blue_green())
         await site.phase_is("Initialized")
-        code, said = await release("podinfo", "-n", site.namespace)
+        code, said = await flaggerpy("release", "podinfo", "-n", site.namespace)
         assert code == 0, said
     await site.client.delete(site.ref(CANARIES, "podinfo"))
     assert await site.find(CANARIES, "podinfo") is None
@@ -81,15 +63,15 @@ async def test_without_a_controller_the_command_says_so(site: Site) -> None:
     async with site.controller():
         await site.apply(deployment(), blue_green())
         await site.phase_is("Initialized")
-    code, said = await release("podinfo", "-n", site.namespace, "--timeout", "1s")
+    code, said = await flaggerpy("release", "podinfo", "-n", site.namespace, "--timeout", "1s")
     assert code == 1
     assert f"not released within 1s: {site.namespace}/podinfo. Is the controller running?" in said
 
 
 async def test_one_canary_or_all(site: Site) -> None:
-    code, said = await release("-n", site.namespace)
+    code, said = await flaggerpy("release", "-n", site.namespace)
     assert code == 2
     assert "name one canary, or say --all" in said
-    code, said = await release("nobody", "-n", site.namespace)
+    code, said = await flaggerpy("release", "nobody", "-n", site.namespace)
     assert code == 1
     assert "nobody" in said

@@ -9,7 +9,9 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 import ssl
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Literal, Self
@@ -18,7 +20,7 @@ from aiohttp import web
 
 from flaggerpy.kube import resources
 from flaggerpy.kube.objects import JsonObject
-from flaggerpy.kube.resources import Ref, Resource, ref_of
+from flaggerpy.kube.resources import SELF_SUBJECT_REVIEWS, Ref, Resource, ref_of
 from tests.kube.fake_store import Change, FakeStore, Refused, json_patch, merge
 
 KNOWN = tuple(value for value in vars(resources).values() if isinstance(value, Resource))
@@ -68,13 +70,14 @@ class Watcher:
     resource: Resource
     namespace: str | None
     metadata_only: bool
+    chosen: Callable[[JsonObject], bool]
     connection: asyncio.BaseTransport | None = None
     lines: asyncio.Queue[bytes | None] = field(default_factory=asyncio.Queue)
     silent: bool = False
 
     def tell(self, change: Change) -> None:
         fits = self.namespace in {None, change.obj["metadata"].get("namespace")}
-        if change.resource == self.resource and fits and not self.silent:
+        if change.resource == self.resource and fits and not self.silent and self.chosen(change.obj):
             obj = _partial(change.obj) if self.metadata_only else change.obj
             self.lines.put_nowait(_line(change.type, obj))
 
@@ -90,6 +93,7 @@ class FakeApiServer(FakeStore):
         self.faults: list[Fault] = []
         self.served = set(served)
         self.forbidden: set[Resource] = set()
+        self.user = "someone"
         self.watchers: list[Watcher] = []
         self._closing = asyncio.Event()
         self._let_go = asyncio.Event()
@@ -214,8 +218,11 @@ class FakeApiServer(FakeStore):
     async def _answer(self, request: web.Request, body: bytes) -> web.StreamResponse:
         resource, namespace, name, subresource = self._parse(request.path)
         if resource in self.forbidden:
-            raise Refused(403, "Forbidden", f'User "someone" cannot access {resource.title}')
+            raise Refused(403, "Forbidden", f'User "{self.user}" cannot access {resource.title}')
         if name is None:
+            if request.method == "POST" and resource == SELF_SUBJECT_REVIEWS:
+                who = {"userInfo": {"username": self.user}}
+                return web.json_response(json.loads(body) | {"status": who}, status=201)
             if request.method == "POST":
                 created = self.create(resource, json.loads(body))
                 return web.json_response(created, status=201)
@@ -270,8 +277,13 @@ class FakeApiServer(FakeStore):
             version, after = int(token.split(":")[0]), token.split(":", 1)[1]
             if version < self.oldest:
                 raise Refused(410, "Expired", "the continue token is too old")
+        chosen = _selector(request)
         found = sorted(
-            (ref for ref in self.objects if ref.resource == resource and namespace in {None, ref.namespace}),
+            (
+                ref
+                for ref, obj in self.objects.items()
+                if ref.resource == resource and namespace in {None, ref.namespace} and chosen(obj)
+            ),
             key=lambda ref: (ref.namespace, ref.name),
         )
         rest = [ref for ref in found if f"{ref.namespace}/{ref.name}" > after]
@@ -291,7 +303,7 @@ class FakeApiServer(FakeStore):
         since = int(request.query["resourceVersion"])
         if since < self.oldest:
             raise Refused(410, "Expired", f"too old resource version: {since} ({self.oldest})")
-        watcher = Watcher(resource, namespace, _wants_metadata(request), request.transport)
+        watcher = Watcher(resource, namespace, _wants_metadata(request), _selector(request), request.transport)
         for change in self.history:
             if change.version > since:
                 watcher.tell(change)
@@ -322,6 +334,33 @@ class _NoSuchPath(Refused):
 
 def _wants_metadata(request: web.Request) -> bool:
     return "as=PartialObjectMetadata" in request.headers.get("Accept", "")
+
+
+def _selector(request: web.Request) -> Callable[[JsonObject], bool]:
+    """Read the selectors of a list or watch; only ``a=b`` and ``key in (b,c)`` are imitated."""
+    terms = [
+        (("metadata", "labels", key) if name == "labelSelector" else tuple(key.split(".")), values)
+        for name in ("labelSelector", "fieldSelector")
+        for key, values in _terms(request.query.get(name, ""))
+    ]
+    return lambda obj: all(_at(obj, path) in values for path, values in terms)
+
+
+def _terms(selector: str) -> Iterator[tuple[str, set[str]]]:
+    for term in re.findall(r"[^,(]+(?:\([^)]*\))?", selector):
+        key, _, several = term.partition(" in ")
+        if several:
+            yield key, set(several.strip("()").split(","))
+        else:
+            key, _, value = term.partition("=")
+            yield key, {value}
+
+
+def _at(obj: JsonObject, path: tuple[str, ...]) -> object:
+    value: object = obj
+    for part in path:
+        value = value.get(part) if isinstance(value, dict) else None
+    return value
 
 
 def _partial(obj: JsonObject) -> JsonObject:

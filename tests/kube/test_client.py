@@ -9,7 +9,7 @@ from contextlib import aclosing
 import pytest
 
 from flaggerpy import __version__
-from flaggerpy.kube.client import Client
+from flaggerpy.kube.client import Client, Only
 from flaggerpy.kube.errors import (
     AlreadyExists,
     ApiError,
@@ -61,6 +61,41 @@ async def test_a_list_comes_in_pages_and_its_items_know_their_type(client: Clien
     assert {o["kind"] for o in items} == {"Deployment"}
     assert version == str(server.version)
     assert [s.query["limit"] for s in server.requests] == ["3", "3", "3"]
+
+
+@pytest.mark.parametrize(
+    ("only", "names"),
+    [
+        (Only(labels="app=web"), ["a", "b"]),
+        (Only(labels="app=web,tier in (front,back)"), ["a"]),
+        (Only(fields="metadata.name=b"), ["b"]),
+        (Only(labels="app=api", fields="metadata.name=b"), []),
+        (Only(), ["a", "b", "c"]),
+    ],
+)
+async def test_a_list_shows_what_was_selected_on_every_page(
+    client: Client, server: FakeApiServer, only: Only, names: list[str]
+) -> None:
+    for name, labels in (("a", {"app": "web", "tier": "front"}), ("b", {"app": "web"}), ("c", {"app": "api"})):
+        server.put(DEPLOYMENTS, {"metadata": {"name": name, "namespace": "test", "labels": labels}, "spec": {}})
+
+    items, _ = await client.list(DEPLOYMENTS, "test", only=only, page=1)
+
+    assert [obj["metadata"]["name"] for obj in items] == names
+
+
+async def test_one_object_is_watched_and_nothing_is_heard_of_others(client: Client, server: FakeApiServer) -> None:
+    made = await client.create(DEPLOYMENTS, DEPLOYMENT)
+    async with aclosing(client.watch_one(PODINFO, resource_version=resource_version_of(made))) as events:
+        assert (await anext(events)).type == "OPENED"
+        server.put(DEPLOYMENTS, {"metadata": {"name": "other", "namespace": "test"}, "spec": {}})
+        server.change(PODINFO, lambda obj: obj["spec"].update(replicas=5))
+        changed = await anext(events)
+        server.remove(PODINFO)
+        gone = await anext(events)
+
+    assert (changed.type, changed.object["spec"], changed.object["kind"]) == ("MODIFIED", {"replicas": 5}, "Deployment")
+    assert (gone.type, gone.object["metadata"]["name"]) == ("DELETED", "podinfo")
 
 
 async def test_a_list_whose_token_expires_between_pages_raises_expired(client: Client, server: FakeApiServer) -> None:

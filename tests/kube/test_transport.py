@@ -16,7 +16,7 @@ from kubernetes_asyncio.config import incluster_config
 from flaggerpy.kube.client import Client
 from flaggerpy.kube.errors import NoCredentials, Unreachable
 from flaggerpy.kube.resources import DEPLOYMENTS
-from flaggerpy.kube.transport import HttpTransport, connect, find_server
+from flaggerpy.kube.transport import HttpTransport, connect, find_namespace, find_server
 from tests.kube.certificates import Authority
 from tests.kube.clocks import ManualClock
 from tests.kube.fake_apiserver import FakeApiServer
@@ -197,3 +197,64 @@ async def test_proxies(
         monkeypatch.setenv(name, value)
     config = kubeconfig(tmp_path / "config", "https://10.0.0.1:6443", cluster, {"token": "t"})
     assert (await find_server(config)).proxy == expected
+
+
+def two_contexts(path: Path, current: str = "here") -> str:
+    """Write a kubeconfig with a context that names a namespace and one that names none."""
+    contexts = [
+        {"name": "here", "context": {"cluster": "here", "user": "me", "namespace": "shop"}},
+        {"name": "there", "context": {"cluster": "there", "user": "me"}},
+    ]
+    servers = {"here": "http://10.0.0.1", "there": "http://10.0.0.2"}
+    clusters = [{"name": name, "cluster": {"server": url}} for name, url in servers.items()]
+    users = [{"name": "me", "user": {"token": "t"}}]
+    body = {"current-context": current, "contexts": contexts, "clusters": clusters, "users": users}
+    path.write_text(yaml.safe_dump({"apiVersion": "v1", "kind": "Config", **body}))
+    return str(path)
+
+
+@pytest.mark.parametrize(
+    ("title", "current", "context", "namespace", "url"),
+    [
+        ("the current context's namespace", "here", None, "shop", "http://10.0.0.1"),
+        ("a context without one means default", "there", None, "default", "http://10.0.0.2"),
+        ("a named context wins", "there", "here", "shop", "http://10.0.0.1"),
+        ("a named context needs no current one", "", "here", "shop", "http://10.0.0.1"),
+    ],
+)
+async def test_a_context_says_which_server_and_which_namespace(
+    tmp_path: Path, title: str, current: str, context: str | None, namespace: str, url: str
+) -> None:
+    config = two_contexts(tmp_path / "config", current)
+    assert find_namespace(config, context) == namespace, title
+    assert (await find_server(config, context)).url == url, title
+
+
+async def test_a_context_that_does_not_exist_is_named_with_those_that_do(tmp_path: Path) -> None:
+    config = two_contexts(tmp_path / "config")
+    said = r"no usable credentials in .*config: there is no context 'mars'; there are: here, there"
+    with pytest.raises(NoCredentials, match=said):
+        find_namespace(config, "mars")
+    with pytest.raises(NoCredentials, match=said):
+        await find_server(config, "mars")
+
+
+def test_without_any_context_a_sentence_says_so(tmp_path: Path) -> None:
+    with pytest.raises(NoCredentials, match="no context is chosen; there are: here, there"):
+        find_namespace(two_contexts(tmp_path / "config", ""))
+
+
+@pytest.mark.parametrize("environment", [None, ""], ids=["unset", "empty"])
+def test_in_a_pod_its_own_namespace_is_meant_unless_a_context_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, environment: str | None
+) -> None:
+    if environment is not None:
+        monkeypatch.setenv("KUBECONFIG", environment)
+    monkeypatch.setenv("KUBERNETES_SERVICE_HOST", "10.0.0.1")
+    account = tmp_path / "account"
+    account.mkdir()
+    (account / "token").write_text("t")
+    (account / "namespace").write_text("flagger-system\n")
+    assert find_namespace(service_account=account) == "flagger-system"
+    with pytest.raises(NoCredentials, match=r"~/\.kube/config: there is no such file"):
+        find_namespace(context="here", service_account=account)

@@ -7,6 +7,8 @@ import subprocess
 import sys
 import time
 from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -26,6 +28,8 @@ LONGEST = 900.0
 INTERVAL = "10s"
 WINDOW = 20.0
 """Seconds that a check looks back on; the next release waits for them, so that it is not judged by the last one."""
+ENDINGS = (0, 3)
+"""Exit codes of `flaggerpy watch --until-done`: succeeded and failed."""
 HERE = Path(__file__).parent
 SEED = ROOT / "docs" / "examples" / "canary.yaml"
 
@@ -105,29 +109,54 @@ def status() -> dict[str, object]:
     return answer
 
 
-def events(seen: set[str]) -> None:
-    """Print the Canary's events that were not printed yet."""
-    items = json.loads(kubectl("get", "events", "-o", "json"))["items"]
-    mine = [item for item in items if item["involvedObject"]["kind"] == "Canary"]
-    for item in sorted(mine, key=lambda item: int(item["metadata"]["resourceVersion"])):
-        mark = f"{item['metadata']['uid']}/{item.get('count', 1)}"
-        if mark not in seen:
-            seen.add(mark)
-            print(f"   {item['type']:<8} {item['message']}", flush=True)
+def flaggerpy(*words: str) -> list[str]:
+    """The command line, as a person would type it."""
+    return [sys.executable, "-m", "flaggerpy", *words, "--namespace", NAMESPACE]
 
 
-def bar(weight: int) -> str:
-    return f"[{'█' * (weight // 5):<20}] {weight:3d} %"
+@contextmanager
+def shown() -> Iterator[None]:
+    """Show the rollout beside what the block does: the live view on a terminal, lines elsewhere."""
+    watch = subprocess.Popen(flaggerpy("watch", NAME, "--until-done"), cwd=ROOT)
+    try:
+        yield
+        code = ended(watch)
+    finally:
+        watch.kill()
+        watch.wait()
+    if code not in ENDINGS:
+        raise StageError(f"'flaggerpy watch' ended with exit code {code}")
 
 
-def play(release: Release, seen: set[str]) -> Act:
-    """Push a release and watch it until its rollout has ended."""
+def ended(watch: subprocess.Popen[bytes]) -> int:
+    """Let the view show the end; it is there when we have seen it."""
+    try:
+        return watch.wait(timeout=30)
+    except subprocess.TimeoutExpired:
+        raise StageError("'flaggerpy watch' did not notice the end of the rollout within 30 s") from None
+
+
+def bootstrap() -> None:
+    """Wait until the primary serves users."""
+    code = subprocess.run(flaggerpy("status", NAME, "--timeout", "50s"), cwd=ROOT, check=False).returncode
+    if code:
+        raise StageError(f"the bootstrap did not succeed: 'flaggerpy status' ended with exit code {code}")
+
+
+def play(release: Release) -> Act:
+    """Push a release and follow it until its rollout has ended."""
     print(f"\n── {release.title} ({release.version})", flush=True)
     command = ["./podinfo", "--port=8080", "--level=error", *release.flags]
     container = {"name": NAME, "image": f"ghcr.io/stefanprodan/podinfo:{release.version}", "command": command}
     kubectl(
         "patch", "deployment", NAME, "-p", json.dumps({"spec": {"template": {"spec": {"containers": [container]}}}})
     )
+    with shown():
+        return follow(release)
+
+
+def follow(release: Release) -> Act:
+    """Write down when which weight was asked for, until the rollout has ended."""
     began = time.time()
     weights = [Weight(began, 0)]
     rolling = False
@@ -137,20 +166,16 @@ def play(release: Release, seen: set[str]) -> Act:
         rolling = rolling or phase not in ("Initialized", "Succeeded", "Failed")
         if weight != weights[-1].percent:
             weights.append(Weight(time.time(), weight))
-            print(f"   {bar(weight)}  {phase}", flush=True)
-        events(seen)
         if rolling and phase in ("Succeeded", "Failed"):
             return Act(release, phase, began, time.time(), tuple(weights))
         time.sleep(0.25)
     raise StageError(f"{release.title}: no end within 300 s; the status is {status()}")
 
 
-def rest(seen: set[str]) -> None:
+def rest() -> None:
     """Let the last release leave the metrics' window."""
-    until = time.time() + WINDOW + 5
-    while time.time() < until:
-        events(seen)
-        time.sleep(0.5)
+    print(f"   {WINDOW + 5:g} s until the metrics have forgotten this release", flush=True)
+    time.sleep(WINDOW + 5)
 
 
 def shares(act: Act, records: tuple[Record, ...]) -> list[tuple[int, int, int]]:
@@ -207,15 +232,13 @@ def main() -> int:
         install_loadtester(NAMESPACE)
         kubectl("apply", "-f", str(HERE / "payment-service.yaml"))
         kubectl("apply", "-f", "-", given=yaml.safe_dump(seed_canary()))
-        kubectl("wait", f"canary/{NAME}", "--for=condition=promoted", "--timeout=50s")
-        seen: set[str] = set()
-        events(seen)
+        bootstrap()
         plan = Plan(ENVOY, HOST, rate=RATE, duration=LONGEST, allow=NETWORKS)
         with SteadyClient(plan) as client:
             acts = []
             for release in RELEASES:
-                acts.append(play(release, seen))
-                rest(seen)
+                acts.append(play(release))
+                rest()
             records = client.stop().records
         return report(acts, records)
     except StageError as error:

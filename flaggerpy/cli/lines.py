@@ -1,0 +1,98 @@
+"""What changed from one look to the next, one line a change: for logs of CI and everywhere that is no terminal."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+from flaggerpy.api.status import CheckResult, Phase
+from flaggerpy.cli.progress import progress, why
+from flaggerpy.cli.snapshot import Pods, Snapshot
+from flaggerpy.rollout.transition import ANALYSIS
+
+
+class Teller:
+    """Tells what changed since it was last asked."""
+
+    def __init__(self, say: Callable[[str], None], *, events: bool) -> None:
+        self._say = say
+        self._events = events
+        self._before: Snapshot | None = None
+
+    def tell(self, seen: Snapshot) -> None:
+        """Say what is new in this look."""
+        for line in changes(self._before, seen, events=self._events):
+            self._say(line)
+        self._before = seen
+
+
+def changes(before: Snapshot | None, after: Snapshot, *, events: bool = False) -> Iterator[str]:
+    """Say what is new, each line with the time of the look.
+
+    Args:
+        before: the look before; None begins with how everything stands.
+        after: the look now.
+        events: whether to tell events of the Canary that came after the first look.
+
+    """
+    clock = f"{after.now:%H:%M:%S}"
+    for line in _news(before, after, events=events):
+        yield f"{clock}  {line}"
+
+
+def _news(before: Snapshot | None, after: Snapshot, *, events: bool) -> Iterator[str]:
+    if before is not None and events:
+        yield from _events(before, after)
+    yield from _checks(before, after)
+    if before is None or _state(before) != _state(after):
+        yield _state(after)
+    told = {row.role: _pods(row) for row in before.pods} if before is not None else {}
+    yield from (_pods(row) for row in after.pods if told.get(row.role) != _pods(row) and _matters(row))
+    known = before.notes if before is not None else ()
+    yield from (note for note in after.notes if note not in known)
+
+
+def _state(seen: Snapshot) -> str:
+    status, now = seen.canary.status, progress(seen.canary)
+    parts = [f"{status.phase or 'New':<16} {status.canary_weight:3d} %"]
+    if status.phase in ANALYSIS:
+        parts.append(now.words)
+    if status.failed_checks:
+        parts.append(f"{status.failed_checks} of {seen.canary.analysis.threshold} failed checks")
+    if status.phase is not Phase.NEW and (reason := _reason(seen)):
+        parts.append(reason)
+    return "  ".join(parts)
+
+
+def _reason(seen: Snapshot) -> str:
+    rollout = seen.canary.status.rollout
+    return why(seen.canary) if rollout.reason or rollout.paused else ""
+
+
+def _checks(before: Snapshot | None, after: Snapshot) -> Iterator[str]:
+    told = {check.name: check.at for check in before.canary.status.rollout.checks} if before is not None else {}
+    for check in after.canary.status.rollout.checks:
+        if check.name not in told or told[check.name] != check.at:
+            yield f"check {_check(check)}"
+
+
+def _check(check: CheckResult) -> str:
+    """Say how a metric was judged: ``success-rate 97.20%, accepted is >= 99%: failed``."""
+    value = check.value if check.value is not None else "has no value"
+    accepted = f", accepted is {check.bound}" if check.bound else ""
+    verdict = "could not be measured" if check.verdict == "Error" else check.verdict.lower()
+    return f"{check.name} {value}{accepted}: {verdict}"
+
+
+def _pods(row: Pods) -> str:
+    workload = row.workload
+    counts = f"{row.role} {row.name}: {workload.available_replicas} of {workload.replicas} pods available"
+    return "; ".join((counts, *row.troubles))
+
+
+def _matters(row: Pods) -> bool:
+    return row.workload.replicas > 0 or bool(row.troubles)
+
+
+def _events(before: Snapshot, after: Snapshot) -> Iterator[str]:
+    told = {event.mark for event in before.events}
+    yield from (f"{event.type:<8} {event.message}" for event in after.events if event.mark not in told)

@@ -1,0 +1,93 @@
+"""Steps, what is due, why: what the command line reads out of a Canary."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+
+import pytest
+
+from flaggerpy.api.canary import Canary
+from flaggerpy.api.status import Pause, Phase, Step
+from flaggerpy.cli.progress import due, progress, span, why
+from tests.builders import blue_green, canary, with_analysis, with_rollout, with_spec, with_status
+from tests.cli.seen import NOW, ago, at_rest, rolling
+
+
+@pytest.mark.parametrize(
+    ("title", "of", "percent", "words"),
+    [
+        ("before the first step", rolling(0), 0, "step 0 of 5"),
+        ("at a step", rolling(20), 20, "step 2 of 5"),
+        ("a weight between two steps", rolling(25), 25, "step 2 of 5"),
+        ("the last step", rolling(50), 50, "step 5 of 5"),
+        ("iterations", with_status(blue_green(4), iterations=1), 25, "iteration 1 of 4"),
+        ("one more iteration than asked", with_status(blue_green(4), iterations=5), 100, "iteration 4 of 4"),
+        (
+            "weights with a provider that has none are ten iterations",
+            with_status(canary(spec={"provider": "kubernetes"}), iterations=3),
+            30,
+            "iteration 3 of 10",
+        ),
+        ("a provider that the controller chose", with_status(canary(), canary_weight=10), 10, "step 1 of 5"),
+    ],
+)
+def test_how_far_it_is(title: str, of: Canary, percent: int, words: str) -> None:
+    assert (progress(of).percent, progress(of).words) == (percent, words), title
+
+
+@pytest.mark.parametrize(
+    ("title", "of", "moment"),
+    [
+        ("one interval after the last judgement", rolling(), ago(12 - 30)),
+        ("or after the step began", with_rollout(rolling(), step=Step(weight=20, started_at=ago(5))), ago(5 - 30)),
+        (
+            "the first check comes when the canary is ready",
+            with_rollout(rolling(0), step=Step(started_at=ago(5))),
+            None,
+        ),
+        ("and is repeated after an interval", rolling(0), ago(12 - 30)),
+        ("a gate is asked once an interval", with_status(rolling(0), Phase.WAITING), ago(12 - 30)),
+        ("a promotion at once waits for the primary alone", with_status(rolling(50), Phase.PROMOTING), None),
+        (
+            "one in steps has its clock",
+            with_analysis(with_status(rolling(50), Phase.PROMOTING), step_weight_promotion=10),
+            ago(12 - 30),
+        ),
+        ("nothing is due at rest", at_rest(), None),
+        ("nor while paused", rolling(paused=Pause(by="alice")), None),
+        ("nor while suspended", with_spec(rolling(), suspend=True), None),
+    ],
+)
+def test_when_something_is_due(title: str, of: Canary, moment: datetime | None) -> None:
+    assert due(of) == moment, title
+
+
+def test_why_a_canary_stands_where_it_does() -> None:
+    ready = {"type": "Ready", "status": "Unknown", "reason": "Progressing", "message": "New revision detected."}
+    assert why(canary()) == ""
+    assert why(with_status(canary(), conditions=[ready])) == "New revision detected."
+    waits = with_status(rolling(reason="waiting for the gate"), conditions=[ready])
+    assert why(waits) == "waiting for the gate"
+    assert why(with_rollout(waits, paused=Pause(by="alice"))) == "paused by alice: waiting for the gate"
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [
+        (-3, "0s"),
+        (0, "0s"),
+        (119, "119s"),
+        (120, "2m"),
+        (125, "2m5s"),
+        (599, "9m59s"),
+        (600, "10m"),
+        (10799, "179m"),
+        (10800, "3h"),
+        (10860, "3h1m"),
+        (8 * 3600 + 60, "8h"),
+        (47 * 3600, "47h"),
+        (49 * 3600, "2d"),
+    ],
+)
+def test_ages_are_short(seconds: int, text: str) -> None:
+    assert span(NOW - (NOW - timedelta(seconds=seconds))) == text
