@@ -11,6 +11,7 @@ from flaggerpy import __version__
 _PLACES = {
     "controller": "flaggerpy.cli.controller:controller",
     "crds": "flaggerpy.cli.crds:crds",
+    "lint": "flaggerpy.cli.lint:lint",
     "loadtester": "flaggerpy.loadtester.__main__:main",
     "release": "flaggerpy.cli.release:release",
 }

@@ -5,16 +5,14 @@ User mistakes found on the way become sentences in the observation; none of them
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-from flaggerpy.api.analysis import CanaryAnalysis
 from flaggerpy.api.canary import Canary, parse_canary
 from flaggerpy.api.errors import InvalidObject
 from flaggerpy.api.validation import cross_namespace, remarks
 from flaggerpy.api.validation import problems as problems_of
-from flaggerpy.controller.check import provider_of, query_context
 from flaggerpy.controller.configs import ConfigDigests
+from flaggerpy.controller.served import choose_router, choose_target, provider_of, template_problem, unserved
 from flaggerpy.controller.sources import Library
 from flaggerpy.controller.world import World
 from flaggerpy.kube.cache import Caches
@@ -22,18 +20,15 @@ from flaggerpy.kube.objects import JsonObject
 from flaggerpy.kube.resources import CANARIES, METRIC_TEMPLATES, Ref
 from flaggerpy.kube.store import Present
 from flaggerpy.kube.workqueue import Key
-from flaggerpy.metrics.query import render
 from flaggerpy.rollout.decision import ServiceRole
 from flaggerpy.rollout.errors import UserError
 from flaggerpy.rollout.observation import ConfigsSeen, Limits, Observation, ServicesSeen
 from flaggerpy.rollout.traffic import Acceptance, Capabilities, RouteState
 from flaggerpy.routers.base import Router
-from flaggerpy.routers.registry import router_for
 from flaggerpy.settings import Settings
 from flaggerpy.targets.base import Recipe, Target, TargetFacts
 from flaggerpy.targets.configs import ConfigRef, config_refs, configs_seen
 from flaggerpy.targets.labels import LabelRules
-from flaggerpy.targets.registry import target_for
 from flaggerpy.targets.services import desired_service, released_service, service_ref
 
 NO_ROUTE = RouteState(routes=None, accepted=Acceptance.YES)
@@ -102,26 +97,9 @@ class Observer:
 
     def _choose(self, draft: _Draft) -> None:
         """Pick the translators; what is not served is a problem."""
-        if draft.canary.spec.autoscaler_ref is not None:
-            draft.problems.append(
-                "spec.autoscalerRef cannot be served by this version of flaggerpy: remove it, and give the primary an "
-                "autoscaler of your own."
-            )
-        try:
-            draft.target = target_for(draft.canary)
-        except UserError as error:
-            draft.problems.append(str(error))
-        provider = draft.canary.spec.provider or self._settings.mesh_provider
-        if not provider:
-            draft.problems.append(
-                "spec.provider is missing: name the provider that routes traffic (the controller was started without "
-                "a default)."
-            )
-            return
-        try:
-            draft.router = router_for(provider)
-        except UserError as error:
-            draft.problems.append(str(error))
+        draft.target, unserved_target = choose_target(draft.canary)
+        draft.router, unserved_route = choose_router(draft.canary, self._settings.mesh_provider)
+        draft.problems += [*unserved_target, *unserved_route]
 
     async def _read(self, draft: _Draft, key: Key) -> None:
         """Follow and read every object around the canary; first those with fixed names, then what the target names."""
@@ -131,7 +109,6 @@ class Observer:
             refs += [draft.target.ref(canary), draft.target.primary_ref(canary)]
         if draft.router is not None:
             refs += draft.router.refs(canary)
-            draft.problems += draft.router.problems(canary)
         refs += _template_refs(canary)
         await self._load(draft, key, refs)
         self._check_templates(draft)
@@ -171,10 +148,8 @@ class Observer:
                     f"{namespace}: create it, or correct templateRef."
                 )
                 continue
-            try:
-                render(template.spec.query, query_context(draft.canary, metric))
-            except UserError as error:
-                draft.problems.append(f"MetricTemplate {metric.template_ref.name} cannot be used: {error}")
+            if reason := template_problem(draft.canary, metric, template):
+                draft.problems.append(reason)
 
     def _world(self, draft: _Draft, announced: frozenset[str]) -> World:
         canary, target = draft.canary, draft.target
@@ -248,7 +223,7 @@ class Observer:
         notes = list(remarks(draft.canary))
         if draft.router is not None:
             provider = provider_of(draft.canary, self._settings.mesh_provider)
-            notes += _unserved(provider, draft.router.capabilities, draft.canary.analysis)
+            notes += unserved(provider, draft.router.capabilities, draft.canary.analysis)
         return tuple(notes)
 
 
@@ -256,15 +231,3 @@ def _template_refs(canary: Canary) -> list[Ref]:
     """MetricTemplates are followed so that one that appears or changes wakes the canaries that wait for it."""
     named = (metric.template_ref for metric in canary.analysis.metrics)
     return [Ref(METRIC_TEMPLATES, ref.namespace or canary.namespace, ref.name) for ref in named if ref is not None]
-
-
-def _unserved(provider: str, can: Capabilities, analysis: CanaryAnalysis) -> Iterable[str]:
-    if analysis.match and not can.match:
-        yield f"A/B testing is not supported when using the {provider} provider: spec.analysis.match has no effect"
-    if analysis.iterations < 1 and not can.weights:
-        yield (
-            f"Progressive traffic is not supported when using the {provider} provider: "
-            "ten iterations are done instead; set spec.analysis.iterations to choose their number"
-        )
-    if analysis.mirror:
-        yield "Traffic mirroring is not built into flaggerpy yet: spec.analysis.mirror has no effect"

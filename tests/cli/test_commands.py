@@ -20,11 +20,11 @@ def run(*words: str) -> tuple[int, str]:
 def test_every_command_is_listed() -> None:
     code, said = run("--help")
     assert code == 0
-    for name in ("controller", "crds", "loadtester", "release"):
+    for name in ("controller", "crds", "lint", "loadtester", "release"):
         assert f"  {name} " in said
 
 
-@pytest.mark.parametrize("name", ["controller", "crds", "loadtester", "release"])
+@pytest.mark.parametrize("name", ["controller", "crds", "lint", "loadtester", "release"])
 def test_every_command_explains_itself(name: str) -> None:
     code, said = run(name, "--help")
     assert code == 0
