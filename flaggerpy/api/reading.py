@@ -77,7 +77,7 @@ def _sentence(detail: ErrorDetails) -> str:
     where = field_path(detail["loc"])
     match detail["type"]:
         case "missing":
-            return f"{where} is missing: add it."
+            return missing(detail["loc"])
         case "value_error":
             reason = str(detail["msg"]).removeprefix("Value error, ")
         case "enum" | "literal_error":
@@ -88,7 +88,12 @@ def _sentence(detail: ErrorDetails) -> str:
     return f"{where}: {reason}."
 
 
-def field_path(place: tuple[int | str, ...]) -> str:
+def missing(place: Place) -> str:
+    """Say that a field has to be there."""
+    return f"{field_path(place)} is missing: add it."
+
+
+def field_path(place: Place) -> str:
     """Write a place in an object as people do: ``spec.analysis.metrics[0].name``."""
     path = ""
     for part in place:

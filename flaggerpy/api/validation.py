@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Iterator
+from datetime import timedelta
 from itertools import pairwise
 from typing import Final
 from urllib.parse import urlsplit
@@ -24,6 +25,7 @@ from flaggerpy.api.analysis import (
 from flaggerpy.api.canary import Canary
 from flaggerpy.api.constants import PRIMARY_SUFFIX
 from flaggerpy.api.service import CanaryService
+from flaggerpy.durations import format_duration
 
 _LONGEST_SERVICE_NAME: Final = 63
 _LABEL: Final = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?")
@@ -71,7 +73,18 @@ def remarks(canary: Canary) -> tuple[str, ...]:
             f"spec.analysis.stepWeight: the first step of {analysis.step_weight} % is above maxWeight"
             f" {analysis.max_weight}: lower stepWeight if the canary must not get more than maxWeight."
         )
-    return tuple(found)
+    return (*found, *_without_effect(canary))
+
+
+def raised_interval(canary: Canary, least: timedelta) -> str | None:
+    """Say that a controller raises the canary's interval to the shortest that it works with, or None."""
+    interval = canary.spec.analysis.interval
+    if interval >= least:
+        return None
+    return (
+        f"spec.analysis.interval: {format_duration(interval)} is below the controller's minimum (--min-interval), so"
+        f" {format_duration(least)} is used instead: write {format_duration(least)} or more."
+    )
 
 
 def cross_namespace(canary: Canary) -> tuple[str, ...]:
@@ -93,6 +106,19 @@ def cross_namespace(canary: Canary) -> tuple[str, ...]:
         for where, namespace in references
         if namespace and namespace != canary.namespace
     )
+
+
+def _without_effect(canary: Canary) -> Iterator[str]:
+    """Find what is read by nobody, whatever the provider."""
+    analysis, scaler = canary.spec.analysis, canary.spec.autoscaler_ref
+    if "max_weight" in analysis.model_fields_set and (analysis.step_weights or analysis.iterations):
+        plan = "iterations" if analysis.iterations else "stepWeights, whose last one is the largest"
+        yield f"spec.analysis.maxWeight has no effect with {plan}: remove it."
+    for index, metric in enumerate(analysis.metrics):
+        if metric.threshold is not None and metric.threshold_range is not None:
+            yield f"spec.analysis.metrics[{index}].threshold has no effect beside thresholdRange: remove it."
+    if scaler and scaler.primary_scaler_queries and scaler.kind != "ScaledObject":
+        yield f"spec.autoscalerRef.primaryScalerQueries has no effect with kind {scaler.kind}: remove it."
 
 
 def _target(canary: Canary) -> Iterator[str]:
@@ -120,7 +146,7 @@ def _target(canary: Canary) -> Iterator[str]:
             f"spec.autoscalerRef.primaryScalerReplicas: minReplicas {replicas.min_replicas} is above"
             f" maxReplicas {replicas.max_replicas}: swap them."
         )
-    if spec.metrics_server is not None and (reason := _url_problem(spec.metrics_server)):
+    if spec.metrics_server is not None and (reason := url_problem(spec.metrics_server)):
         yield f"spec.metricsServer: {reason}."
 
 
@@ -201,6 +227,10 @@ def _metric(where: str, metric: CanaryMetric) -> Iterator[str]:
             f"{where}.thresholdRange: min {accepted.min:g} is above max {accepted.max:g}, so no value would"
             " pass: swap them."
         )
+    least = accepted.min if accepted else metric.threshold
+    if metric.name == SUCCESS_RATE and least is not None and least > 100:
+        field = "thresholdRange" if accepted else "threshold"
+        yield f"{where}.{field}: {least:g} is more than 100 %, so no success rate would pass: write 100 or less."
     if metric.name == REQUEST_DURATION and accepted is None and metric.threshold is None:
         yield (
             f"{where}: {REQUEST_DURATION} has no bound, so every request would be too slow: add"
@@ -211,7 +241,7 @@ def _metric(where: str, metric: CanaryMetric) -> Iterator[str]:
 def _webhooks(analysis: CanaryAnalysis) -> Iterator[str]:
     for index, webhook in enumerate(analysis.webhooks):
         where = f"spec.analysis.webhooks[{index}]"
-        if reason := _url_problem(webhook.url):
+        if reason := url_problem(webhook.url):
             yield f"{where}.url: {reason}."
         if webhook.retries < 0:
             yield f"{where}.retries: {webhook.retries} is less than nothing: write 0 or more."
@@ -232,7 +262,7 @@ def _affinity(affinity: SessionAffinity) -> Iterator[str]:
         yield f"{where}.maxAge: {affinity.max_age} is in the past: write how many seconds the cookies live."
 
 
-def _url_problem(url: str) -> str | None:
+def url_problem(url: str) -> str | None:
     """Say why a text is no address that can be called, or None when it is one."""
     try:
         parts = urlsplit(url)

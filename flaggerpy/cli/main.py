@@ -15,6 +15,7 @@ _PLACES = {
     "controller": "flaggerpy.cli.controller:controller",
     "crds": "flaggerpy.cli.crds:crds",
     "get": "flaggerpy.cli.get:get",
+    "lint": "flaggerpy.cli.lint:lint",
     "loadtester": "flaggerpy.loadtester.__main__:main",
     "pause": "flaggerpy.cli.verbs:pause",
     "promote": "flaggerpy.cli.verbs:promote",

@@ -19,13 +19,14 @@ from flaggerpy.api.templates import MetricTemplate
 from flaggerpy.clock import Clock, SystemClock
 from flaggerpy.controller.hooks import WebhookClient
 from flaggerpy.controller.series import labels_of
+from flaggerpy.controller.served import kind_of_target, provider_of, query_context
 from flaggerpy.kube.errors import KubeError
 from flaggerpy.metrics import judge
 from flaggerpy.metrics.base import BadQuery, NoData, Outcome, ProviderError, ProviderSettings, Value
 from flaggerpy.metrics.judge import Measure
-from flaggerpy.metrics.mesh import TargetKind, builtin_query
+from flaggerpy.metrics.mesh import builtin_query
 from flaggerpy.metrics.outbound import Outbound
-from flaggerpy.metrics.query import QueryContext, render
+from flaggerpy.metrics.query import render
 from flaggerpy.metrics.registry import provider_for
 from flaggerpy.rollout.checks import Answer, Check, HookCheck, MetricCheck, MetricSource, Verdict
 from flaggerpy.rollout.errors import UserError
@@ -166,7 +167,7 @@ class Checker:
         match source:
             case MetricSource.BUILTIN:
                 provider = provider_of(canary, self._sources.mesh_provider)
-                query = builtin_query(metric.name, provider, _kind(canary), context)
+                query = builtin_query(metric.name, provider, kind_of_target(canary), context)
                 measure = judge.measure_of(metric, builtin=True)
                 return _Question(self._server(canary), query.text, measure, query.factor)
             case MetricSource.QUERY:
@@ -212,28 +213,6 @@ class Checker:
         )
 
 
-def query_context(canary: Canary, metric: CanaryMetric) -> QueryContext:
-    """Give the names that a metric's query may use."""
-    spec = canary.spec
-    return QueryContext(
-        name=canary.name,
-        namespace=canary.namespace,
-        target=canary.target_name,
-        service=canary.apex_name,
-        ingress=spec.ingress_ref.name if spec.ingress_ref else "",
-        route=spec.route_ref.name if spec.route_ref else "",
-        interval=metric.interval_text,
-        variables=metric.template_variables,
-    )
-
-
-def provider_of(canary: Canary, mesh_provider: str) -> str:
-    """Tell which provider's metrics are meant; a controller for Linkerd measures nothing else."""
-    if "linkerd" in mesh_provider:
-        return "linkerd"
-    return canary.spec.provider or mesh_provider
-
-
 def _name_of(outcome: Outcome) -> QueryOutcome:
     match outcome:
         case Value():
@@ -246,7 +225,3 @@ def _name_of(outcome: Outcome) -> QueryOutcome:
             return "unanswered"
         case _:
             assert_never(outcome)
-
-
-def _kind(canary: Canary) -> TargetKind:
-    return "KnativeService" if canary.spec.target_ref.is_knative else canary.spec.target_ref.kind

@@ -5,17 +5,15 @@ User mistakes found on the way become sentences in the observation; none of them
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 
-from flaggerpy.api.analysis import CanaryAnalysis
 from flaggerpy.api.canary import Canary, parse_canary
 from flaggerpy.api.errors import InvalidObject
 from flaggerpy.api.validation import cross_namespace, remarks
 from flaggerpy.api.validation import problems as problems_of
-from flaggerpy.controller.check import provider_of, query_context
 from flaggerpy.controller.configs import ConfigDigests
 from flaggerpy.controller.pods import PodReader
+from flaggerpy.controller.served import choose_router, choose_target, provider_of, template_problem, unserved
 from flaggerpy.controller.sources import Library
 from flaggerpy.controller.world import World
 from flaggerpy.kube.cache import Caches
@@ -23,19 +21,16 @@ from flaggerpy.kube.objects import JsonObject
 from flaggerpy.kube.resources import CANARIES, HPAS, METRIC_TEMPLATES, Ref
 from flaggerpy.kube.store import Present
 from flaggerpy.kube.workqueue import Key
-from flaggerpy.metrics.query import render
 from flaggerpy.rollout.decision import ServiceRole
 from flaggerpy.rollout.errors import UserError
 from flaggerpy.rollout.observation import ConfigsSeen, Limits, Observation, ScalerSeen, ServicesSeen
 from flaggerpy.rollout.traffic import Acceptance, Capabilities, RouteState
 from flaggerpy.routers.base import Options, Router
-from flaggerpy.routers.registry import router_for
 from flaggerpy.settings import Settings
 from flaggerpy.targets.autoscaler import made_scaler_refs, primary_scaler_ref, scaler_notes, scaler_ref, scaler_seen
 from flaggerpy.targets.base import Recipe, Target, TargetFacts
 from flaggerpy.targets.configs import ConfigRef, config_refs, configs_seen
 from flaggerpy.targets.labels import LabelRules
-from flaggerpy.targets.registry import target_for
 from flaggerpy.targets.services import desired_service, released_service, service_ref
 
 NO_ROUTE = RouteState(routes=None, accepted=Acceptance.YES)
@@ -115,21 +110,9 @@ class Observer:
 
     def _choose(self, draft: _Draft) -> None:
         """Pick the translators; what is not served is a problem."""
-        try:
-            draft.target = target_for(draft.canary)
-        except UserError as error:
-            draft.problems.append(str(error))
-        provider = draft.canary.spec.provider or self._settings.mesh_provider
-        if not provider:
-            draft.problems.append(
-                "spec.provider is missing: name the provider that routes traffic (the controller was started without "
-                "a default)."
-            )
-            return
-        try:
-            draft.router = router_for(provider, self._options)
-        except UserError as error:
-            draft.problems.append(str(error))
+        draft.target, unserved_target = choose_target(draft.canary)
+        draft.router, unserved_route = choose_router(draft.canary, self._settings.mesh_provider, self._options)
+        draft.problems += [*unserved_target, *unserved_route]
 
     async def _read(self, draft: _Draft, key: Key) -> None:
         """Follow and read every object around the canary; first those with fixed names, then what the target names."""
@@ -139,7 +122,6 @@ class Observer:
             refs += [draft.target.ref(canary), draft.target.primary_ref(canary)]
         if draft.router is not None:
             refs += draft.router.refs(canary)
-            draft.problems += draft.router.problems(canary)
         refs += [ref for ref in (scaler_ref(canary), *made_scaler_refs(canary)) if ref is not None]
         refs += _template_refs(canary)
         await self._load(draft, key, refs)
@@ -180,10 +162,8 @@ class Observer:
                     f"{namespace}: create it, or correct templateRef."
                 )
                 continue
-            try:
-                render(template.spec.query, query_context(draft.canary, metric))
-            except UserError as error:
-                draft.problems.append(f"MetricTemplate {metric.template_ref.name} cannot be used: {error}")
+            if reason := template_problem(draft.canary, metric, template):
+                draft.problems.append(reason)
 
     def _world(self, draft: _Draft, announced: frozenset[str]) -> World:
         canary, target = draft.canary, draft.target
@@ -271,7 +251,7 @@ class Observer:
         notes = [*remarks(draft.canary), *scaler_notes(draft.canary, draft.object(scaler_ref(draft.canary)))]
         if draft.router is not None:
             provider = provider_of(draft.canary, self._settings.mesh_provider)
-            notes += _unserved(provider, draft.router.capabilities, draft.canary.analysis)
+            notes += unserved(provider, draft.router.capabilities, draft.canary.analysis)
         return tuple(notes)
 
 
@@ -279,16 +259,3 @@ def _template_refs(canary: Canary) -> list[Ref]:
     """MetricTemplates are followed so that one that appears or changes wakes the canaries that wait for it."""
     named = (metric.template_ref for metric in canary.analysis.metrics)
     return [Ref(METRIC_TEMPLATES, ref.namespace or canary.namespace, ref.name) for ref in named if ref is not None]
-
-
-def _unserved(provider: str, can: Capabilities, analysis: CanaryAnalysis) -> Iterable[str]:
-    if analysis.match and not can.match:
-        yield f"A/B testing is not supported when using the {provider} provider: spec.analysis.match has no effect"
-    if analysis.iterations < 1 and not can.weights:
-        yield (
-            f"Progressive traffic is not supported when using the {provider} provider: "
-            "ten iterations are done instead; set spec.analysis.iterations to choose their number"
-        )
-    if analysis.mirror:
-        what = "not built into flaggerpy yet" if can.mirror else f"not supported when using the {provider} provider"
-        yield f"Traffic mirroring is {what}: spec.analysis.mirror has no effect"

@@ -22,6 +22,7 @@ from datetime import datetime
 from typing import assert_never
 
 from flaggerpy.api.status import Phase
+from flaggerpy.api.validation import raised_interval
 from flaggerpy.rollout import (
     adopt,
     analyse,
@@ -117,11 +118,7 @@ def _explain_settings(turn: Turn) -> None:
     """Say once per edit of the Canary which settings are served differently from how they read."""
     if turn.status.observed_generation == turn.canary.metadata.generation:
         return
-    wanted = turn.canary.analysis.interval
-    if wanted < turn.interval:
-        turn.warn(
-            f"spec.analysis.interval of {turn.name} is below this controller's minimum: "
-            f"{turn.interval.total_seconds():g}s is used instead"
-        )
+    if raised := raised_interval(turn.canary, turn.seen.limits.min_interval):
+        turn.warn(raised)
     for note in turn.seen.notes:
         turn.warn(note)

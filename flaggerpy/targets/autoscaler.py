@@ -61,7 +61,7 @@ def scaler_seen(canary: Canary, scaler: JsonObject | None, live: JsonObject | No
         UserError: the target's does not exist or cannot be copied, or the primary's is somebody else's.
 
     """
-    ref = _usable(canary)
+    ref = usable_ref(canary)
     if scaler is None:
         raise UserError(
             f"HorizontalPodAutoscaler {ref.name} does not exist in namespace {canary.namespace}: create it, or correct "
@@ -86,7 +86,7 @@ def make_primary_scaler(
     canary: Canary, scaler: JsonObject, live: JsonObject | None, rules: LabelRules, minimum: int
 ) -> JsonObject:
     """Return the primary's autoscaler: to create, or whole to put in the place of the live one."""
-    ref, target_ref = _usable(canary), canary.spec.target_ref
+    ref, target_ref = usable_ref(canary), canary.spec.target_ref
     kept = live if live is not None else {}
     # Flagger copies all labels. One by which Argo CD knows its objects has it prune what has no ownerReference.
     labels = {} if owned_through_flagger(kept, canary) else labels_of(kept)
@@ -126,7 +126,13 @@ def _named(canary: Canary) -> AutoscalerRef | None:
     return named if named is not None and named.kind == HPAS.kind else None
 
 
-def _usable(canary: Canary) -> AutoscalerRef:
+def usable_ref(canary: Canary) -> AutoscalerRef:
+    """Return what the canary says of its autoscaler.
+
+    Raises:
+        UserError: it names none that is served.
+
+    """
     named = _named(canary)
     if named is None:
         raise UserError(

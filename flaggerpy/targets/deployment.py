@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
@@ -23,11 +23,12 @@ from flaggerpy.kube.objects import (
 from flaggerpy.kube.resources import DEPLOYMENTS, Ref
 from flaggerpy.rollout.errors import UserError
 from flaggerpy.rollout.workload import Workload
-from flaggerpy.targets.base import PodPort, Recipe, TargetFacts
+from flaggerpy.targets.base import Recipe, TargetFacts
 from flaggerpy.targets.configs import config_refs, refuse_collisions
 from flaggerpy.targets.identity import template_identity
 from flaggerpy.targets.labels import LabelRules
 from flaggerpy.targets.names import primary_value, target_value
+from flaggerpy.targets.ports import pod_ports
 from flaggerpy.targets.template import Translation
 
 REVISION = "deployment.kubernetes.io/revision"
@@ -64,8 +65,8 @@ class DeploymentTarget:
             selector_label=label,
             selector_value=value,
             primary_value=primary_value(value),
-            ports=tuple(_ports(_template(target))),
-            primary_ports=tuple(_ports(_template(primary if primary is not None else target))),
+            ports=tuple(pod_ports(_template(target))),
+            primary_ports=tuple(pod_ports(_template(primary if primary is not None else target))),
         )
 
     def make_primary(
@@ -182,18 +183,6 @@ def _unavailable_since(available: Mapping[str, Any]) -> datetime | None:
         return None
     moment = available.get("lastUpdateTime")
     return datetime.fromisoformat(moment) if moment else None
-
-
-def _ports(template: Mapping[str, Any]) -> Iterator[PodPort]:
-    for container in (template.get("spec") or {}).get("containers") or ():
-        for index, port in enumerate(container.get("ports") or ()):
-            yield PodPort(
-                container=str(container.get("name")),
-                index=index,
-                name=port.get("name") or "",
-                number=int(port["containerPort"]),
-                protocol=port.get("protocol") or "TCP",
-            )
 
 
 def _template(obj: Mapping[str, Any]) -> JsonObject:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from flaggerpy.api.service import CanaryService
@@ -11,6 +11,19 @@ from flaggerpy.targets.base import PodPort
 
 _SIDECARS = frozenset({"istio-proxy", "envoy"})
 _LONGEST_NAME = 63
+
+
+def pod_ports(template: Mapping[str, Any]) -> Iterator[PodPort]:
+    """Return the ports that the containers of a pod template declare."""
+    for container in (template.get("spec") or {}).get("containers") or ():
+        for index, port in enumerate(container.get("ports") or ()):
+            yield PodPort(
+                container=str(container.get("name")),
+                index=index,
+                name=port.get("name") or "",
+                number=int(port["containerPort"]),
+                protocol=port.get("protocol") or "TCP",
+            )
 
 
 def wanted_ports(service: CanaryService, discovered: tuple[PodPort, ...]) -> list[JsonObject]:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import re
+from datetime import timedelta
 
 import pytest
 
 from flaggerpy.api.canary import Canary, parse_canary
-from flaggerpy.api.validation import cross_namespace, problems, remarks
+from flaggerpy.api.validation import cross_namespace, problems, raised_interval, remarks
 from tests.api.fixtures import CANARIES, NONSENSE, SEED, JsonObject, refusals, title
 from tests.builders import ab_test, blue_green, canary, canary_json
 
@@ -84,6 +85,18 @@ NONSENSICAL = [
         with_metric(thresholdRange={"min": 5, "max": 1.5}),
         "metrics[0].thresholdRange",
         "min 5 is above max 1.5",
+    ),
+    (
+        "a rate that nobody has",
+        with_metric(name="request-success-rate", thresholdRange={"min": 990}),
+        "metrics[0].thresholdRange",
+        "more than 100 %",
+    ),
+    (
+        "the old bound of such",
+        with_metric(name="request-success-rate", threshold=101),
+        "metrics[0].threshold",
+        "100 or",
     ),
     ("no bound for times", with_metric(name="request-duration"), "metrics[0]", "add thresholdRange.max in milli"),
     ("an address without scheme", with_hook(url="gate.test/open"), "webhooks[0].url", "write http:// or https://"),
@@ -231,6 +244,20 @@ def test_all_mistakes_are_said_at_once_and_each_only_once() -> None:
             "primaryScalerQueries has no effect with a HorizontalPodAutoscaler",
         ),
         ("a first step above the maximum", canary(analysis={"stepWeight": 60}), "above maxWeight 50"),
+        ("a maximum beside a list", canary(analysis={"stepWeight": None, "stepWeights": [10, 50]}), "with stepWeights"),
+        ("a maximum of iterations", blue_green(maxWeight=50), "no effect with iterations"),
+        (
+            "two bounds",
+            canary(analysis={"metrics": [{"name": "x", "query": "q", "threshold": 1, "thresholdRange": {"max": 1}}]}),
+            "metrics[0].threshold has no effect beside thresholdRange",
+        ),
+        (
+            "queries for a scaler that asks none",
+            canary(
+                spec={"autoscalerRef": SCALER | {"kind": "HorizontalPodAutoscaler", "primaryScalerQueries": {"a": "b"}}}
+            ),
+            "no effect with kind HorizontalPodAutoscaler",
+        ),
     ],
 )
 def test_what_works_and_was_hardly_meant_is_remarked(title: str, read: Canary, says: str) -> None:
@@ -267,3 +294,10 @@ def test_references_into_other_namespaces_are_named_for_a_controller_that_forbid
     ]
     assert all("move the object to shop" in said for said in cross_namespace(read))
     assert cross_namespace(canary()) == ()
+
+
+@pytest.mark.parametrize(("interval", "raised"), [("9s", True), ("9.999s", True), ("10s", False), ("1m", False)])
+def test_an_interval_that_a_controller_raises_is_told(interval: str, raised: bool) -> None:
+    said = raised_interval(canary(analysis={"interval": interval}), timedelta(seconds=10))
+    assert (said is not None) == raised
+    assert not raised or (said or "").endswith("so 10s is used instead: write 10s or more.")

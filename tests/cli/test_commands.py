@@ -19,6 +19,7 @@ COMMANDS = (
     "controller",
     "crds",
     "get",
+    "lint",
     "loadtester",
     "pause",
     "promote",

@@ -11,7 +11,7 @@ from flaggerpy.api.analysis import HookType
 from flaggerpy.api.canary import Canary
 from flaggerpy.api.status import Phase
 from flaggerpy.api.templates import MetricTemplate, parse_metric_template
-from flaggerpy.controller.check import Checker, Sources, provider_of
+from flaggerpy.controller.check import Checker, Sources
 from flaggerpy.controller.hooks import WebhookClient
 from flaggerpy.kube.errors import Unreachable
 from flaggerpy.metrics.outbound import Outbound
@@ -329,16 +329,3 @@ async def test_a_hook_that_cannot_be_reached_has_failed(desk: Desk) -> None:
 
     assert answers[check].verdict is Verdict.FAILED
     assert "cannot connect" in answers[check].message
-
-
-@pytest.mark.parametrize(
-    ("own", "controllers", "provider"),
-    [
-        (None, "istio", "istio"),
-        ("gatewayapi:v1", "istio", "gatewayapi:v1"),
-        ("kubernetes", "smi:v1alpha1:linkerd", "linkerd"),
-        (None, "", ""),
-    ],
-)
-def test_the_canarys_provider_wins_but_for_linkerd(own: str | None, controllers: str, provider: str) -> None:
-    assert provider_of(canary(spec={"provider": own}), controllers) == provider

@@ -100,7 +100,8 @@ def test_skip_analysis_waits_for_the_primary_all_the_same() -> None:
 def test_an_interval_below_the_minimum_is_raised_with_one_warning() -> None:
     world = initialized(spec=spec(interval="100ms"))
     assert [text for text in world.texts if "minimum" in text] == [
-        "spec.analysis.interval of payment.shop is below this controller's minimum: 1s is used instead"
+        "spec.analysis.interval: 100ms is below the controller's minimum (--min-interval), so 1s is used instead: "
+        "write 1s or more."
     ]
 
 

@@ -1,0 +1,102 @@
+"""What of a canary this version serves, and how: choices and sentences that need neither cluster nor cache.
+
+The controller asks while it observes, ``flaggerpy lint`` before anything is applied; both say the same.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from flaggerpy.api.analysis import CanaryAnalysis, CanaryMetric
+from flaggerpy.api.canary import Canary
+from flaggerpy.api.templates import MetricTemplate
+from flaggerpy.metrics.mesh import TargetKind
+from flaggerpy.metrics.query import QueryContext, render
+from flaggerpy.rollout.errors import UserError
+from flaggerpy.rollout.traffic import Capabilities
+from flaggerpy.routers.base import DEFAULTS, Options, Router
+from flaggerpy.routers.registry import router_for
+from flaggerpy.targets.autoscaler import usable_ref
+from flaggerpy.targets.base import Target
+from flaggerpy.targets.registry import target_for
+
+Problems = tuple[str, ...]
+
+
+def choose_target(canary: Canary) -> tuple[Target | None, Problems]:
+    """Return the translator of the canary's workload, and what of the workload is not served."""
+    problems = []
+    if canary.spec.autoscaler_ref is not None:
+        try:
+            usable_ref(canary)
+        except UserError as error:
+            problems.append(str(error))
+    try:
+        return target_for(canary), tuple(problems)
+    except UserError as error:
+        return None, (*problems, str(error))
+
+
+def choose_router(canary: Canary, mesh_provider: str, options: Options = DEFAULTS) -> tuple[Router | None, Problems]:
+    """Return the router of the canary's provider, and what the provider cannot serve."""
+    provider = canary.spec.provider or mesh_provider
+    if not provider:
+        return None, (
+            "spec.provider is missing: name the provider that routes traffic (the controller was started without "
+            "a default).",
+        )
+    try:
+        router = router_for(provider, options)
+    except UserError as error:
+        return None, (str(error),)
+    return router, router.problems(canary)
+
+
+def unserved(provider: str, can: Capabilities, analysis: CanaryAnalysis) -> Iterator[str]:
+    """Say which settings work and are served differently from how they read."""
+    if analysis.match and not can.match:
+        yield f"A/B testing is not supported when using the {provider} provider: spec.analysis.match has no effect"
+    if analysis.iterations < 1 and not can.weights:
+        yield (
+            f"Progressive traffic is not supported when using the {provider} provider: "
+            "ten iterations are done instead; set spec.analysis.iterations to choose their number"
+        )
+    if analysis.mirror:
+        what = "not built into flaggerpy yet" if can.mirror else f"not supported when using the {provider} provider"
+        yield f"Traffic mirroring is {what}: spec.analysis.mirror has no effect"
+
+
+def template_problem(canary: Canary, metric: CanaryMetric, template: MetricTemplate) -> str | None:
+    """Say why a metric could never be measured with its MetricTemplate, or None when it can."""
+    try:
+        render(template.spec.query, query_context(canary, metric))
+    except UserError as error:
+        return f"MetricTemplate {template.metadata.name} cannot be used: {error}"
+    return None
+
+
+def query_context(canary: Canary, metric: CanaryMetric) -> QueryContext:
+    """Give the names that a metric's query may use."""
+    spec = canary.spec
+    return QueryContext(
+        name=canary.name,
+        namespace=canary.namespace,
+        target=canary.target_name,
+        service=canary.apex_name,
+        ingress=spec.ingress_ref.name if spec.ingress_ref else "",
+        route=spec.route_ref.name if spec.route_ref else "",
+        interval=metric.interval_text,
+        variables=metric.template_variables,
+    )
+
+
+def provider_of(canary: Canary, mesh_provider: str) -> str:
+    """Tell which provider's metrics are meant; a controller for Linkerd measures nothing else."""
+    if "linkerd" in mesh_provider:
+        return "linkerd"
+    return canary.spec.provider or mesh_provider
+
+
+def kind_of_target(canary: Canary) -> TargetKind:
+    """Tell which kind of workload a built-in query measures."""
+    return "KnativeService" if canary.spec.target_ref.is_knative else canary.spec.target_ref.kind

@@ -1,0 +1,1 @@
+"""Faults in manifests, found without a cluster: files go in as bytes, faults come out as data."""

@@ -1,0 +1,180 @@
+"""Metrics and alerts: their queries, and the MetricTemplates, AlertProviders and Secrets of the input."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+from collections.abc import Iterator, Mapping
+from difflib import get_close_matches
+from typing import Final
+
+from flaggerpy.api.analysis import CanaryMetric
+from flaggerpy.api.canary import Canary
+from flaggerpy.api.reading import Place, field_path, missing
+from flaggerpy.api.refs import NamespacedRef, SecretRef
+from flaggerpy.api.templates import AlertProvider, MetricTemplate, MetricTemplateProvider
+from flaggerpy.api.validation import url_problem
+from flaggerpy.controller.served import kind_of_target, provider_of, query_context, template_problem
+from flaggerpy.kube.resources import ALERT_PROVIDERS, METRIC_TEMPLATES, SECRETS
+from flaggerpy.lint.document import Document
+from flaggerpy.lint.faults import Fault, Rule
+from flaggerpy.lint.inventory import Inventory, may_be_same
+from flaggerpy.metrics.base import ProviderSettings
+from flaggerpy.metrics.mesh import builtin_query
+from flaggerpy.metrics.outbound import Outbound
+from flaggerpy.metrics.query import QueryContext, render
+from flaggerpy.metrics.registry import provider_for
+from flaggerpy.rollout.errors import UserError
+
+_SOME_ADDRESS: Final = "http://somewhere/"
+
+Templates = Mapping[Document, MetricTemplate]
+"""The MetricTemplates of the input whose queries can be filled in."""
+
+
+class _AnyVariable(dict[str, str]):
+    """Variables of which each has a value: what remains wrong with a query is its own fault."""
+
+    def __contains__(self, key: object) -> bool:
+        return True
+
+    def __missing__(self, key: str) -> str:
+        return key
+
+
+_ANYBODY: Final = QueryContext("name", "namespace", "target", variables=_AnyVariable())
+
+
+def metric_faults(document: Document, canary: Canary, inventory: Inventory, templates: Templates) -> Iterator[Fault]:
+    """Find metrics of a canary that could never be measured."""
+    if canary.spec.skip_analysis:
+        return
+    for index, metric in enumerate(canary.analysis.metrics):
+        place = ("spec", "analysis", "metrics", index)
+        if reason := _builtin_problem(canary, metric, inventory.options.mesh_provider):
+            yield document.fault(Rule.QUERY, f"{field_path(place)}.name: {reason}")
+        if reason := _rendering_problem(metric.query or "", query_context(canary, metric)):
+            yield document.fault(Rule.QUERY, f"{field_path(place)}.query: {reason}")
+        if metric.template_ref is None:
+            continue
+        here = (*place, "templateRef")
+        found = _referred(document, METRIC_TEMPLATES.kind, metric.template_ref, inventory)
+        if isinstance(found, str):
+            yield document.fault(Rule.METRIC_TEMPLATE, f"{field_path(here)}: {found}", (*here, "name"))
+            continue
+        template = templates.get(found) if found is not None else None
+        if template is not None and (reason := template_problem(canary, metric, template)):
+            yield document.fault(Rule.QUERY, f"{field_path(here)}: {reason}", (*here, "name"))
+
+
+def alert_faults(document: Document, canary: Canary, inventory: Inventory) -> Iterator[Fault]:
+    """Find alerts that go nowhere."""
+    for index, alert in enumerate(canary.analysis.alerts):
+        here = ("spec", "analysis", "alerts", index, "providerRef")
+        found = _referred(document, ALERT_PROVIDERS.kind, alert.provider_ref, inventory)
+        if isinstance(found, str):
+            yield document.fault(Rule.ALERT_PROVIDER, f"{field_path(here)}: {found}", (*here, "name"))
+
+
+def template_faults(document: Document, template: MetricTemplate, inventory: Inventory) -> Iterator[Fault]:
+    """Find MetricTemplates that no canary can use."""
+    if reason := _rendering_problem(template.spec.query, _ANYBODY):
+        yield document.fault(Rule.QUERY, f"spec.query: {reason}")
+    provider = template.spec.provider
+    if reason := url_problem(provider.address) if provider.address else None:
+        yield document.fault(Rule.ADDRESS, f"spec.provider.address: {reason}.")
+    elif reason := _unusable(provider, None):
+        lacking = not provider.address and not _unusable(provider.model_copy(update={"address": _SOME_ADDRESS}), None)
+        place: Place = ("spec", "provider", "address") if lacking else ("spec", "provider")
+        sentence = missing(place) if lacking else f"spec.provider: {reason}"
+        yield document.fault(Rule.ADDRESS if lacking else Rule.NOT_SERVED, sentence, place)
+    elif reason := _unusable(provider, _secret(document, provider.secret_ref, inventory)):
+        yield document.fault(Rule.SECRET, f"spec.provider.secretRef: {reason}")
+
+
+def provider_faults(document: Document, provider: AlertProvider, inventory: Inventory) -> Iterator[Fault]:
+    """Find AlertProviders from which nothing can be sent."""
+    spec = provider.spec
+    for field, address in (("address", spec.address), ("proxy", spec.proxy)):
+        if address and (reason := url_problem(address)):
+            yield document.fault(Rule.ADDRESS, f"spec.{field}: {reason}.")
+    secret = _secret(document, spec.secret_ref, inventory)
+    if secret is not None and spec.secret_ref and not (spec.address or secret.get("address")):
+        yield document.fault(
+            Rule.SECRET,
+            f"spec.secretRef: Secret {spec.secret_ref.name} has no key address, so nothing is sent: add the address"
+            " to send alerts to.",
+        )
+
+
+def renders(template: MetricTemplate) -> bool:
+    """Tell whether the query can be filled in for some canary."""
+    return _rendering_problem(template.spec.query, _ANYBODY) is None
+
+
+def _rendering_problem(query: str, context: QueryContext) -> str | None:
+    try:
+        render(query, context)
+    except UserError as error:
+        return str(error)
+    return None
+
+
+def _builtin_problem(canary: Canary, metric: CanaryMetric, mesh_provider: str) -> str | None:
+    provider = provider_of(canary, mesh_provider)
+    if not metric.built_in or not provider:
+        return None
+    try:
+        builtin_query(metric.name, provider, kind_of_target(canary), query_context(canary, metric))
+    except UserError as error:
+        return str(error)
+    return None
+
+
+def _unusable(provider: MetricTemplateProvider, secret: Mapping[str, str] | None) -> str | None:
+    """Say why the controller could not ask a template's provider, or None when it could."""
+    settings = ProviderSettings(provider.type, provider.address or "", provider.headers or {}, secret)
+    try:
+        provider_for(settings, Outbound())
+    except UserError as error:
+        return str(error)
+    return None
+
+
+def _referred(document: Document, kind: str, ref: NamespacedRef, inventory: Inventory) -> Document | str | None:
+    """Find what a reference names: the object, a sentence when it cannot exist, None when nobody knows.
+
+    An input that has objects of this kind in the namespace is taken to have all of them.
+    """
+    namespace = ref.namespace or inventory.namespace_of(document)
+    if found := inventory.find(kind, ref.name, document, namespace):
+        return found
+    if any(inventory.named(kind, namespace, ref.name)):
+        return None
+    where = f" in namespace {namespace}" if namespace else ""
+    sentence = f"there is no {kind} {ref.name}{where}"
+    others = inventory.all(kind)
+    for other in others:
+        if other.name == ref.name:
+            return f"{sentence}, but one in {other.namespace}: write namespace: {other.namespace}."
+    names = [one.name for one in others if may_be_same(inventory.namespace_of(one), namespace)]
+    if not names:
+        return None
+    near = get_close_matches(ref.name, names, 1)
+    return f"{sentence}: did you mean {near[0]}?" if near else f"{sentence}: the input has {', '.join(sorted(names))}."
+
+
+def _secret(document: Document, ref: SecretRef | None, inventory: Inventory) -> Mapping[str, str] | None:
+    """Read the Secret of the input that an object names, None without one."""
+    found = inventory.find(SECRETS.kind, ref.name, document) if ref else None
+    if found is None:
+        return None
+    encoded = {key: _decoded(value) for key, value in (found.obj.get("data") or {}).items()}
+    return encoded | (found.obj.get("stringData") or {})
+
+
+def _decoded(value: str) -> str:
+    try:
+        return base64.b64decode(value, validate=True).decode()
+    except (binascii.Error, ValueError):
+        return ""

@@ -1,0 +1,77 @@
+"""What of a canary is served, and the sentences about the rest."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from flaggerpy.api.templates import parse_metric_template
+from flaggerpy.controller.served import choose_router, choose_target, provider_of, template_problem, unserved
+from flaggerpy.rollout.traffic import Capabilities
+from flaggerpy.routers.gatewayapi import GatewayApiRouter
+from tests.builders import ab_test, blue_green, canary, metric
+
+GATEWAYS = {"gatewayRefs": [{"name": "public"}]}
+EVERYTHING = Capabilities(weights=True, match=True, mirror=True, affinity=True)
+
+
+def test_a_deployment_has_a_translator_and_another_kind_a_sentence() -> None:
+    assert choose_target(canary())[0] is not None
+    ref = {"apiVersion": "apps/v1", "kind": "Service", "name": "web"}
+    target, [problem] = choose_target(canary(spec={"targetRef": ref}))
+    assert target is None
+    assert problem.startswith("spec.targetRef.kind is Service, which this version of flaggerpy cannot roll out")
+
+
+@pytest.mark.parametrize(("own", "default"), [("gatewayapi:v1", ""), (None, "gatewayapi:v1")])
+def test_the_provider_is_the_canarys_own_or_the_controllers(own: str | None, default: str) -> None:
+    router, problems = choose_router(canary(spec={"provider": own}, service=GATEWAYS), default)
+    assert isinstance(router, GatewayApiRouter)
+    assert problems == ()
+
+
+@pytest.mark.parametrize(
+    ("spec", "default", "says"),
+    [
+        ({}, "", "spec.provider is missing: name the provider"),
+        ({"provider": "nonsense"}, "kubernetes", "Provider nonsense is unknown"),
+        ({"provider": "gatewayapi:v1"}, "", "spec.service.gatewayRefs is empty"),
+    ],
+)
+def test_a_provider_that_cannot_serve_the_canary_says_why(spec: dict[str, Any], default: str, says: str) -> None:
+    _, [problem] = choose_router(canary(spec=spec), default)
+    assert problem.startswith(says)
+
+
+def test_what_a_provider_cannot_do_is_told() -> None:
+    assert list(unserved("p", Capabilities(), blue_green().analysis)) == []
+    assert [said.split(" when")[0] for said in unserved("p", Capabilities(), canary().analysis)] == [
+        "Progressive traffic is not supported"
+    ]
+    assert [said.split(" when")[0] for said in unserved("p", Capabilities(), ab_test().analysis)] == [
+        "A/B testing is not supported"
+    ]
+    assert list(unserved("p", EVERYTHING, ab_test().analysis)) == []
+
+
+@pytest.mark.parametrize(("query", "says"), [("{{ variables.code }}", None), ("{{ variables.day }}", 'has no "day"')])
+def test_a_template_is_tried_with_the_canarys_own_variables(query: str, says: str | None) -> None:
+    template = parse_metric_template(
+        {"metadata": {"name": "hits"}, "spec": {"provider": {"type": "prometheus"}, "query": query}}
+    )
+    problem = template_problem(canary(), metric("hits", template_variables={"code": "200"}), template)
+    assert problem is None if says is None else says in (problem or "")
+
+
+@pytest.mark.parametrize(
+    ("own", "controllers", "provider"),
+    [
+        (None, "istio", "istio"),
+        ("gatewayapi:v1", "istio", "gatewayapi:v1"),
+        ("kubernetes", "smi:v1alpha1:linkerd", "linkerd"),
+        (None, "", ""),
+    ],
+)
+def test_the_canarys_provider_wins_but_for_linkerd(own: str | None, controllers: str, provider: str) -> None:
+    assert provider_of(canary(spec={"provider": own}), controllers) == provider
