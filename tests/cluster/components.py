@@ -118,7 +118,11 @@ def _audit(home: Home) -> tuple[str, ...]:
         "apiVersion": "audit.k8s.io/v1",
         "kind": "Policy",
         "omitStages": ["RequestReceived"],
-        "rules": [{"level": "Metadata"}],
+        # What a route was asked to be tells when users moved; of everything else it is enough who, what and when.
+        "rules": [
+            {"level": "Request", "resources": [{"group": "gateway.networking.k8s.io", "resources": ["httproutes"]}]},
+            {"level": "Metadata"},
+        ],
     }
     policy.write_text(json.dumps(rules))
     # It rotates at 100 MB by default, and whoever counts requests would lose some.

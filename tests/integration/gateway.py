@@ -63,7 +63,11 @@ class Gateway:
         return {"parents": parents}
 
     async def run(self) -> None:
-        """Watch routes and accept them until cancelled."""
+        """Watch routes and accept them until cancelled; the server ends every watch after some minutes."""
+        while True:
+            await self._follow()
+
+    async def _follow(self) -> None:
         client = self.site.client
         routes, version = await client.list(self.resource, self.site.namespace)
         for route in routes:

@@ -8,6 +8,7 @@ import os
 import socket
 import subprocess
 import sys
+from collections import Counter
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -18,6 +19,8 @@ import yaml
 from flaggerpy.kube.objects import JsonObject
 from tests.cluster.api import Cluster
 from tests.integration.site import Site
+
+QUIET_SECONDS = 10.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +36,21 @@ class Account:
         for event in cluster.audit_events(offset):
             if event["user"].get("username") == self.user and event["stage"] == "ResponseComplete":
                 yield event
+
+    def counted(self, cluster: Cluster, offset: int = 0) -> Counter[str]:
+        """Count the finished requests of this account by verb and resource."""
+        return Counter(
+            f"{event['verb']} {(event.get('objectRef') or {}).get('resource', event['requestURI'])}"
+            for event in self.requests(cluster, offset)
+        )
+
+    async def quiet(self, cluster: Cluster) -> None:
+        """Return when the account has done nothing but renew its lease for a while."""
+        while True:
+            offset = cluster.audit_size()
+            await asyncio.sleep(QUIET_SECONDS)
+            if set(self.counted(cluster, offset)) <= {"update leases"}:
+                return
 
 
 def new_account(site: Site, cluster: Cluster, folder: Path, name: str) -> Account:

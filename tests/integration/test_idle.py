@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 
@@ -13,23 +12,14 @@ from flaggerpy.kube.resources import CANARIES
 from tests.cluster.api import Cluster
 from tests.integration.gateway import serving_routes
 from tests.integration.objects import blue_green, deployment, progressive
-from tests.integration.process import Account, new_account, running
+from tests.integration.process import new_account, running
 from tests.integration.site import Site
 
 pytestmark = pytest.mark.integration
 
 CANARIES_OF_EACH_KIND = 25
 WINDOW = 300.0
-QUIET = 10.0
 MOST_A_ROLLOUT = 60
-
-
-def requests(account: Account, cluster: Cluster, offset: int) -> Counter[str]:
-    """Count an account's requests by verb and resource."""
-    return Counter(
-        f"{event['verb']} {(event.get('objectRef') or {}).get('resource', event['requestURI'])}"
-        for event in account.requests(cluster, offset)
-    )
 
 
 @pytest.mark.timeout(600)
@@ -44,12 +34,12 @@ async def test_fifty_idle_canaries_cost_only_watches_and_the_lease(
                 await site.apply(*(deployment(name, replicas=1) for name in names))
                 await site.apply(blue_green(names[0]), progressive(names[1]))
             await site.until(lambda: _all_initialized(site), "fifty canaries at work", patience=120, pause=1)
-            await _quiet(account, control_plane)
+            await account.quiet(control_plane)
 
         # The measured window. Nobody else uses this account.
         offset = control_plane.audit_size()
         await asyncio.sleep(WINDOW)
-        counted = requests(account, control_plane, offset)
+        counted = account.counted(control_plane, offset)
 
         figures = f"{process.rss()} MiB resident; in {WINDOW:g} s: {dict(sorted(counted.items()))}"
         record_property("figures", f"50 idle canaries: {figures}")
@@ -68,12 +58,12 @@ async def test_a_rollout_of_five_steps_costs_few_requests(
     async with running(site, account, enable_leader_election="true"), serving_routes(site):
         await site.apply(deployment(), progressive(step=10, most=50))
         await site.phase_is("Initialized")
-        await _quiet(account, control_plane)
+        await account.quiet(control_plane)
         offset = control_plane.audit_size()
         await site.set_image("6.0.1")
         await site.phase_is("Succeeded")
-        await _quiet(account, control_plane)
-        counted = requests(account, control_plane, offset)
+        await account.quiet(control_plane)
+        counted = account.counted(control_plane, offset)
     del counted["update leases"]
     record_property("figures", f"a rollout of five steps: {counted.total()} requests: {dict(sorted(counted.items()))}")
     assert counted["update deployments"] == 1
@@ -84,12 +74,3 @@ async def _all_initialized(site: Site) -> bool:
     canaries, _ = await site.client.list(CANARIES, site.namespace)
     phases = [(canary.get("status") or {}).get("phase") for canary in canaries]
     return phases == ["Initialized"] * (2 * CANARIES_OF_EACH_KIND)
-
-
-async def _quiet(account: Account, cluster: Cluster) -> None:
-    """Return when the account has written nothing but the lease for a while."""
-    while True:
-        offset = cluster.audit_size()
-        await asyncio.sleep(QUIET)
-        if set(requests(account, cluster, offset)) <= {"update leases"}:
-            return
