@@ -10,7 +10,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
 PYTHON = sys.executable
-CLUSTER_MARKERS = ("integration", "e2e", "crash", "takeover", "bench")
+CLUSTER_MARKERS = ("integration", "e2e", "crash", "takeover")
 # What machines write, and what is not in the repository.
 NOT_PROSE = "*.sum,./tests/*/data,*.mod,*.lock,./requirements,./.venv,./dist,./build,./.git"
 APART = ("tests/charts", "tests/image")
@@ -119,7 +119,6 @@ PHASES: tuple[Phase, ...] = (
         prepare=(_python("tools.image", "build", "--arch", "amd64"),),
         options=_workers(3),
     ),
-    _marked("bench", ("--control-plane",), in_everything=False),
 )
 
 
