@@ -14,6 +14,7 @@ from tests.integration.gateway import serving_routes
 from tests.integration.objects import blue_green, deployment, progressive
 from tests.integration.process import new_account, running
 from tests.integration.site import Site
+from tools.bench.audit import rollouts
 
 pytestmark = pytest.mark.integration
 
@@ -66,6 +67,13 @@ async def test_a_rollout_of_five_steps_costs_few_requests(
         counted = account.counted(control_plane, offset)
     del counted["update leases"]
     record_property("figures", f"a rollout of five steps: {counted.total()} requests: {dict(sorted(counted.items()))}")
+    # The bench reads its times from the log in the same way.
+    begun = rollouts(control_plane.audit_events(offset), account.user)
+    (rollout,) = (one for one in begun if one.key == (site.namespace, "podinfo"))
+    assert rollout.reaction_s is not None
+    assert rollout.rollout_s is not None
+    assert 0 < rollout.reaction_s < rollout.rollout_s
+    assert rollout.rollout_s >= 5  # five analyses, one a second
     assert counted["update deployments"] == 1
     assert counted.total() <= MOST_A_ROLLOUT
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import signal
 import subprocess
 import sys
 import tempfile
@@ -28,12 +29,16 @@ LONGEST_IDLE = 1800
 def main() -> int:
     options = _parser().parse_args()
     began = time.monotonic()
+    # An orderly way out: the cluster is ended by whoever started it, and the controller in it by `measure`.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     try:
         _check(options)
         measurements = [_measure(count, options.idle) for count in options.n]
     except BenchError as error:
         print(f"bench: {error}", file=sys.stderr)
         return 1
+    except KeyboardInterrupt:
+        return 130
     machine = this_machine()
     now = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
     LATEST.parent.mkdir(exist_ok=True)

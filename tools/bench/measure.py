@@ -274,6 +274,8 @@ def main() -> int:
         # What the tests' helpers cannot do, they say in an AssertionError.
         print(f"bench: {error}", file=sys.stderr)
         return 1
+    except KeyboardInterrupt:
+        return 130
     options.output.write_text(measurement.dump(), encoding="utf-8")
     return 0
 
