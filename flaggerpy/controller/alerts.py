@@ -30,7 +30,7 @@ ReadSecret = Callable[[str, str], Awaitable[Mapping[str, str] | None]]
 """Reads the decoded data of a Secret by namespace and name; None when there is none."""
 
 FindProvider = Callable[[str, str], AlertProvider | None]
-"""Finds an AlertProvider by namespace and name."""
+"""Finds an AlertProvider by namespace and name; a UserError says why one cannot be read."""
 
 log = structlog.get_logger()
 
@@ -70,7 +70,7 @@ def receiver_of(provider: AlertProvider) -> Receiver:
 def receivers_for(
     canary: Canary, alert: Alert, find: FindProvider, everywhere: Receiver | None
 ) -> tuple[tuple[Receiver, ...], tuple[str, ...]]:
-    """Choose who gets an alert; the second part are sentences about receivers that do not exist.
+    """Choose who gets an alert; the second part are sentences about receivers that do not exist or cannot be read.
 
     ``analysis.alerts`` replaces the controller's own receiver, ``everywhere``.
     """
@@ -82,7 +82,11 @@ def receivers_for(
         if not wants(entry, alert.severity):
             continue
         namespace = entry.provider_ref.namespace or canary.namespace
-        provider = find(namespace, entry.provider_ref.name)
+        try:
+            provider = find(namespace, entry.provider_ref.name)
+        except UserError as error:
+            missing.append(f"The alert {entry.name} cannot be sent: {error}")
+            continue
         if provider is None:
             missing.append(
                 f"The alert {entry.name} cannot be sent: there is no AlertProvider "

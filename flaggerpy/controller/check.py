@@ -37,7 +37,7 @@ ReadSecret = Callable[[str, str], Awaitable[Mapping[str, str] | None]]
 """Reads the decoded data of a Secret by namespace and name; None when there is none."""
 
 FindTemplate = Callable[[str, str], MetricTemplate | None]
-"""Finds a MetricTemplate by namespace and name."""
+"""Finds a MetricTemplate by namespace and name; a UserError says why one cannot be read."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -201,7 +201,8 @@ class Checker:
             secret = await self._sources.read_secret(namespace, name)
             if secret is None:
                 raise UserError(
-                    f"Metric template {template.metadata.name}.{namespace} error: there is no Secret {name}."
+                    f"Metric template {template.metadata.name}.{namespace} error: there is no Secret {name} in namespace "
+                    f"{namespace}: create it, or correct spec.provider.secretRef."
                 )
         return ProviderSettings(
             type=provider.type,

@@ -12,6 +12,7 @@ from flaggerpy.api.canary import Canary
 from flaggerpy.api.templates import MetricTemplate
 from flaggerpy.metrics.mesh import TargetKind
 from flaggerpy.metrics.query import QueryContext, render
+from flaggerpy.metrics.registry import maker_of
 from flaggerpy.rollout.errors import UserError
 from flaggerpy.rollout.traffic import Capabilities
 from flaggerpy.routers.base import DEFAULTS, Options, Router
@@ -69,6 +70,7 @@ def unserved(provider: str, can: Capabilities, analysis: CanaryAnalysis) -> Iter
 def template_problem(canary: Canary, metric: CanaryMetric, template: MetricTemplate) -> str | None:
     """Say why a metric could never be measured with its MetricTemplate, or None when it can."""
     try:
+        maker_of(template.spec.provider.type)
         render(template.spec.query, query_context(canary, metric))
     except UserError as error:
         return f"MetricTemplate {template.metadata.name} cannot be used: {error}"

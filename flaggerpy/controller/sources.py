@@ -3,17 +3,23 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from typing import TypeVar
 
 from flaggerpy.api.canary import Canary
 from flaggerpy.api.checksum import webhook_checksum
+from flaggerpy.api.errors import InvalidObject
 from flaggerpy.api.payloads import WebhookPayload
 from flaggerpy.api.templates import AlertProvider, MetricTemplate, parse_alert_provider, parse_metric_template
 from flaggerpy.kube.cache import Caches
 from flaggerpy.kube.client import Client
 from flaggerpy.kube.errors import NotFound
+from flaggerpy.kube.objects import JsonObject
 from flaggerpy.kube.resources import ALERT_PROVIDERS, METRIC_TEMPLATES, SECRETS, Ref
 from flaggerpy.kube.store import Present
+from flaggerpy.rollout.errors import UserError
+
+Found = TypeVar("Found", MetricTemplate, AlertProvider)
 
 
 class Library:
@@ -24,14 +30,22 @@ class Library:
         self._caches = caches
 
     def metric_template(self, namespace: str, name: str) -> MetricTemplate | None:
-        """Return a MetricTemplate, None when there is none."""
-        found = self._caches.get(Ref(METRIC_TEMPLATES, namespace, name))
-        return parse_metric_template(found.obj) if isinstance(found, Present) else None
+        """Return a MetricTemplate, None when there is none.
+
+        Raises:
+            UserError: it cannot be read.
+
+        """
+        return self._find(Ref(METRIC_TEMPLATES, namespace, name), parse_metric_template)
 
     def alert_provider(self, namespace: str, name: str) -> AlertProvider | None:
-        """Return an AlertProvider, None when there is none."""
-        found = self._caches.get(Ref(ALERT_PROVIDERS, namespace, name))
-        return parse_alert_provider(found.obj) if isinstance(found, Present) else None
+        """Return an AlertProvider, None when there is none.
+
+        Raises:
+            UserError: it cannot be read.
+
+        """
+        return self._find(Ref(ALERT_PROVIDERS, namespace, name), parse_alert_provider)
 
     async def secret(self, namespace: str, name: str) -> Mapping[str, str] | None:
         """Read the decoded data of a Secret, None when there is none; it is not kept."""
@@ -41,6 +55,15 @@ class Library:
             return None
         data = found.get("data") or {}
         return {key: base64.b64decode(value).decode("utf-8", "replace") for key, value in data.items()}
+
+    def _find(self, ref: Ref, parse: Callable[[JsonObject], Found]) -> Found | None:
+        found = self._caches.get(ref)
+        if not isinstance(found, Present):
+            return None
+        try:
+            return parse(found.obj)
+        except InvalidObject as error:
+            raise UserError(f"{ref.resource.kind} {ref.name}.{ref.namespace} cannot be read: {error}") from error
 
 
 def checksum_of(canary: Canary) -> str:

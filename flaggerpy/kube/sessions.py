@@ -23,6 +23,10 @@ from flaggerpy.kube.wire import Request, Response
 CONNECT_TIMEOUT = 10.0
 IDLE_CONNECTION = 60.0
 """Seconds an idle connection is kept; less than the API server's own limit, so that we are the ones who close it."""
+UNDELIVERED_MS = 5_000
+"""Milliseconds that the kernel may go on sending what a peer does not acknowledge: as long as lies between the last write
+of a leader and the first of its successor. Closing a connection does not stop it, so that after an outage of the network
+an old write would arrive late."""
 _NO_ANSWER = (aiohttp.ClientError, TimeoutError, OSError)
 
 
@@ -155,11 +159,12 @@ async def _lines(stream: aiohttp.StreamReader) -> AsyncGenerator[bytes, None]:
 
 
 def _socket(address: aiohttp.AddrInfoType) -> socket.socket:
-    """Open a socket that notices within a minute when the other side has silently gone."""
+    """Open a socket that notices within a minute when the other side has silently gone, and then sends no more."""
     family, kind, protocol, _, _ = address
     opened = socket.socket(family, kind, protocol)
     opened.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
-    for option, value in (("TCP_KEEPIDLE", 30), ("TCP_KEEPINTVL", 10), ("TCP_KEEPCNT", 3)):
+    silence = {"TCP_KEEPIDLE": 30, "TCP_KEEPINTVL": 10, "TCP_KEEPCNT": 3, "TCP_USER_TIMEOUT": UNDELIVERED_MS}
+    for option, value in silence.items():
         if hasattr(socket, option):
             opened.setsockopt(socket.IPPROTO_TCP, getattr(socket, option), value)
     return opened

@@ -36,11 +36,21 @@ def provider_for(settings: ProviderSettings, outbound: Outbound) -> MetricProvid
         UserError: the type is unknown or not built yet, or its settings cannot be used.
 
     """
+    return maker_of(settings.type)(settings, outbound)
+
+
+def maker_of(kind: str) -> Callable[[ProviderSettings, Outbound], MetricProvider]:
+    """Return what makes the clients for a type of provider.
+
+    Raises:
+        UserError: the type is unknown or not built yet.
+
+    """
     known = ", ".join(sorted(PROVIDERS))
-    if settings.type in PROVIDERS:
-        return PROVIDERS[settings.type](settings, outbound)
-    if settings.type in NOT_BUILT_YET:
+    if kind in PROVIDERS:
+        return PROVIDERS[kind]
+    if kind in NOT_BUILT_YET:
         raise UserError(
-            f'The metric provider "{settings.type}" is not built yet in this version of flaggerpy; built are: {known}.'
+            f'The metric provider "{kind}" is not built yet in this version of flaggerpy; built are: {known}.'
         )
-    raise UserError(f'The metric provider "{settings.type}" does not exist; known are: {known}.')
+    raise UserError(f'The metric provider "{kind}" does not exist; known are: {known}.')

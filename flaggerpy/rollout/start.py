@@ -6,12 +6,17 @@ the target sleeps. Waiting is a new revision before a closed gate.
 
 from __future__ import annotations
 
+from datetime import timedelta
+
 from flaggerpy.api.analysis import HookType
 from flaggerpy.api.status import Phase, Step
 from flaggerpy.rollout import children, gates, revision, rollback, scaling
 from flaggerpy.rollout.decision import NeedChecks, ScaleTarget, SetRoutes
 from flaggerpy.rollout.traffic import ALL_TO_PRIMARY
 from flaggerpy.rollout.turn import Turn
+
+FIGHT_REMEMBERED = timedelta(minutes=1)
+"""How long the status names a fight at least after it was last answered; short intervals would make it flicker."""
 
 
 def run(turn: Turn) -> NeedChecks | None:
@@ -78,12 +83,40 @@ def _return_to_primary(turn: Turn) -> None:
 def _let_target_sleep(turn: Turn) -> None:
     """Scale an unused target to zero, at most once an interval however often somebody scales it up."""
     rollout = turn.status.rollout
-    if turn.target.replicas == 0 or rollout.serving_canary or not turn.traffic_left():
+    if rollout.serving_canary:
         return
+    if turn.target.replicas == 0:
+        _remember_fight(turn)
+        return
+    if not turn.traffic_left():
+        return
+    if _was_asleep(turn):
+        turn.wait(_fight(turn), event=_fight(turn))
     if rollout.scaled_at and not turn.passed(rollout.scaled_at + turn.interval):
         return
     turn.do(ScaleTarget(0))
     turn.note(scaled_at=turn.now)
+
+
+def _was_asleep(turn: Turn) -> bool:
+    """Whether the target was put to sleep since users left it, so that somebody else must have woken it."""
+    scaled, moved = turn.status.rollout.scaled_at, turn.status.rollout.moved_at
+    return scaled is not None and (moved is None or scaled > moved)
+
+
+def _fight(turn: Turn) -> str:
+    return (
+        f"something else scales {turn.target_name} up between rollouts: put back to zero at most once an interval; "
+        "leave spec.replicas out of what is applied to it"
+    )
+
+
+def _remember_fight(turn: Turn) -> None:
+    """Go on naming a fight for a while after an answer: whoever scaled the target up may well do it again."""
+    scaled = turn.status.rollout.scaled_at
+    named = turn.before.rollout.reason == _fight(turn)
+    if named and scaled and not turn.passed(scaled + max(turn.interval, FIGHT_REMEMBERED)):
+        turn.wait(_fight(turn))
 
 
 def _primary_lost(turn: Turn) -> None:

@@ -100,7 +100,7 @@ def _why(name: str, answer: Answer) -> str:
     if answer.verdict is Verdict.ERROR:
         return f"metric {name} could not be measured"
     if answer.value is None:
-        return f"metric {name} has no value"
+        return f"metric {name} could not be judged: {answer.message.removeprefix('Halt advancement ')}"
     return f"metric {name} is {answer.value}, accepted is {answer.bound or 'nothing'}"
 
 

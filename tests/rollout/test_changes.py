@@ -11,6 +11,11 @@ from flaggerpy.rollout import decision as d
 from flaggerpy.rollout.checks import Verdict
 from tests.rollout.world import World, hook, initialized, spec
 
+FOUGHT = (
+    "something else scales payment.shop up between rollouts: put back to zero at most once an interval; "
+    "leave spec.replicas out of what is applied to it"
+)
+
 
 def at_weight(world: World, weight: int) -> World:
     while world.weight < weight:
@@ -243,10 +248,36 @@ def test_a_fight_over_the_services_and_drift_is_fought_once_an_interval_too() ->
 def test_a_fight_over_the_targets_replicas_is_fought_once_an_interval_and_starts_nothing() -> None:
     world = initialized()
     world.actions.clear()
+    world.events.clear()
+    written = world.status_writes
     for _ in range(100):
         world.scale(3).run_for(1)
     assert 9 <= len(world.actions) <= 11
+    assert world.status_writes - written <= len(world.actions) + 1
     assert world.phase is Phase.INITIALIZED
+    assert world.texts == [FOUGHT]
+    assert (world.status.rollout.reason, world.condition("Ready")) == (FOUGHT, "True")
+
+    world.run_for(20)
+    assert world.target
+    assert (world.target.replicas, world.status.rollout.reason) == (0, FOUGHT), "it may well go on"
+    world.run()
+    assert (world.status.rollout.reason, world.texts) == ("", [FOUGHT])
+
+
+@pytest.mark.parametrize("end", ["a success", "a failure", "a withdrawal"])
+def test_a_target_that_goes_to_sleep_after_its_rollout_is_no_fight(end: str) -> None:
+    world = initialized(spec=spec(webhooks=[hook("rollback")]))
+    world.hooks["rollback"] = Verdict.PASSED if end == "a failure" else Verdict.FAILED
+    world.push("v2")
+    if end == "a withdrawal":
+        at_weight(world, 20).push("v1")
+    world.run()
+    assert world.target
+    assert world.target.replicas == 0
+    assert FOUGHT not in world.texts
+    world.scale(1).run_for(1)
+    assert world.texts[-1] == world.status.rollout.reason == FOUGHT
 
 
 def test_users_leave_a_canary_that_a_stranger_scales_to_zero() -> None:

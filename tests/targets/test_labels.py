@@ -28,6 +28,7 @@ def test_the_selector_label(title: str, flag: str, match_labels: dict[str, str],
         ("but not what belongs to Flux", "*", "kustomize.toolkit.fluxcd.io/name", False),
         ("nor kubectl's copy of another object", "*", "kubectl.kubernetes.io/last-applied-configuration", False),
         ("nor the revision of another Deployment", "*", "deployment.kubernetes.io/revision", False),
+        ("nor what makes an object Argo CD's", "*", "argocd.argoproj.io/instance", False),
         ("nor our own marks", "*", "flaggerpy.dev/canary", False),
     ],
 )

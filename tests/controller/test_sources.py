@@ -1,0 +1,69 @@
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+
+import pytest
+
+from flaggerpy.api.analysis import Severity
+from flaggerpy.controller.alerts import receivers_for
+from flaggerpy.controller.sources import Library
+from flaggerpy.kube.cache import Caches
+from flaggerpy.kube.client import Client
+from flaggerpy.kube.objects import JsonObject
+from flaggerpy.kube.resources import ALERT_PROVIDERS, METRIC_TEMPLATES, Ref, Resource
+from flaggerpy.kube.sessions import HttpTransport, Server
+from flaggerpy.notifiers.base import Alert
+from flaggerpy.rollout.errors import UserError
+from tests.builders import canary
+
+SPECS: dict[Resource, JsonObject] = {
+    METRIC_TEMPLATES: {"provider": {"type": "prometheus"}, "query": "up"},
+    ALERT_PROVIDERS: {"type": "slack", "address": "http://chat"},
+}
+
+
+class Shelf:
+    """A library and what is known of objects, without any server."""
+
+    def __init__(self, client: Client) -> None:
+        self.caches = Caches(client)
+        self.library = Library(client, self.caches)
+
+    def put(self, resource: Resource, name: str, **fields: object) -> None:
+        metadata = {"name": name, "namespace": "shop", "resourceVersion": "7"}
+        self.caches.record(Ref(resource, "shop", name), {"metadata": metadata, **fields})
+
+
+@pytest.fixture
+async def shelf() -> AsyncIterator[Shelf]:
+    async with HttpTransport(Server("http://127.0.0.1:1")) as transport:
+        yield Shelf(Client(transport))
+
+
+async def test_objects_are_found_by_name(shelf: Shelf) -> None:
+    shelf.put(METRIC_TEMPLATES, "good", spec=SPECS[METRIC_TEMPLATES])
+    shelf.put(ALERT_PROVIDERS, "good", spec=SPECS[ALERT_PROVIDERS])
+    template = shelf.library.metric_template("shop", "good")
+    provider = shelf.library.alert_provider("shop", "good")
+    assert template is not None
+    assert provider is not None
+    assert (template.spec.query, provider.spec.type) == ("up", "slack")
+    assert shelf.library.metric_template("shop", "other") is None
+
+
+async def test_what_the_crd_admits_and_nobody_can_read_is_a_users_mistake(shelf: Shelf) -> None:
+    """The kinds do not require a spec: neither do Flagger's."""
+    shelf.put(METRIC_TEMPLATES, "empty")
+    shelf.put(ALERT_PROVIDERS, "empty")
+    with pytest.raises(UserError, match=r"^MetricTemplate empty\.shop cannot be read: spec is missing: add it\.$"):
+        shelf.library.metric_template("shop", "empty")
+
+    alert = Alert("web", "shop", Severity.WARN, "Canary is waiting for approval.")
+    entries = [{"name": name, "severity": "info", "providerRef": {"name": name}} for name in ("empty", "good")]
+    shelf.put(ALERT_PROVIDERS, "good", spec=SPECS[ALERT_PROVIDERS])
+    of = canary(analysis={"alerts": entries})
+    found, missing = receivers_for(of, alert, shelf.library.alert_provider, None)
+    assert [receiver.address for receiver in found] == ["http://chat"]
+    assert missing == (
+        "The alert empty cannot be sent: AlertProvider empty.shop cannot be read: spec is missing: add it.",
+    )
