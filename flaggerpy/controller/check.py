@@ -201,8 +201,8 @@ class Checker:
             secret = await self._sources.read_secret(namespace, name)
             if secret is None:
                 raise UserError(
-                    f"Metric template {template.metadata.name}.{namespace} error: there is no Secret {name} in namespace "
-                    f"{namespace}: create it, or correct spec.provider.secretRef."
+                    f"Metric template {template.metadata.name}.{namespace} error: there is no Secret {name} in its "
+                    "namespace: create it, or correct spec.provider.secretRef."
                 )
         return ProviderSettings(
             type=provider.type,

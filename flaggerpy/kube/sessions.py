@@ -24,9 +24,9 @@ CONNECT_TIMEOUT = 10.0
 IDLE_CONNECTION = 60.0
 """Seconds an idle connection is kept; less than the API server's own limit, so that we are the ones who close it."""
 UNDELIVERED_MS = 5_000
-"""Milliseconds that the kernel may go on sending what a peer does not acknowledge: as long as lies between the last write
-of a leader and the first of its successor. Closing a connection does not stop it, so that after an outage of the network
-an old write would arrive late."""
+"""Milliseconds that the kernel may go on sending what a peer does not acknowledge: as long as lies between the last
+write of a leader and the first of its successor. Closing a connection does not stop it, so that after an outage of the
+network an old write would arrive late."""
 _NO_ANSWER = (aiohttp.ClientError, TimeoutError, OSError)
 
 

@@ -232,7 +232,10 @@ async def test_a_template_is_asked_of_its_own_server_with_its_own_secret(desk: D
         (template(query="{{ if x }}{{ end }}", address="http://x"), "loops and conditions"),
         (template(address="prometheus"), "cannot be used"),
         (template(type="datadog"), '"datadog" is not built yet'),
-        (template(address="http://x", secretRef={"name": "s"}), "Metric template t.shop error: there is no Secret s"),
+        (
+            template(address="http://x", secretRef={"name": "s"}),
+            "Metric template t.shop error: there is no Secret s in its namespace: create it, or correct spec.provider.",
+        ),
     ],
 )
 async def test_a_users_mistake_in_a_template_is_a_failed_check_as_in_flagger(
