@@ -221,6 +221,6 @@ def trouble_sentence(subject: Subject, error: Forbidden | NotFound) -> str:
     if isinstance(error, Forbidden):
         return f"flaggerpy may not list and watch {subject}: {error.message}"
     return (
-        f"the cluster does not serve {subject} in version {subject.resource.version}: "
+        f"the cluster does not serve {subject.resource.title} in version {subject.resource.version}: "
         "install its CustomResourceDefinition, and it is picked up"
     )

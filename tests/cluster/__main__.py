@@ -55,8 +55,8 @@ def _parser() -> argparse.ArgumentParser:
     adding.add_argument("names", nargs="+", metavar="NAME", help=f"of {', '.join(addons.ADDONS)}")
     images = commands.add_parser("load-image", help="bring image archives into the running node")
     images.add_argument("archives", nargs="+", type=Path, metavar="FILE.oci.tar")
-    component = commands.add_parser("component", help="start, stop or restart one process of the cluster")
-    component.add_argument("action", choices=("start", "stop", "restart"))
+    component = commands.add_parser("component", help="start, stop, restart, freeze or thaw one process of the cluster")
+    component.add_argument("action", choices=("start", "stop", "restart", "freeze", "thaw"))
     component.add_argument("name")
     return parser
 
@@ -127,7 +127,7 @@ def _down() -> None:
 def _component(home: Home, action: str, name: str) -> None:
     """Do it, and where the API server was started wait for it: the next command will want it."""
     launch.control(home, action, name)
-    if name == "kube-apiserver" and action != "stop":
+    if name == "kube-apiserver" and action not in {"stop", "freeze"}:
         ready = "until kubectl get --raw /readyz >/dev/null 2>&1; do sleep 0.1; done"
         words = ["timeout", "60", "sh", "-c", ready]
         if launch.execute(words, launch.environment(home), launch.entrance(home)) != 0:

@@ -51,7 +51,7 @@ class Cluster:
         self.wait_ready()
 
     def component(self, verb: str, name: str) -> None:
-        """Start, stop or restart one process of the cluster, such as kube-controller-manager."""
+        """Start, stop, restart, freeze or thaw one process of the cluster, such as kube-controller-manager."""
         if self.home is None:
             raise ClusterError("The parts of an external cluster cannot be stopped from here.")
         launch.control(Home(self.home), verb, name)

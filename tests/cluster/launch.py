@@ -122,7 +122,7 @@ def execute(command: list[str], extra: Mapping[str, str], prefix: list[str]) -> 
 
 
 def control(home: Home, verb: str, component: str) -> None:
-    """Ask the supervisor to start, stop or restart one of its components."""
+    """Ask the supervisor to start, stop, restart, freeze or thaw one of its components."""
     with socket.socket(socket.AF_UNIX) as connection:
         connection.settimeout(30)
         connection.connect(str(home.control))

@@ -28,6 +28,7 @@ from tests.cluster.errors import ClusterError
 from tests.cluster.state import Home, Isolation, Phase, Status, birth
 
 _DIE_WITH_PARENT = 1
+_SIGNALS = {"freeze": signal.SIGSTOP, "thaw": signal.SIGCONT}
 
 
 class StopError(Exception):
@@ -126,6 +127,8 @@ class Supervisor:
             self.stop(name)
         if verb in {"start", "restart"} and name not in self._processes:
             self.start(self._components[name])
+        if verb in _SIGNALS and name in self._processes:
+            self._processes[name].send_signal(_SIGNALS[verb])
         return ""
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 
 import pytest
 import structlog
@@ -20,7 +20,7 @@ from tests.integration.site import Site, new_site
 __all__ = ["control_plane", "full_node"]
 
 
-LONGEST = ("test_crashes.py", "test_idle.py", "test_apart.py")
+LONGEST = ("test_crashes.py", "test_idle.py", "test_apart.py", "test_leaders.py")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -39,6 +39,16 @@ def plain_log() -> None:
             structlog.processors.KeyValueRenderer(key_order=["timestamp", "level", "event"]),
         ]
     )
+
+
+@pytest.fixture
+def calm(capsys: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture) -> Iterator[None]:
+    """Demand that nothing a user does shows a traceback in the controller's log."""
+    yield
+    said = capsys.readouterr()
+    assert "Traceback" not in said.out + said.err
+    # What asyncio says of tasks that nobody waited for goes another way.
+    assert not [record.getMessage() for record in caplog.get_records("call") if record.exc_info]
 
 
 @pytest.fixture(scope="session")

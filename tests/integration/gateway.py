@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from itertools import pairwise
@@ -63,9 +63,11 @@ class Gateway:
         return {"parents": parents}
 
     async def run(self) -> None:
-        """Watch routes and accept them until cancelled; the server ends every watch after some minutes."""
+        """Watch routes and accept them until cancelled; watches end, and an API server that goes away is waited for."""
         while True:
-            await self._follow()
+            with suppress(KubeError):
+                await self._follow()
+            await asyncio.sleep(0.2)
 
     async def _follow(self) -> None:
         client = self.site.client

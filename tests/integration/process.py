@@ -9,18 +9,35 @@ import socket
 import subprocess
 import sys
 from collections import Counter
-from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Iterator, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
+from itertools import groupby
 from pathlib import Path
 
 import yaml
 
+from flaggerpy.api.constants import LEASE
 from flaggerpy.kube.objects import JsonObject
+from flaggerpy.kube.resources import LEASES
 from tests.cluster.api import Cluster
 from tests.integration.site import Site
 
 QUIET_SECONDS = 10.0
+TAKEOVER = 20.0
+"""Seconds after which, at most, a leader that died has a successor."""
+_CHANGES = frozenset({"create", "update", "patch", "delete"})
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Write:
+    """A change that was asked for."""
+
+    at: str
+    """When the request arrived, in a format that sorts."""
+    author: str
+    verb: str
+    resource: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +68,22 @@ class Account:
             await asyncio.sleep(QUIET_SECONDS)
             if set(self.counted(cluster, offset)) <= {"update leases"}:
                 return
+
+    def writes(self, cluster: Cluster, offset: int = 0) -> list[Write]:
+        """Return what this account changed, but for leases and events, in the order in which it asked."""
+        found = [
+            Write(event["requestReceivedTimestamp"], self.name, event["verb"], str(event["objectRef"].get("resource")))
+            for event in self.requests(cluster, offset)
+            if event["verb"] in _CHANGES and event["objectRef"]["resource"] not in {"leases", "events"}
+        ]
+        return sorted(found)
+
+    def reaches(self, url: str) -> None:
+        """Log in at another address from now on."""
+        config = yaml.safe_load(self.kubeconfig.read_text(encoding="utf-8"))
+        for cluster in config["clusters"]:
+            cluster["cluster"]["server"] = url
+        self.kubeconfig.write_text(yaml.safe_dump(config), encoding="utf-8")
 
 
 def new_account(site: Site, cluster: Cluster, folder: Path, name: str) -> Account:
@@ -86,6 +119,10 @@ class Process:
         """Tell whether a line of the log contains these words."""
         return any(words in str(line.get("msg")) for line in self.log)
 
+    def times(self, words: str) -> int:
+        """Count the lines of the log that contain these words."""
+        return sum(words in str(line.get("msg")) for line in self.log)
+
     def rss(self) -> int:
         """Return the resident memory in MiB."""
         for line in Path(f"/proc/{self.child.pid}/status").read_text(encoding="utf-8").splitlines():
@@ -106,6 +143,54 @@ class Process:
                 self.log.append(json.loads(line))
             except ValueError:
                 self.log.append({"level": "raw", "msg": line.decode("utf-8", "replace")})
+
+
+async def roles(site: Site, one: Process, two: Process) -> tuple[Process, Process]:
+    """Return the leader and the other, once one leads and the other waits."""
+
+    async def holder() -> str:
+        lease = await site.find(LEASES, LEASE)
+        return str(((lease or {}).get("spec") or {}).get("holderIdentity") or "")
+
+    async def both_started() -> bool:
+        return one.said("starting") and two.said("starting")
+
+    async def one_leads() -> bool:
+        return one.said("leading") or two.said("leading")
+
+    # Two interpreters start beside the other tests, which takes a while.
+    await site.until(holder, "a leader", patience=60)
+    await site.until(both_started, "two controllers", patience=60)
+    await site.until(one_leads, "a leader")
+    await asyncio.sleep(2.5)  # the other one has looked at the lease at least once by then
+    assert one.said("leading") != two.said("leading")
+    return (one, two) if one.said("leading") else (two, one)
+
+
+async def leads(site: Site, process: Process, *, term: int = 1) -> None:
+    """Wait until a controller leads, for the first time or once more, as long as a takeover may take and a bit."""
+
+    async def there() -> bool:
+        return process.times("leading") >= term
+
+    await site.until(there, "takeover", patience=TAKEOVER + 10)
+
+
+def authors(cluster: Cluster, offset: int, *processes: Process) -> list[str]:
+    """Return the names of those who changed something, one after the other, each once in a row."""
+    writes = sorted(write for process in processes for write in process.account.writes(cluster, offset))
+    return [author for author, _ in groupby(writes, key=lambda write: write.author)]
+
+
+@asynccontextmanager
+async def pair(site: Site, accounts: Sequence[Account]) -> AsyncIterator[tuple[Process, Process]]:
+    """Run two controllers with leader election while the block lasts; the first one given is the leader."""
+    async with AsyncExitStack() as stack:
+        one, two = [
+            await stack.enter_async_context(running(site, account, enable_leader_election="true"))
+            for account in accounts
+        ]
+        yield await roles(site, one, two)
 
 
 @asynccontextmanager

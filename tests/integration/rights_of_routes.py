@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
 import pytest
 
-from flaggerpy.kube.resources import CANARIES
+from flaggerpy.kube.resources import CANARIES, Ref
 from tests.charts.under_rights import Install, install
+from tests.integration.beside import another_goes_on
 from tests.integration.contour import Contour
 from tests.integration.gateway import Gateway
 from tests.integration.objects import config_map, deployment, progressive, proxied
 from tests.integration.site import Site
+from tests.kube.real import ROLES
 
 __all__ = ["install"]
 pytestmark = pytest.mark.integration
 
+ACCOUNT = "system:serviceaccount:"
 HERE = {"watchNamespaces": "the site's"}
 UNTRACKED = {"configTracking": {"enabled": False}}
 LOOK_AT_SCHEMA = {"get customresourcedefinitions"}
@@ -65,3 +71,48 @@ async def test_routed_canaries_live_and_die_under_the_rights_of_each_mode(
     about_configs = [verb for _, verb, _, where in installed.requests("flaggerpy") if where == "configmaps"]
     assert bool(about_secrets) == bool(about_configs) == tracked, title
     assert await site.ours() == []
+
+
+@pytest.mark.usefixtures("calm")
+async def test_a_right_that_is_taken_away_in_mid_rollout_holds_it_until_it_is_given_back(
+    install: Install, site: Site, gateway: Gateway
+) -> None:
+    installed = install(meshProvider="gatewayapi:v1", **HERE)
+    async with installed.controller():
+        await site.apply(deployment(), progressive(step=25, most=50, interval="5s"))
+        await site.phase_is("Initialized")
+        await site.set_image("6.0.1")
+        await site.until(lambda: _share_is(gateway, 25), "the first step")
+
+        async with only_reading(site, "httproutes"):
+            sentence = await site.stalled("cannot patch resource")
+            assert f'httproutes.gateway.networking.k8s.io "podinfo" is forbidden: User "{ACCOUNT}' in sentence
+            assert await site.event("cannot patch resource") == sentence
+            await another_goes_on(site)
+            assert await site.phase() == "Progressing"
+            assert gateway.shares() == [0, 25]
+
+        await site.phase_is("Succeeded", patience=90)
+        assert (await site.condition("Stalled"))["status"] == "False"
+
+    assert gateway.shares() == [0, 25, 50, 0]
+    assert installed.refused() == LOOK_AT_SCHEMA | {"patch httproutes"}
+
+
+@asynccontextmanager
+async def only_reading(site: Site, resource: str) -> AsyncIterator[None]:
+    """Take the controller's rights to write a resource away while the block lasts."""
+    ref = Ref(ROLES, site.namespace, "flaggerpy")
+    role = await site.client.get(ref)
+    reading = [
+        {**rule, "verbs": ["get", "list", "watch"]} if resource in rule["resources"] else rule for rule in role["rules"]
+    ]
+    await site.client.merge_patch(ref, {"rules": reading})
+    try:
+        yield
+    finally:
+        await site.client.merge_patch(ref, {"rules": role["rules"]})
+
+
+async def _share_is(gateway: Gateway, share: int) -> bool:
+    return gateway.shares()[-1:] == [share]

@@ -119,6 +119,12 @@ async def login_page() -> web.Response:
     return web.Response(text="<html><body>please log in</body></html>", content_type="text/html")
 
 
+async def several_series() -> web.Response:
+    """Give a value for each pod where one value was meant."""
+    series = [{"metric": {"pod": pod}, "value": [1700000000, "100"]} for pod in ("a", "b")]
+    return web.json_response({"status": "success", "data": {"resultType": "vector", "result": series}})
+
+
 async def silence() -> web.Response:
     """Answer too late for anybody."""
     await asyncio.sleep(60)

@@ -1,7 +1,7 @@
 """Tests that disturb everybody in a cluster, each module in a cluster of its own.
 
-They change CRDs, stop the API server, or run controllers that take care of every namespace, and so cannot run beside
-the others. Their modules are not named ``test_…``: only from here do they get their cluster.
+They change CRDs, stop the API server or its store, or run controllers that take care of every namespace, and so cannot
+run beside the others. Their modules are not named ``test_…``: only from here do they get their cluster.
 """
 
 from __future__ import annotations
@@ -24,8 +24,9 @@ LIMIT = 420
     "modules",
     [
         ["tests/charts/under_rights.py", "tests/integration/rights_of_routes.py"],
-        ["tests/integration/schema_versions.py"],
+        ["tests/integration/late_kinds.py", "tests/integration/schema_versions.py"],
         ["tests/integration/kube_caches.py"],
+        ["tests/integration/outages.py"],
     ],
     ids=lambda modules: Path(modules[0]).stem,
 )

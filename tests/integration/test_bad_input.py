@@ -7,21 +7,38 @@ from typing import Any
 
 import pytest
 
+from flaggerpy.kube.errors import Invalid
 from flaggerpy.kube.objects import JsonObject, name_of
-from flaggerpy.kube.resources import CANARIES, DEPLOYMENTS, SERVICES
-from flaggerpy.kube.wire import Request
+from flaggerpy.kube.resources import CANARIES, CONFIG_MAPS, DEPLOYMENTS, SERVICES
+from tests.integration.beside import another_goes_on, touched
 from tests.integration.gateway import Gateway
-from tests.integration.objects import blue_green, canary, deployment, progressive, routed
+from tests.integration.objects import blue_green, canary, config_map, deployment, progressive, routed
+from tests.integration.servers import Hooks
 from tests.integration.site import Site
 
-pytestmark = pytest.mark.integration
+pytestmark = [pytest.mark.integration, pytest.mark.usefixtures("calm"), pytest.mark.timeout(180)]
 
+LARGE = "x" * 900_000
 ITERATIONS = {"iterations": 1}
 
 
 def wrong(analysis: JsonObject | None = None, **fields: Any) -> JsonObject:
     """Write a Canary named ``wrong`` for the Deployment of the same name."""
     return canary("wrong", analysis or ITERATIONS, **{"provider": "kubernetes", **fields})
+
+
+def without_service() -> JsonObject:
+    """Write a Canary that says nothing of Services."""
+    made = wrong()
+    del made["spec"]["service"]
+    return made
+
+
+def labelled(**labels: str) -> JsonObject:
+    """Write the Deployment ``wrong``, whose pods have these labels only."""
+    made = deployment("wrong")
+    made["spec"]["selector"]["matchLabels"] = made["spec"]["template"]["metadata"]["labels"] = labels
+    return made
 
 
 @pytest.mark.parametrize(
@@ -36,6 +53,22 @@ def wrong(analysis: JsonObject | None = None, **fields: Any) -> JsonObject:
             id="a kind of target that is not built yet",
         ),
         pytest.param(wrong(service={"port": 0}), ["spec.service.port"], id="a port that is none"),
+        pytest.param(without_service(), ["spec.service is missing", "add spec.service.port"], id="no port at all"),
+        pytest.param(
+            wrong({**ITERATIONS, "interval": "10mfoo"}),
+            ["spec.analysis.interval", '"mfoo" is no unit (h, m, s'],
+            id="an interval that only begins like one",
+        ),
+        pytest.param(
+            wrong({**ITERATIONS, "metrics": [{"name": "request-duration", "interval": "1mfoo"}]}),
+            ["spec.analysis.metrics[0].interval", '"mfoo" is no unit'],
+            id="a metric's interval",
+        ),
+        pytest.param(
+            wrong({**ITERATIONS, "webhooks": [{"name": "gate", "url": "http://gate.test/", "timeout": "5mfoo"}]}),
+            ["spec.analysis.webhooks[0].timeout", '"mfoo" is no unit'],
+            id="a hook's time limit",
+        ),
         pytest.param(
             routed("wrong", {"stepWeight": 0}), ["spec.analysis.stepWeight", "never advances"], id="stepWeight 0"
         ),
@@ -62,18 +95,53 @@ def wrong(analysis: JsonObject | None = None, **fields: Any) -> JsonObject:
 async def test_a_mistake_is_told_and_touches_nothing(
     site: Site, gateway: Gateway, made: JsonObject, words: list[str]
 ) -> None:
+    await _is_told_and_touches_nothing(site, deployment("wrong"), made, words)
+
+
+@pytest.mark.parametrize(
+    ("target", "words"),
+    [
+        pytest.param(
+            labelled(tier="wrong"),
+            ["tier=wrong", "none of app, name, app.kubernetes.io/name", "spec.selector.matchLabels"],
+            id="no label tells its pods apart",
+        ),
+        pytest.param(
+            labelled(app="w" * 56),
+            ["longer than the 63 characters", "choose a shorter value"],
+            id="a label without room for the primary's",
+        ),
+        pytest.param(
+            deployment("wrong", container={"envFrom": [{"secretRef": {"name": "token"}}]}),
+            ["reads Secret token, which does not exist", "create it, or mark the reference as optional"],
+            id="a Secret that nobody made",
+        ),
+    ],
+)
+async def test_a_target_that_cannot_be_copied_is_told_and_left_alone(
+    site: Site, gateway: Gateway, target: JsonObject, words: list[str]
+) -> None:
+    await _is_told_and_touches_nothing(site, target, wrong(), words)
+
+
+async def _is_told_and_touches_nothing(site: Site, target: JsonObject, made: JsonObject, words: list[str]) -> None:
     async with site.controller(mesh_provider="") as controller:
-        await site.apply(deployment("wrong"), made, deployment(), blue_green())
+        await site.apply(target, made)
         sentence = await site.stalled("", "wrong")
         assert all(word in sentence for word in words), sentence
         assert await site.event(sentence) == sentence
-        await site.phase_is("Initialized")
+        await another_goes_on(site)
         await site.settled("wrong")
 
         assert (await site.condition("Ready", "wrong"))["status"] == "False"
-        assert _touched(controller.writes) == {"canaries"}
-        target = await site.get(DEPLOYMENTS, "wrong")
-        assert target["spec"]["replicas"] == target["status"]["readyReplicas"] == 2
+        assert touched(controller.writes, "wrong") == {"canaries"}
+        found = await site.get(DEPLOYMENTS, "wrong")
+        assert found["spec"]["replicas"] == found["status"]["readyReplicas"] == 2
+
+
+async def test_an_interval_that_is_none_is_refused_by_the_api_server(site: Site) -> None:
+    with pytest.raises(Invalid, match=r"spec\.analysis\.interval"):
+        await site.apply(wrong({**ITERATIONS, "interval": "soon"}))
 
 
 async def test_a_mistake_that_is_mended_is_forgotten(site: Site) -> None:
@@ -185,11 +253,30 @@ async def test_mirroring_in_steps_is_told_and_does_not_loop_w09(site: Site, gate
     assert gateway.shares() == [0, 50, 0]
 
 
-def _touched(writes: list[Request]) -> set[str]:
-    """Return the kinds of those objects of the canary ``wrong`` that were written."""
-    parts = [request.path.split("/") for request in writes if "/wrong" in request.path]
-    assert not any(b'"name":"wrong' in (request.body or b"") for request in writes if request.method == "POST")
-    return {path[path.index("namespaces") + 2] for path in parts}
+async def test_objects_of_900_kb_are_rolled_out_like_small_ones(site: Site, hooks: Hooks) -> None:
+    """The API server takes objects of up to one and a half megabytes."""
+    reads = {"env": [{"name": "LARGE", "value": LARGE}], "envFrom": [{"configMapRef": {"name": "settings"}}]}
+    hook = hooks.webhook("pre-rollout", metadata={"large": LARGE})
+    async with site.controller():
+        await site.apply(config_map("settings", {"large": LARGE, "color": "red"}))
+        await site.apply(deployment(container=reads), blue_green(iterations=1, webhooks=[hook]))
+        await site.phase_is("Initialized")
+        assert (await site.get(CONFIG_MAPS, "settings-primary"))["data"] == {"large": LARGE, "color": "red"}
+
+        await site.edit(CONFIG_MAPS, "settings", {"data": {"color": "blue"}})
+        await site.set_image("6.0.1")
+        await site.until(lambda: _runs(site, "6.0.1"), "the promotion", patience=60)
+        await site.phase_is("Succeeded")
+        await another_goes_on(site)
+
+    assert (await site.get(CONFIG_MAPS, "settings-primary"))["data"] == {"large": LARGE, "color": "blue"}
+    container = (await site.get(DEPLOYMENTS, "podinfo-primary"))["spec"]["template"]["spec"]["containers"][0]
+    assert container["env"] == reads["env"]
+    assert {call.body["metadata"]["large"] for call in hooks.to("pre-rollout")} == {LARGE}
+
+
+async def _runs(site: Site, tag: str) -> bool:
+    return await site.image("podinfo-primary") == tag
 
 
 async def _generations(site: Site) -> dict[str, int]:

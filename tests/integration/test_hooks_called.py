@@ -6,6 +6,7 @@ import asyncio
 
 import pytest
 
+from tests.integration.beside import another_goes_on
 from tests.integration.gateway import Gateway
 from tests.integration.objects import blue_green, deployment, progressive
 from tests.integration.servers import Before, Call, Hooks
@@ -244,6 +245,30 @@ async def test_any_2xx_passes_w70(site: Site, hooks: Hooks) -> None:
         await site.phase_is("Progressing")
         await site.phase_is("Succeeded")
         assert hooks.to("rollout")
+
+
+@pytest.mark.usefixtures("calm")
+async def test_a_hook_that_hangs_fails_the_check_when_its_time_is_over_and_holds_nobody_else(
+    site: Site, gateway: Gateway, hooks: Hooks
+) -> None:
+    async def hang(_: Call) -> None:
+        await asyncio.sleep(60)
+
+    hooks.before["rollout"] = hang
+    async with site.controller():
+        webhooks = [hooks.webhook("rollout", timeout="2s")]
+        await site.apply(deployment(), progressive(step=50, most=50, threshold=30, webhooks=webhooks))
+        await site.phase_is("Initialized")
+        await site.set_image("6.0.1")
+        told = await site.event("external check rollout failed")
+        assert told.endswith("no answer within 2 s")
+        await another_goes_on(site)
+        assert await site.reason() == "rollout check rollout failed"
+        assert gateway.shares() == [0, 50]
+
+        del hooks.before["rollout"]
+        await site.phase_is("Succeeded")
+    assert gateway.shares() == [0, 50, 0]
 
 
 async def test_a_question_keeps_its_idempotency_key_over_a_crash(site: Site, hooks: Hooks) -> None:

@@ -9,12 +9,14 @@ from aiohttp import web
 
 from flaggerpy.kube.objects import JsonObject
 from flaggerpy.kube.resources import CANARIES, METRIC_TEMPLATES, SECRETS
+from tests.integration.beside import another_goes_on, touched
 from tests.integration.gateway import Gateway
 from tests.integration.objects import blue_green, canary, deployment, progressive
-from tests.integration.servers import PrometheusServer, login_page, server_error, silence
+from tests.integration.servers import PrometheusServer, login_page, server_error, several_series, silence
 from tests.integration.site import Site
+from tests.metrics.loopback import closed_port
 
-pytestmark = pytest.mark.integration
+pytestmark = [pytest.mark.integration, pytest.mark.usefixtures("calm")]
 
 AT_LEAST_99: JsonObject = {"name": "goodness", "query": "sum(good)", "thresholdRange": {"min": 99}}
 
@@ -83,8 +85,11 @@ async def test_the_threshold_rolls_back_at_once(site: Site, gateway: Gateway, pr
         assert "failed checks threshold reached 3" in await site.reason()
 
 
-async def test_no_data_is_a_failed_check(site: Site, gateway: Gateway, prometheus: PrometheusServer) -> None:
-    prometheus.value = None
+@pytest.mark.parametrize("value", [None, "NaN"])
+async def test_no_data_is_a_failed_check(
+    site: Site, gateway: Gateway, prometheus: PrometheusServer, value: str | None
+) -> None:
+    prometheus.value = value
     async with site.controller():
         made = progressive(threshold=2, metrics=[AT_LEAST_99])
         await site.apply(deployment(), measured(made, prometheus))
@@ -92,24 +97,29 @@ async def test_no_data_is_a_failed_check(site: Site, gateway: Gateway, prometheu
         await site.set_image("6.0.1")
         await site.phase_is("Failed")
         await site.event("no values found for custom metric: goodness")
+        assert "no values found for custom metric: goodness" in await site.reason()
         assert len(prometheus.queries) == 2
+        assert gateway.shares() == [0, 25, 0]
 
 
 @pytest.mark.parametrize(
-    ("title", "answer", "times"),
+    ("title", "answer", "times", "words"),
     [
-        ("the server is in trouble", server_error, 4),
-        ("a page for people instead of an answer", login_page, 4),
-        ("no answer in time", silence, 2),
+        ("the server is in trouble", server_error, 4, 'it answered 500: "out of memory"'),
+        ("a page for people instead of an answer", login_page, 4, "the answer is not JSON but begins with"),
+        ("several values where one is meant", several_series, 4, "2 series where one is needed: aggregate them"),
+        ("no answer in time", silence, 2, "no answer within 5 s"),
     ],
 )
 async def test_what_cannot_be_measured_holds_the_weight_and_is_not_counted(
     site: Site,
     gateway: Gateway,
     prometheus: PrometheusServer,
+    *,
     title: str,
     answer: Callable[[], Awaitable[web.Response]],
     times: int,
+    words: str,
 ) -> None:
     prometheus.value, prometheus.broken = "100", answer
 
@@ -125,10 +135,36 @@ async def test_what_cannot_be_measured_holds_the_weight_and_is_not_counted(
 
         status = (await site.canary())["status"]
         assert (status["phase"], status["failedChecks"], status["canaryWeight"]) == ("Progressing", 0, 25), title
-        assert [check["verdict"] for check in status["rollout"]["checks"]] == ["Error"]
+        (check,) = status["rollout"]["checks"]
+        assert check["verdict"] == "Error"
+        assert words in check["reason"]
+        assert await site.event(words) == check["reason"]
         assert status["rollout"]["reason"] == "metric goodness could not be measured"
+        await another_goes_on(site)
+        assert gateway.shares() == [0, 25]
 
         prometheus.broken = None
+        await site.phase_is("Succeeded")
+        assert gateway.shares() == [0, 25, 0]
+
+
+async def test_a_prometheus_that_is_down_holds_the_weight_until_it_is_back(
+    site: Site, gateway: Gateway, prometheus: PrometheusServer
+) -> None:
+    async with site.controller():
+        made = progressive(step=25, most=25, threshold=1, metrics=[AT_LEAST_99])
+        made["spec"]["metricsServer"] = closed_port()
+        await site.apply(deployment(), made)
+        await site.phase_is("Initialized")
+        await site.set_image("6.0.1")
+        assert "cannot connect" in await site.event("metric goodness could not be measured, the rollout holds")
+        await another_goes_on(site)
+        status = (await site.canary())["status"]
+        assert (status["phase"], status["failedChecks"], status["canaryWeight"]) == ("Progressing", 0, 25)
+        assert gateway.shares() == [0, 25]
+
+        prometheus.value = "100"
+        await site.edit(CANARIES, "podinfo", {"spec": {"metricsServer": prometheus.url}})
         await site.phase_is("Succeeded")
         assert gateway.shares() == [0, 25, 0]
 
@@ -174,6 +210,64 @@ async def test_a_missing_template_stops_the_canary_until_it_is_there(site: Site,
         await site.apply(template(prometheus))
         await site.phase_is("Succeeded")
     assert await site.image("podinfo-primary") == "6.0.1"
+
+
+@pytest.mark.parametrize(
+    ("spec", "words"),
+    [
+        pytest.param(
+            {"provider": {"type": "prometheus"}, "query": "{{ nonsense }}"},
+            ['"{{ nonsense }}", which is not supported: use name, namespace'],
+            id="a name that means nothing",
+        ),
+        pytest.param(
+            {"provider": {"type": "prometheus"}, "query": "up > {{ variables.limit }}"},
+            ['templateVariables has no "limit"'],
+            id="a variable that nobody gave",
+        ),
+        pytest.param(
+            {"provider": {"type": "datadog"}, "query": "up"},
+            ['"datadog" is not built yet', "built are: prometheus"],
+            id="a provider that is not built yet",
+        ),
+        pytest.param(None, ["cannot be read: spec is missing: add it"], id="nothing at all"),
+    ],
+)
+async def test_a_template_that_cannot_be_used_stops_the_canary_until_it_is_mended(
+    site: Site, prometheus: PrometheusServer, spec: JsonObject | None, words: list[str]
+) -> None:
+    prometheus.value = "0"
+    bad = {**template(prometheus), "spec": spec}
+    async with site.controller() as controller:
+        await site.apply({key: value for key, value in bad.items() if value is not None})
+        await site.apply(deployment("wrong"), blue_green("wrong", metrics=[FROM_TEMPLATE]))
+        sentence = await site.stalled("MetricTemplate errors", "wrong")
+        assert all(word in sentence for word in words), sentence
+        assert await site.event(sentence) == sentence
+        await another_goes_on(site)
+        assert touched(controller.writes, "wrong") == {"canaries"}
+
+        await site.apply(template(prometheus))
+        await site.phase_is("Initialized", "wrong")
+
+
+async def test_a_secret_that_nobody_made_fails_the_check_and_is_named(
+    site: Site, gateway: Gateway, prometheus: PrometheusServer
+) -> None:
+    async with site.controller():
+        await site.apply(template(prometheus, secret="nobody-made-it"))
+        await site.apply(deployment(), progressive(threshold=2, metrics=[FROM_TEMPLATE]))
+        await site.phase_is("Initialized")
+        await site.set_image("6.0.1")
+        found = await site.phase_is("Failed")
+        told = await site.event("there is no Secret nobody-made-it")
+        assert "create it, or correct spec.provider.secretRef" in told
+        assert told in found["status"]["rollout"]["failing"]
+        await another_goes_on(site)
+
+    assert prometheus.queries == []
+    assert gateway.shares() == [0, 25, 0]
+    assert await site.image("podinfo-primary") == "6.0.0"
 
 
 async def test_a_query_that_prometheus_refuses_is_a_failed_check(site: Site, prometheus: PrometheusServer) -> None:

@@ -3,68 +3,46 @@
 from __future__ import annotations
 
 import asyncio
-from contextlib import AsyncExitStack
 from pathlib import Path
 from time import monotonic
 
 import pytest
 
-from flaggerpy.kube.resources import DEPLOYMENTS, LEASES
+from flaggerpy.kube.resources import DEPLOYMENTS
 from tests.cluster.api import Cluster
 from tests.integration.gateway import Gateway
 from tests.integration.objects import blue_green, deployment, progressive
-from tests.integration.process import Account, Process, kubectl, new_account, running
+from tests.integration.process import TAKEOVER, Process, kubectl, leads, new_account, pair
 from tests.integration.servers import Hooks
 from tests.integration.site import Site
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(240)]
-
-TAKEOVER = 20.0
-
-
-def writes(account: Account, cluster: Cluster, offset: int = 0) -> list[str]:
-    """Return what an account changed, but for leases."""
-    return [
-        f"{event['verb']} {event['objectRef'].get('resource')} {event['objectRef'].get('name')}"
-        for event in account.requests(cluster, offset)
-        if event["verb"] in {"create", "update", "patch", "delete"} and event["objectRef"]["resource"] != "leases"
-    ]
 
 
 async def test_only_the_leader_writes_and_a_killed_one_is_followed_soon(
     site: Site, control_plane: Cluster, tmp_path: Path
 ) -> None:
     accounts = [new_account(site, control_plane, tmp_path, name) for name in ("one", "two")]
-    async with AsyncExitStack() as stack:
-        pair = [
-            await stack.enter_async_context(running(site, account, enable_leader_election="true"))
-            for account in accounts
-        ]
-        leader, follower = await _roles(site, *pair)
+    async with pair(site, accounts) as (leader, follower):
         await site.apply(deployment(), blue_green(iterations=1))
         await site.phase_is("Initialized")
-        assert writes(leader.account, control_plane) != []
-        assert writes(follower.account, control_plane) == []
+        assert leader.account.writes(control_plane) != []
+        assert follower.account.writes(control_plane) == []
 
         killed = monotonic()
         await leader.kill()
         await site.set_image("6.0.1")
-        await site.until(lambda: _says(follower, "leading"), "takeover", patience=TAKEOVER + 10)
+        await leads(site, follower)
         assert monotonic() - killed < TAKEOVER
         await site.phase_is("Succeeded")
 
-        assert writes(follower.account, control_plane) != []
+        assert follower.account.writes(control_plane) != []
         assert await site.image("podinfo-primary") == "6.0.1"
 
 
 async def test_a_leader_that_is_stopped_hands_over_at_once(site: Site, control_plane: Cluster, tmp_path: Path) -> None:
     accounts = [new_account(site, control_plane, tmp_path, name) for name in ("one", "two")]
-    async with AsyncExitStack() as stack:
-        pair = [
-            await stack.enter_async_context(running(site, account, enable_leader_election="true"))
-            for account in accounts
-        ]
-        leader, follower = await _roles(site, *pair)
+    async with pair(site, accounts) as (leader, follower):
         leader.child.terminate()
         await site.until(lambda: _says(follower, "leading"), "takeover", patience=8)
         assert await leader.child.wait() == 0
@@ -127,30 +105,6 @@ async def test_a_restart_in_the_middle_of_a_rollout_goes_on_where_it_was(
         await site.phase_is("Succeeded")
     assert gateway.shares() == [0, 25, 50, 0]
     assert hooks.asked("pre-rollout") == 1
-
-
-async def _roles(site: Site, one: Process, two: Process) -> tuple[Process, Process]:
-    """Return the leader and the other, once one leads and the other waits."""
-
-    async def holder() -> str:
-        lease = await site.find(LEASES, "flagger-leader-election")
-        return str(((lease or {}).get("spec") or {}).get("holderIdentity") or "")
-
-    # Two interpreters start beside the other tests, which takes a while.
-    await site.until(holder, "a leader", patience=60)
-    await site.until(lambda: _all(one.said("starting"), two.said("starting")), "two controllers", patience=60)
-    await site.until(lambda: _any(one.said("leading"), two.said("leading")), "a leader")
-    await asyncio.sleep(2.5)  # the other one has looked at the lease at least once by then
-    assert one.said("leading") != two.said("leading")
-    return (one, two) if one.said("leading") else (two, one)
-
-
-async def _all(*facts: bool) -> bool:
-    return all(facts)
-
-
-async def _any(*facts: bool) -> bool:
-    return any(facts)
 
 
 async def _says(process: Process, words: str) -> bool:
