@@ -30,7 +30,7 @@ class Cable:
         self._whole.clear()
 
     def mend(self) -> None:
-        """Let new connections pass; of the old ones those break that lost something."""
+        """Let new connections pass; the others break, unless nothing was sent in them meanwhile."""
         self._whole.set()
 
     def accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -49,7 +49,9 @@ class Cable:
     async def _carry(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         ends = [writer]
         try:
-            await self._whole.wait()
+            if not self._whole.is_set():
+                await self._whole.wait()
+                return
             there, to_there = await asyncio.open_connection(*self._there)
             ends.append(to_there)
             await _first_of(self._pump(reader, to_there), self._pump(there, writer))
