@@ -41,6 +41,7 @@ SHARED = (
     "crashes",
     "secret-late",
     "telemetry",
+    "gitops",
     "namespace-gone",
     "contour",
     "contour-ab",
