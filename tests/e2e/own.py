@@ -12,6 +12,7 @@ from pathlib import Path
 from flaggerpy.api.constants import LEASE
 from flaggerpy.kube.objects import JsonObject, name_of
 from flaggerpy.kube.resources import DEPLOYMENTS, LEASES, PODS
+from tests.cluster.components import FIRST_SERVICE_IP
 from tests.e2e import stage
 from tests.e2e.place import Place, kubectl
 
@@ -42,13 +43,15 @@ class OwnController:
         words = ("helm", "uninstall", RELEASE, "--namespace", self.place.namespace, "--wait", "--timeout", "180s")
         await asyncio.to_thread(stage.run, *words)
 
-    async def leader(self) -> JsonObject:
-        """Wait for a leader that lives and return its Pod."""
+    async def leader(self, *, after: JsonObject | None = None) -> JsonObject:
+        """Wait for a leader that lives, and comes after another one if that is given, and return its Pod."""
 
         async def there() -> JsonObject | None:
             lease = await self.place.find(LEASES, LEASE)
-            holder = str(((lease or {}).get("spec") or {}).get("holderIdentity") or "")
-            return await self.place.find(PODS, holder.partition("_")[0]) if holder else None
+            name = str(((lease or {}).get("spec") or {}).get("holderIdentity") or "").partition("_")[0]
+            if not name or (after is not None and name == name_of(after)):
+                return None
+            return await self.place.find(PODS, name)
 
         found: JsonObject = await self.place.until(there, "leader", patience=60)
         return found
@@ -88,6 +91,26 @@ def kill(pid: int) -> None:
 def freeze(pid: int) -> None:
     """Stop a process where it stands; its connections stay."""
     os.kill(pid, signal.SIGSTOP)
+
+
+def thaw(pid: int) -> None:
+    """Let a frozen process go on."""
+    os.kill(pid, signal.SIGCONT)
+
+
+def cut_off(pid: int) -> None:
+    """Let nothing of a Pod reach the API server any more; nobody is told, and the kubelet still reaches the Pod."""
+    _route(pid, "add")
+
+
+def reconnect(pid: int) -> None:
+    """Undo it."""
+    _route(pid, "del")
+
+
+def _route(pid: int, verb: str) -> None:
+    inside = ("nsenter", f"--net=/proc/{pid}/ns/net", "--")
+    stage.run(*inside, "ip", "route", verb, "blackhole", FIRST_SERVICE_IP)
 
 
 def _processes() -> Iterator[int]:
