@@ -63,9 +63,6 @@ def remarks(canary: Canary) -> tuple[str, ...]:
             found.append(f"{where}.thresholdRange is empty, so {metric.name} always passes: add min or max.")
     if analysis.mirror and analysis.strategy is Strategy.AB_TESTING:
         found.append("spec.analysis.mirror has no effect in an A/B test: remove it, or remove match.")
-    scaler = canary.spec.autoscaler_ref
-    if scaler is not None and scaler.primary_scaler_queries and scaler.kind != "ScaledObject":
-        found.append(f"spec.autoscalerRef.primaryScalerQueries has no effect with a {scaler.kind}.")
     if analysis.mirror_weight and not analysis.mirror:
         found.append("spec.analysis.mirrorWeight has no effect without mirror: true.")
     if 0 < analysis.max_weight < analysis.step_weight:

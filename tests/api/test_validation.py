@@ -234,15 +234,6 @@ def test_all_mistakes_are_said_at_once_and_each_only_once() -> None:
         ),
         ("a mirror in an A/B test", ab_test(mirror=True), "no effect in an A/B test"),
         ("a mirror's weight without mirror", canary(analysis={"mirrorWeight": 50}), "without mirror: true"),
-        (
-            "queries for an autoscaler that has none",
-            canary(
-                spec={
-                    "autoscalerRef": {**SCALER, "kind": "HorizontalPodAutoscaler", "primaryScalerQueries": {"a": "b"}}
-                }
-            ),
-            "primaryScalerQueries has no effect with a HorizontalPodAutoscaler",
-        ),
         ("a first step above the maximum", canary(analysis={"stepWeight": 60}), "above maxWeight 50"),
         ("a maximum beside a list", canary(analysis={"stepWeight": None, "stepWeights": [10, 50]}), "with stepWeights"),
         ("a maximum of iterations", blue_green(maxWeight=50), "no effect with iterations"),
