@@ -28,8 +28,8 @@ from tests.targets.objects import deployment
 
 KEY = ("shop", "web")
 MISSING = (
-    "the cluster does not serve httpproxies.projectcontour.io in version v1: install its CustomResourceDefinition, and it "
-    "is picked up"
+    "the cluster does not serve httpproxies.projectcontour.io in version v1: install its CustomResourceDefinition, and "
+    "it is picked up"
 )
 
 
