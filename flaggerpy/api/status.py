@@ -180,7 +180,7 @@ class RolloutStatus(ApiModel):
     scaled_at: MicroTime | None = None
     """When a workload was last scaled."""
     mended_at: MicroTime | None = None
-    """When Services or the route were last put back after somebody else had changed them."""
+    """When something that somebody else had changed was last put back: Services, the route, an autoscaler, replicas."""
     hopeless_since: MicroTime | None = None
     """Since when pods that cannot start keep the workload that is waited for from becoming ready."""
     scaler: PrimaryScaler | None = None

@@ -155,14 +155,17 @@ class Observer:
             if metric.template_ref is None:
                 continue
             namespace = metric.template_ref.namespace or draft.canary.namespace
-            template = self._library.metric_template(namespace, metric.template_ref.name)
+            try:
+                template = self._library.metric_template(namespace, metric.template_ref.name)
+            except UserError as error:
+                draft.problems.append(str(error))
+                continue
             if template is None:
                 draft.problems.append(
                     f"MetricTemplate {metric.template_ref.name} of metric {metric.name} does not exist in namespace "
                     f"{namespace}: create it, or correct templateRef."
                 )
-                continue
-            if reason := template_problem(draft.canary, metric, template):
+            elif reason := template_problem(draft.canary, metric, template):
                 draft.problems.append(reason)
 
     def _world(self, draft: _Draft, announced: frozenset[str]) -> World:

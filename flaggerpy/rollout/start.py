@@ -91,17 +91,32 @@ def _let_target_sleep(turn: Turn) -> None:
     if not turn.traffic_left():
         return
     if _was_asleep(turn):
-        turn.wait(_fight(turn), event=_fight(turn))
-    if rollout.scaled_at and not turn.passed(rollout.scaled_at + turn.interval):
-        return
-    turn.do(ScaleTarget(0))
-    turn.note(scaled_at=turn.now)
+        _answer_fight(turn)
+    elif not rollout.scaled_at or turn.passed(rollout.scaled_at + turn.interval):
+        turn.do(ScaleTarget(0))
+        turn.note(scaled_at=turn.now)
 
 
 def _was_asleep(turn: Turn) -> bool:
     """Whether the target was put to sleep since users left it, so that somebody else must have woken it."""
     scaled, moved = turn.status.rollout.scaled_at, turn.status.rollout.moved_at
     return scaled is not None and (moved is None or scaled > moved)
+
+
+def _answer_fight(turn: Turn) -> None:
+    """Decide in one tick and answer in the next one.
+
+    Whoever scales the target up may write the Canary at the same moment. Then the record of this tick is refused, and
+    were the target scaled down already, nobody would know any more that there was a fight.
+    """
+    scaled, decided = turn.status.rollout.scaled_at, turn.status.rollout.mended_at
+    turn.wait(_fight(turn), event=_fight(turn))
+    if turn.before.rollout.reason == _fight(turn) and scaled and decided and scaled < decided:
+        turn.do(ScaleTarget(0))
+        turn.note(scaled_at=turn.now)
+    elif scaled is None or turn.passed(scaled + turn.interval):
+        turn.note(mended_at=turn.now)
+        turn.wake_now()
 
 
 def _fight(turn: Turn) -> str:

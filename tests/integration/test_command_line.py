@@ -36,7 +36,8 @@ async def status(site: Site, *words: str, timeout: str = "60s") -> tuple[int, st
 
 async def test_status_right_after_a_change_waits_for_its_rollout(site: Site, gateway: Gateway) -> None:
     async with site.controller():
-        await site.apply(deployment(), progressive(step=50, most=50))
+        # The command takes a while to start, and has to see something of the rollout.
+        await site.apply(deployment(), progressive(step=50, most=50, interval="4s"))
         code, said = await status(site)
         assert code == 0, said
         for tag in ("6.0.1", "6.0.2", "6.0.3"):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import uuid
+from contextlib import AsyncExitStack
 from functools import partial
 
 import pytest
@@ -40,9 +41,10 @@ async def ask(site: Site, verb: str, *, by: str = "alice") -> JsonObject:
 
 
 async def test_paused_stepped_by_hand_and_resumed(site: Site, gateway: Gateway) -> None:
-    async with site.controller(), always_served(site):
+    async with site.controller(), AsyncExitStack() as stack:
         await site.apply(deployment(), progressive(step=20, most=60))
         await site.phase_is("Initialized")
+        await stack.enter_async_context(always_served(site))
         assert (await ask(site, "pause"))["accepted"]
         await site.set_image("6.0.1")
         await site.phase_is("Waiting")
@@ -118,9 +120,10 @@ async def test_promoted_in_full_without_asking_any_gate(site: Site, gateway: Gat
     for gate in ("confirm-rollout", "pre-rollout", "confirm-promotion"):
         hooks.close(gate)
     webhooks = [hooks.webhook(gate) for gate in ("confirm-rollout", "pre-rollout", "confirm-promotion")]
-    async with site.controller(), always_served(site):
+    async with site.controller(), AsyncExitStack() as stack:
         await site.apply(deployment(), progressive(step=20, most=60, webhooks=webhooks))
         await site.phase_is("Initialized")
+        await stack.enter_async_context(always_served(site))
         await site.set_image("6.0.1")
         await site.phase_is("Waiting")
         answer = await ask(site, "promote-full")

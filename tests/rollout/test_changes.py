@@ -253,7 +253,7 @@ def test_a_fight_over_the_targets_replicas_is_fought_once_an_interval_and_starts
     for _ in range(100):
         world.scale(3).run_for(1)
     assert 9 <= len(world.actions) <= 11
-    assert world.status_writes - written <= len(world.actions) + 1
+    assert world.status_writes - written <= 2 * len(world.actions) + 1, "one to decide and one to record"
     assert world.phase is Phase.INITIALIZED
     assert world.texts == [FOUGHT]
     assert (world.status.rollout.reason, world.condition("Ready")) == (FOUGHT, "True")
@@ -263,6 +263,18 @@ def test_a_fight_over_the_targets_replicas_is_fought_once_an_interval_and_starts
     assert (world.target.replicas, world.status.rollout.reason) == (0, FOUGHT), "it may well go on"
     world.run()
     assert (world.status.rollout.reason, world.texts) == ("", [FOUGHT])
+
+
+def test_a_fight_is_named_although_its_record_meets_a_newer_canary() -> None:
+    world = initialized()
+    world.actions.clear()
+    for _ in range(5):
+        world.meanwhile = lambda world: world.edit()
+        world.scale(3).run_for(12)
+        assert "something else scales payment.shop up" in world.status.rollout.reason
+        assert world.target
+        assert world.target.replicas == 0
+    assert 5 <= len(world.actions) <= 6
 
 
 @pytest.mark.parametrize("end", ["a success", "a failure", "a withdrawal"])
