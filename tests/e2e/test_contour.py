@@ -96,7 +96,7 @@ async def test_deleting_a_canary_loses_no_request_and_gives_the_users_proxy_back
         await place.set_up(proxies=included(place) if way == "included" else (own_proxy(place.host),))
         before = await place.get(HTTP_PROXIES, "podinfo")
         async with place.users() as users:
-            await under_control(place, proxied(interval="2s"))
+            await under_control(place, proxied(interval="2s", stepWeight=25, maxWeight=50))
             async with watching(place) as handover:
                 await delete(place)
                 await place.gone(patience=90)
@@ -112,7 +112,7 @@ async def test_a_proxy_that_we_made_stays_for_its_users(figures: Figures) -> Non
     async with new_place("contour-made") as place:
         await place.set_up(routed=False)
         await place.apply(root_proxy(place.host))
-        await under_control(place, proxied(interval="2s"))
+        await under_control(place, proxied(interval="2s", stepWeight=25, maxWeight=50))
         await place.answers(stage.ENVOY)
         async with place.users() as users, watching(place) as handover:
             await delete(place)
