@@ -106,6 +106,7 @@ class Reflector:
         self.resting = False
         self._sign_of_life = clock.monotonic()
         self._failures = 0
+        self._refused = False
         self._complaint = ""
 
     def age_seconds(self) -> float:
@@ -118,19 +119,25 @@ class Reflector:
             await self._rest()
             try:
                 version = await self._list()
-                self._failures, self._complaint = 0, ""
+                self._failures, self._refused, self._complaint = 0, False, ""
                 await self._watch_from(version)
             except Expired:
                 log.info("listing again: the server has forgotten where we were", subject=str(self.subject))
                 await self._clock.sleep(self._rng.uniform(0, self._pace.relist_jitter))
             except (Forbidden, NotFound) as error:
                 self._sink.troubled(trouble_sentence(self.subject, error))
+                self._first_refusal()
                 await self._back_off(error, self._pace.longest_probe)
             except KubeError as error:
                 await self._back_off(error, self._pace.longest_delay)
             except Exception as error:
                 log.exception("a reflector failed unexpectedly", subject=str(self.subject))
                 await self._back_off(error, self._pace.longest_delay)
+
+    def _first_refusal(self) -> None:
+        """Ask again soon: an API server that has just started refuses everything until it has read the roles."""
+        if not self._refused:
+            self._failures, self._refused = 0, True
 
     async def _rest(self) -> None:
         """Wait until anybody is interested; meanwhile silence means nothing."""

@@ -68,6 +68,24 @@ async def test_a_half_open_watch_is_noticed_and_opened_anew(client: Client, serv
         await eventually(lambda: told == [CANARY])
 
 
+async def test_a_server_that_has_just_started_and_refuses_is_asked_again_soon(
+    client: Client, server: FakeApiServer
+) -> None:
+    """Until it has read the roles it refuses everything, whatever the rights are."""
+    clock = SkippingClock()
+    async with running(client, clock=clock) as (caches, _):
+        await ready(caches, server)
+        server.fail(Fault("status", path="/deployments", status=503, reason="ServiceUnavailable", times=7))
+        server.fail(Fault("status", path="/deployments", status=403, reason="Forbidden", times=2))
+        clock.slept.clear()
+        caches.follow(KEY, [TARGET])
+        await ready(caches, server, DEPLOYMENTS)
+    assert len(clock.slept) >= 9
+    assert max(clock.slept[:7]) > 10
+    assert clock.slept[7] <= 0.5
+    assert clock.slept[8] <= 1
+
+
 async def test_a_server_that_goes_away_and_comes_back_is_followed_again(client: Client, server: FakeApiServer) -> None:
     server.put(CANARIES, obj(spec={}))
     async with running(client) as (caches, told):
