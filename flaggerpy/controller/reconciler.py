@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from datetime import timedelta
 
 import structlog
 
@@ -29,6 +30,9 @@ from flaggerpy.rollout.decide import decide
 from flaggerpy.rollout.decision import Decision, NeedChecks, Plan
 
 log = structlog.get_logger()
+
+REFUSED_AGAIN_IN = timedelta(seconds=10)
+"""When a write is tried again that the API server refused; it may only have started and not know the roles yet."""
 
 MOST_ROUNDS = 16
 """Rounds of checks in one tick; more than a handful would be a bug of the core."""
@@ -161,7 +165,7 @@ class Reconciler:
             if fresh is None:
                 return Plan()
             await self._rooms.executor.run(told, replace(fresh, seen=seen))
-        return replace(told, wake_at=self._clock.now() + world.seen.limits.settle_at_most)
+        return replace(told, wake_at=self._clock.now() + REFUSED_AGAIN_IN)
 
     def _gone(self, key: Key) -> None:
         self._acted.discard(key)
