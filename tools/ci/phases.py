@@ -74,8 +74,8 @@ def _workers(count: int) -> tuple[str, ...]:
     return ("-n", str(count), "--dist", "loadfile", "--no-loadscope-reorder")
 
 
-def _by_path(name: str, *paths: str, options: tuple[str, ...] = ()) -> Phase:
-    return Phase(name, (_python("pytest", *options, *paths),), tests=True, paths=paths)
+def _by_path(name: str, *paths: str, options: tuple[str, ...] = (), prepare: tuple[tuple[str, ...], ...] = ()) -> Phase:
+    return Phase(name, (_python("pytest", *options, *paths),), tests=True, paths=paths, prepare=prepare)
 
 
 PHASES: tuple[Phase, ...] = (
@@ -99,7 +99,13 @@ PHASES: tuple[Phase, ...] = (
             *(f"--ignore={path}" for path in APART),
         ),
     ),
-    _by_path("charts", "tests/charts", options=("-m", "not integration")),
+    _by_path(
+        "charts",
+        "tests/charts",
+        options=("-m", "not integration"),
+        # The first time these take minutes to build, which no test should wait for.
+        prepare=(_python("tests.cluster", "build", "helm", "prometheus"),),
+    ),
     _by_path("image", "tests/image"),
     # Each leaves the machine idle for most of its time, so CI runs them side by side.
     Phase(
