@@ -72,7 +72,7 @@ def test_a_target_that_may_not_be_read_cannot_be_judged(cluster: Served) -> None
     ],
 )
 def test_a_server_that_says_no_or_nothing(cluster: Served, then: str, status: int, says: str) -> None:
-    cluster.do(lambda server: server.fail(Fault(then, status=status)))  # type: ignore[arg-type]
+    cluster.do(lambda server: server.fail(Fault(then, status=status)))  # type: ignore[arg-type] # from a table
     result = cluster.run(*EVERYWHERE)
     assert (result.exit_code, result.stderr.startswith(f"Error: {says}")) == (1, True), result.stderr
 
