@@ -115,8 +115,8 @@ class Reconciler:
         return plan
 
     async def _read_again(self, world: World) -> World | None:
-        """Read the canary, its workloads and its route from the server itself."""
-        await self._caches.refresh([world.ref, *world.live])
+        """Read from the server itself what traffic or pods are moved on the strength of."""
+        await self._caches.refresh([world.ref, *world.decisive])
         return await self._observe(world.canary.key)
 
     async def _decide(self, world: World) -> tuple[World, Plan]:

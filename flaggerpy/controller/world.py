@@ -6,9 +6,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from flaggerpy.api.canary import Canary
+from flaggerpy.api.constants import RELEASE
 from flaggerpy.kube.objects import JsonObject
-from flaggerpy.kube.resources import CANARIES, Ref
+from flaggerpy.kube.resources import CANARIES, METRIC_TEMPLATES, SERVICES, Ref
 from flaggerpy.rollout.observation import Observation
+from flaggerpy.rollout.transition import BOOTSTRAP
 from flaggerpy.routers.base import Router
 from flaggerpy.targets.base import Target, TargetFacts
 from flaggerpy.targets.configs import ConfigRef
@@ -60,3 +62,11 @@ class World:
     def primary(self) -> JsonObject | None:
         """Our copy of it."""
         return None if self.target_kind is None else self.live.get(self.target_kind.primary_ref(self.canary))
+
+    @property
+    def decisive(self) -> list[Ref]:
+        """What traffic or pods are moved on the strength of: Services only while it is by them that users are moved."""
+        canary = self.canary
+        by_services = canary.status.phase in BOOTSTRAP or canary.is_deleting or RELEASE in canary.metadata.annotations
+        spared = {METRIC_TEMPLATES} if by_services else {METRIC_TEMPLATES, SERVICES}
+        return [ref for ref in self.live if ref.resource not in spared]

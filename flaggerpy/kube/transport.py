@@ -16,14 +16,17 @@ from urllib.parse import urlsplit
 from urllib.request import getproxies, proxy_bypass
 
 import structlog
-from kubernetes_asyncio.client import Configuration
-from kubernetes_asyncio.config import ConfigException, load_incluster_config, load_kube_config
-from kubernetes_asyncio.config.kube_config import KubeConfigMerger
 
 from flaggerpy.clock import Clock, SystemClock
 from flaggerpy.kube.errors import NoCredentials, Unreachable
+from flaggerpy.kube.lean import without_models
 from flaggerpy.kube.sessions import HttpTransport, Server
 from flaggerpy.kube.wire import Transport
+
+with without_models():
+    from kubernetes_asyncio.client import Configuration
+    from kubernetes_asyncio.config import ConfigException, load_incluster_config, load_kube_config
+    from kubernetes_asyncio.config.kube_config import KubeConfigMerger
 
 __all__ = ["HttpTransport", "Server", "Transport", "connect", "find_namespace", "find_server"]
 

@@ -16,11 +16,8 @@ from flaggerpy.api.errors import InvalidObject
 from flaggerpy.api.request import Request, Verb, fingerprint, read_request
 from flaggerpy.api.status import Advance, AnsweredRequest, Pause, Phase
 from flaggerpy.rollout import release, revision, rollback, start
-from flaggerpy.rollout.transition import ANALYSIS, IDLE
+from flaggerpy.rollout.transition import ANALYSIS, BOOTSTRAP, IDLE
 from flaggerpy.rollout.turn import Turn
-
-BOOTSTRAP = frozenset({Phase.NEW, Phase.INITIALIZING, Phase.TERMINATING, Phase.TERMINATED})
-"""Phases before the first rollout; the last two only where a released canary is taken back."""
 
 
 @dataclass(frozen=True, slots=True)

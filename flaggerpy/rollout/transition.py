@@ -28,6 +28,9 @@ PROMOTED: dict[Phase, tuple[Truth, str]] = {
 SERVING_CANARY = "The rollout failed, {kind} {target} serves all users because the primary cannot."
 """Text of ``Failed`` where the traffic is on the target."""
 
+BOOTSTRAP = frozenset({Phase.NEW, Phase.INITIALIZING, Phase.TERMINATING, Phase.TERMINATED})
+"""Phases before the first rollout; the last two only where a released canary is taken back."""
+
 IDLE = frozenset({Phase.INITIALIZED, Phase.SUCCEEDED, Phase.FAILED})
 """Phases in which nothing happens until somebody changes something."""
 

@@ -46,7 +46,7 @@ def main() -> int:
             "  python -m tests.cluster exec -- kubectl -n test get canary,deploy,httproute\n"
             "  python -m tests.cluster exec -- kubectl -n test describe canary payment-service\n"
             "  python -m tests.cluster exec -- curl -s -H 'Host: payment-service.local' http://10.200.0.1/\n"
-            "and end it with\n"
+            "go on with a canary of your own (docs/getting-started.md), and end it with\n"
             "  python -m tests.cluster down"
         )
     return status

@@ -1,0 +1,45 @@
+"""What a new leader reads from the server itself before it acts: what it moves traffic or pods on the strength of."""
+
+from __future__ import annotations
+
+import pytest
+
+from flaggerpy.api.canary import Canary
+from flaggerpy.api.constants import RELEASE
+from flaggerpy.api.status import Phase
+from flaggerpy.controller.world import World
+from flaggerpy.kube.resources import DEPLOYMENTS, HTTP_ROUTES, METRIC_TEMPLATES, SERVICES, Ref
+from flaggerpy.rollout.observation import Observation, ServicesSeen
+from flaggerpy.rollout.traffic import Capabilities, RouteState
+from tests.builders import canary, with_metadata, with_status
+
+KINDS = (SERVICES, DEPLOYMENTS, HTTP_ROUTES, METRIC_TEMPLATES)
+
+
+def decisive_kinds(owner: Canary) -> set[str]:
+    seen = Observation(
+        canary=owner,
+        target=None,
+        primary=None,
+        services=ServicesSeen(),
+        route=RouteState(routes=None),
+        capabilities=Capabilities(),
+        routed=False,
+    )
+    world = World({}, seen, live={Ref(kind, "shop", "web"): {} for kind in KINDS})
+    return {ref.resource.kind for ref in world.decisive}
+
+
+@pytest.mark.parametrize("phase", [Phase.SUCCEEDED, Phase.PROGRESSING, Phase.PROMOTING, Phase.FAILED])
+def test_in_a_rollout_no_service_is_read_again(phase: Phase) -> None:
+    assert decisive_kinds(with_status(canary(), phase)) == {"Deployment", "HTTPRoute"}
+
+
+@pytest.mark.parametrize("phase", [Phase.NEW, Phase.INITIALIZING, Phase.TERMINATING, Phase.TERMINATED])
+def test_where_users_are_moved_by_services_these_are(phase: Phase) -> None:
+    assert decisive_kinds(with_status(canary(), phase)) == {"Service", "Deployment", "HTTPRoute"}
+
+
+def test_a_release_that_was_asked_for_moves_users_by_services() -> None:
+    released = with_metadata(with_status(canary(), Phase.SUCCEEDED), annotations={RELEASE: "true"})
+    assert decisive_kinds(released) == {"Service", "Deployment", "HTTPRoute"}
