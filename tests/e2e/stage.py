@@ -48,6 +48,7 @@ SHARED = (
     *(f"contour-{way}" for way in ("included", "host", "made")),
     "autoscaled",
     "shop",
+    *(f"adopted-{front}" for front in ("service", "ingress", "route")),
     *(f"{kind}-{way}" for kind in ("plain", "revert") for way in ("background", "foreground", "orphan")),
 )
 """Namespaces of the tests that share a controller."""

@@ -79,6 +79,18 @@ def route(host: str) -> JsonObject:
     }
 
 
+def ingress(host: str) -> JsonObject:
+    """Write the user's own Ingress, which knows nothing of canaries."""
+    backend = {"service": {"name": "podinfo", "port": {"number": 80}}}
+    path = {"path": "/", "pathType": "Prefix", "backend": backend}
+    return {
+        "apiVersion": "networking.k8s.io/v1",
+        "kind": "Ingress",
+        "metadata": {"name": "podinfo"},
+        "spec": {"rules": [{"host": host, "http": {"paths": [path]}}]},
+    }
+
+
 def root_proxy(host: str) -> JsonObject:
     """Write the HTTPProxy that has the host and includes the service's own."""
     include = {"name": "podinfo", "conditions": [{"prefix": "/"}]}
