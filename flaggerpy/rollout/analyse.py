@@ -9,7 +9,18 @@ from datetime import datetime
 
 from flaggerpy.api.analysis import HookType, Strategy
 from flaggerpy.api.status import Phase
-from flaggerpy.rollout import children, failfast, gates, kept, promote, revision, rollback, scaling, strategy, thresholds
+from flaggerpy.rollout import (
+    children,
+    failfast,
+    gates,
+    kept,
+    promote,
+    revision,
+    rollback,
+    scaling,
+    strategy,
+    thresholds,
+)
 from flaggerpy.rollout.decision import NeedChecks, ScaleTarget, SetRoutes
 from flaggerpy.rollout.thresholds import Judged, Judgement
 from flaggerpy.rollout.traffic import ALL_TO_CANARY, ALL_TO_PRIMARY, to_canary

@@ -78,9 +78,11 @@ def _primary_serves(turn: Turn) -> bool:
 def _given_up(turn: Turn, state: Readiness) -> str:
     """Say why the primary cannot become ready, or that it is late; empty until then.
 
-    Nothing comes of it but one alert: users are on the target, and a corrected template is taken up.
+    Nothing comes of it but one alert: users are on the target, and a corrected template is taken up, unless what was
+    promoted before comes first.
     """
-    advice, cannot = kept.way_out(turn) or f"mend the template of {turn.target_name}", f"{turn.primary_name} cannot become ready: "
+    advice = kept.way_out(turn) or f"mend the template of {turn.target_name}"
+    cannot = f"{turn.primary_name} cannot become ready: "
     if hopeless := _hopeless(turn):
         _alert(turn, cannot + hopeless)
         # While it is hopeless, the kubelet says the same in changing words.

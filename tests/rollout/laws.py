@@ -103,7 +103,7 @@ class Laws:
         old = world.route.written.canary if world.route is not None and not world.route.released else 0
         status = world.status
         new = routes.canary
-        by_itself = not status.rollout.failing and status.rollout.advance is None
+        by_itself = not status.rollout.failing and status.rollout.advance is None and seen.primary is not None
         if status.phase in ANALYSIS and new > old > 0 and by_itself and self.moved_at is not None:
             interval = world.spec.analysis.interval
             assert world.now - self.moved_at >= interval, f"{old}% was held for {world.now - self.moved_at} only"

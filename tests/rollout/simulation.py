@@ -310,7 +310,6 @@ class Simulation:
                     raise Stale
                 self.primary_configs = dict(self.configs)
             case d.CreatePrimary():
-                self.laws.created(self, seen)
                 self._create_primary(seen)
             case d.KeepRevision() | d.RestorePrimary() | d.DropCopies():
                 self._carry_out_kept(action, seen)
@@ -321,13 +320,9 @@ class Simulation:
                 template = seen.target.template.rstrip("+")
                 self.primary.edit(template, stamp=json.dumps(self.primary_configs, sort_keys=True))
             case d.ScaleTarget(replicas):
-                if self.target is None:
-                    raise Stale
-                self.target.edit(replicas=replicas)
+                self._scale(self.target, replicas)
             case d.ScalePrimary(replicas):
-                if self.primary is None:
-                    raise Stale
-                self.primary.edit(replicas=replicas)
+                self._scale(self.primary, replicas)
             case d.WriteScaler(minimum):
                 self._write_autoscaler(minimum)
             case d.DeleteScaler():
@@ -347,6 +342,12 @@ class Simulation:
                     self.apex, self.route = None, None
             case _ as unreachable:
                 assert_never(unreachable)
+
+    @staticmethod
+    def _scale(workload: Deployment | None, replicas: int) -> None:
+        if workload is None:
+            raise Stale
+        workload.edit(replicas=replicas)
 
     def _carry_out_kept(self, action: d.KeepRevision | d.RestorePrimary | d.DropCopies, seen: Observation) -> None:
         assert self.may_keep
@@ -379,6 +380,7 @@ class Simulation:
     def _create_primary(self, seen: Observation) -> None:
         if self.primary is not None or self.target is None or seen.target is None:
             raise Stale
+        self.laws.created(self, seen)
         self.primary = self._new_primary(seen.target.template, self.target.replicas or 1)
 
     def _new_primary(self, template: str, replicas: int) -> Deployment:
