@@ -140,13 +140,6 @@ OTHERS = [
     "built again",
     "deletion",
 ]
-    "primary lost together with a push",
-    "built again",
-    "rollout",
-    "rollback of a canary with users",
-    "failed promotion, fixed forward",
-    "deletion",
-]
 CASES = [("weights", flow) for flow in FLOWS] + [
     (setting, flow) for setting in SETTINGS if setting != "weights" for flow in OTHERS
 ]
