@@ -44,6 +44,8 @@ RELEASE: Final = "flaggerpy.dev/release"
 """Annotation that asks, with the value ``true``, to hand a canary's workload back to its user."""
 REQUEST: Final = "flaggerpy.dev/request"
 """Annotation that carries what a person asks of a rollout, as JSON (see ``flaggerpy.api.request``)."""
+KEPT: Final = "flaggerpy.dev/kept"
+"""Annotation of a kept revision that says which one it is, as JSON (see ``flaggerpy.targets.kept``)."""
 SCHEMA_VERSION_ANNOTATION: Final = "flaggerpy.dev/schema-version"
 SCHEMA_VERSION: Final = 2
 """Counts up whenever the controller relies on a field that older CRDs would prune."""

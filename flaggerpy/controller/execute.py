@@ -16,6 +16,7 @@ from flaggerpy.api.marks import made_by_us
 from flaggerpy.api.status import CanaryStatus
 from flaggerpy.clock import Clock
 from flaggerpy.controller.errors import Outdated, SchemaTooOld
+from flaggerpy.controller.kept import Keeper
 from flaggerpy.controller.world import World
 from flaggerpy.controller.writes import Writes
 from flaggerpy.kube.cache import Caches
@@ -34,10 +35,13 @@ from flaggerpy.rollout.decision import (
     CreatePrimary,
     DeleteChildren,
     DeleteScaler,
+    DropCopies,
+    KeepRevision,
     Plan,
     ReleaseRoute,
     ReleaseService,
     RemoveFinalizer,
+    RestorePrimary,
     ScalePrimary,
     ScaleTarget,
     ServiceRole,
@@ -50,7 +54,7 @@ from flaggerpy.rollout.traffic import Routes
 from flaggerpy.routers.base import Router
 from flaggerpy.targets.autoscaler import made_scaler_refs, make_primary_scaler, primary_scaler_ref, scaler_ref
 from flaggerpy.targets.base import Recipe
-from flaggerpy.targets.configs import checksum, config_refs, make_copy, without_owner
+from flaggerpy.targets.configs import checksum, config_refs, make_copy, refs_of_keys
 from flaggerpy.targets.labels import LabelRules
 from flaggerpy.targets.services import desired_service, released_service, service_ref
 
@@ -96,6 +100,7 @@ class _Tick:
         self._rules = rules
         self._world = world
         self._writes = Writes(client, caches, world.live)
+        self._keeper = Keeper(self._writes, world, rules)
         self._raw = world.raw
         self._gone = False
 
@@ -117,6 +122,8 @@ class _Tick:
                 await self._copy_configs(dict(expected))
             case CreatePrimary() | UpdatePrimary():
                 await self._write_primary()
+            case KeepRevision() | RestorePrimary() | DropCopies():
+                await self._keep(action)
             case ScaleTarget() | ScalePrimary() | WriteScaler() | DeleteScaler():
                 await self._scale(action)
             case SetRoutes(routes):
@@ -127,6 +134,15 @@ class _Tick:
                 await self._delete_children(serving=serving)
             case _ as unreachable:
                 assert_never(unreachable)
+
+    async def _keep(self, action: KeepRevision | RestorePrimary | DropCopies) -> None:
+        match action:
+            case KeepRevision():
+                await self._keeper.keep(action)
+            case RestorePrimary():
+                await self._keeper.restore()
+            case DropCopies(configs):
+                await self._keeper.drop_copies(configs)
 
     async def _scale(self, action: ScaleTarget | ScalePrimary | WriteScaler | DeleteScaler) -> None:
         match action:
@@ -240,7 +256,8 @@ class _Tick:
             await self._delete_ours(ref)
         for ref in made_scaler_refs(self._canary):
             await self._delete_ours(ref)
-        await self._delete_copies()
+        await self._keeper.let_go(self._copies())
+        await self._keeper.forget()
         if self._world.target_kind is not None:
             await self._delete_ours(self._primary_ref())
 
@@ -249,26 +266,13 @@ class _Tick:
         if live is not None and made_by_us(live, self._canary):
             await self._writes.delete(ref, live)
 
-    async def _delete_copies(self) -> None:
-        """Let go of the copies of configs; one that another canary needs stays."""
-        if not self._world.tracking:
-            return  # nor is there the right to look
-        for ref in self._copies():
-            live = await self._writes.find(ref)
-            if live is None or not made_by_us(live, self._canary):
-                continue
-            kept = without_owner(self._canary, live)
-            if kept is None:
-                await self._writes.delete(ref, live)
-            else:
-                await self._writes.put(ref, kept, live=live)
-
     def _copies(self) -> list[Ref]:
-        """The copies that the primary reads, and those that it would read next."""
+        """The copies that the primary reads or read before, and those that it would read next."""
         namespace = self._canary.namespace
         read = [config.ref(namespace) for config in config_refs(_template(self._world.primary))]
         made = [config.copy_ref(namespace) for config in config_refs(_template(self._world.target))]
-        return list(dict.fromkeys([*read, *made]))
+        kept = [key for one in self._world.kept for key in one.revision.configs]
+        return list(dict.fromkeys([*read, *made, *(config.copy_ref(namespace) for config in refs_of_keys(kept))]))
 
     def _target_ref(self) -> Ref:
         if self._world.target_kind is None:

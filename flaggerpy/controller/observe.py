@@ -5,6 +5,7 @@ User mistakes found on the way become sentences in the observation; none of them
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
 from flaggerpy.api.canary import Canary, parse_canary
@@ -18,18 +19,19 @@ from flaggerpy.controller.sources import Library
 from flaggerpy.controller.world import World
 from flaggerpy.kube.cache import Caches
 from flaggerpy.kube.objects import JsonObject
-from flaggerpy.kube.resources import CANARIES, HPAS, METRIC_TEMPLATES, Ref
-from flaggerpy.kube.store import Present
+from flaggerpy.kube.resources import CANARIES, CONTROLLER_REVISIONS, HPAS, METRIC_TEMPLATES, Ref
+from flaggerpy.kube.store import Absent, Present
 from flaggerpy.kube.workqueue import Key
 from flaggerpy.rollout.decision import ServiceRole
 from flaggerpy.rollout.errors import UserError
-from flaggerpy.rollout.observation import ConfigsSeen, Limits, Observation, ScalerSeen, ServicesSeen
+from flaggerpy.rollout.observation import ConfigsSeen, KeptSeen, Limits, Observation, ScalerSeen, ServicesSeen
 from flaggerpy.rollout.traffic import Acceptance, Capabilities, RouteState
 from flaggerpy.routers.base import Options, Router
 from flaggerpy.settings import Settings
 from flaggerpy.targets.autoscaler import made_scaler_refs, primary_scaler_ref, scaler_notes, scaler_ref, scaler_seen
 from flaggerpy.targets.base import Recipe, Target, TargetFacts
-from flaggerpy.targets.configs import ConfigRef, config_refs, configs_seen
+from flaggerpy.targets.configs import ConfigDigest, ConfigRef, config_refs, configs_seen, refs_of_keys
+from flaggerpy.targets.kept import Kept, foreign, kept_refs, kept_revisions
 from flaggerpy.targets.labels import LabelRules
 from flaggerpy.targets.services import desired_service, released_service, service_ref
 
@@ -57,6 +59,8 @@ class _Draft:
     facts: TargetFacts | None = None
     configs: tuple[ConfigRef, ...] = ()
     seen_configs: ConfigsSeen = field(default_factory=ConfigsSeen)
+    kept: tuple[Kept, ...] = ()
+    lacking: tuple[str, ...] = ()
 
     def object(self, ref: Ref | None) -> JsonObject | None:
         return None if ref is None else self.live.get(ref)
@@ -123,27 +127,53 @@ class Observer:
         if draft.router is not None:
             refs += draft.router.refs(canary)
         refs += [ref for ref in (scaler_ref(canary), *made_scaler_refs(canary)) if ref is not None]
-        refs += _template_refs(canary)
+        refs += [*_template_refs(canary), *kept_refs(canary)]
         await self._load(draft, key, refs)
         self._check_templates(draft)
+        draft.kept = kept_revisions(canary, draft.live)
         target = draft.object(draft.target.ref(canary) if draft.target else None)
         if target is None or not self._settings.config_tracking:
             return
         configs = config_refs((target.get("spec") or {}).get("template") or {})
-        self._configs[key] = tuple(config.ref(canary.namespace) for config in configs)
+        lost = self._lost_configs(draft)
+        copies = tuple(config.copy_ref(canary.namespace) for config in lost)
+        followed = (config.ref(canary.namespace) for config in (*configs, *lost))
+        self._configs[key] = (*followed, *copies)
         self._caches.follow(key, [*refs, *self._configs[key]])
-        digests = await self._digests.read(configs, canary.namespace)
+        digests = await self._digests.read({*configs, *lost}, canary.namespace)
+        if lost:
+            draft.lacking = await self._lacking(draft, lost, digests)
         seen, problems = configs_seen(configs, digests, canary.namespace)
         draft.seen_configs = seen
         draft.problems += problems
         draft.configs = tuple(config for config in configs if config.key in seen.ours)
+
+    def _lost_configs(self, draft: _Draft) -> tuple[ConfigRef, ...]:
+        """The configs that a primary has to get back that is not there."""
+        primary = draft.object(draft.target.primary_ref(draft.canary) if draft.target else None)
+        return refs_of_keys(draft.kept[0].revision.configs) if primary is None and draft.kept else ()
+
+    async def _lacking(
+        self, draft: _Draft, lost: tuple[ConfigRef, ...], digests: Mapping[ConfigRef, ConfigDigest | None]
+    ) -> tuple[str, ...]:
+        """Name the configs of which there is no copy, and which do not have the promoted content themselves."""
+        namespace, promoted = draft.canary.namespace, draft.kept[0].revision.configs
+        copies = [config.copy_ref(namespace) for config in lost]
+        await self._caches.ensure(copies)
+        gone = [config for config, ref in zip(lost, copies, strict=True) if isinstance(self._caches.get(ref), Absent)]
+        sources = {config: digests.get(config) for config in gone}
+        return tuple(
+            f"{config.resource.kind} {config.name}"
+            for config, found in sources.items()
+            if found is None or found.ours != promoted[config.key]
+        )
 
     async def _load(self, draft: _Draft, key: Key, refs: list[Ref]) -> None:
         self._caches.follow(key, [*refs, *self._configs.get(key, ())])
         await self._caches.ensure(refs)
         for ref in refs:
             trouble = self._caches.trouble(ref.resource)
-            if trouble is not None and trouble not in draft.problems:
+            if trouble is not None and trouble not in draft.problems and ref.resource != CONTROLLER_REVISIONS:
                 draft.problems.append(trouble)
             found = self._caches.get(ref)
             if isinstance(found, Present):
@@ -191,6 +221,7 @@ class Observer:
             routed=bool(draft.router and draft.router.capabilities.weights),
             scaler=scaler,
             configs=draft.seen_configs,
+            kept=self._kept(draft, target_obj),
             limits=self._limits,
             route_released=released,
             problems=tuple(dict.fromkeys(draft.problems)),
@@ -205,8 +236,19 @@ class Observer:
             router=draft.router,
             facts=draft.facts,
             configs=draft.configs,
+            kept=draft.kept,
             tracking=self._settings.config_tracking,
         )
+
+    def _kept(self, draft: _Draft, target: JsonObject | None) -> KeptSeen:
+        unreadable = self._caches.trouble(CONTROLLER_REVISIONS, draft.canary.namespace)
+        has_template = bool(((target or {}).get("spec") or {}).get("template"))
+        if unreadable or not has_template or foreign(draft.canary, draft.live):
+            return KeptSeen()
+        if not draft.kept:
+            return KeptSeen(usable=True)
+        last, former = draft.kept[0], [key for kept in draft.kept[1:] for key in kept.revision.configs]
+        return KeptSeen(True, last.revision, last.ref.name, frozenset(former), draft.lacking)
 
     def _services(self, draft: _Draft, target: JsonObject | None, primary: JsonObject | None) -> ServicesSeen:
         canary = draft.canary
@@ -252,6 +294,9 @@ class Observer:
     def _notes(self, draft: _Draft) -> tuple[str, ...]:
         """Settings that work and are served differently from how they read."""
         notes = [*remarks(draft.canary), *scaler_notes(draft.canary, draft.object(scaler_ref(draft.canary)))]
+        unkept = self._caches.trouble(CONTROLLER_REVISIONS, draft.canary.namespace) or foreign(draft.canary, draft.live)
+        if unkept:
+            notes.append(f"A primary that is lost could not be made again from what was promoted: {unkept}")
         if draft.router is not None:
             provider = provider_of(draft.canary, self._settings.mesh_provider)
             notes += unserved(provider, draft.router.capabilities, draft.canary.analysis)

@@ -14,6 +14,7 @@ from flaggerpy.rollout.transition import BOOTSTRAP
 from flaggerpy.routers.base import Router
 from flaggerpy.targets.base import Target, TargetFacts
 from flaggerpy.targets.configs import ConfigRef
+from flaggerpy.targets.kept import Kept
 
 Live = Mapping[Ref, JsonObject]
 """Objects that exist, by reference."""
@@ -30,6 +31,7 @@ class World:
         router: None when the provider is not served.
         facts: None while the target's labels cannot be used.
         configs: the tracked references of the target's template.
+        kept: revisions that were promoted and are kept, the newest first.
         tracking: whether configs are tracked at all.
 
     """
@@ -41,6 +43,7 @@ class World:
     router: Router | None = None
     facts: TargetFacts | None = None
     configs: tuple[ConfigRef, ...] = ()
+    kept: tuple[Kept, ...] = ()
     tracking: bool = True
 
     @property

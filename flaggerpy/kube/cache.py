@@ -30,6 +30,7 @@ from flaggerpy.kube.resources import (
     ALERT_PROVIDERS,
     CANARIES,
     CONFIG_MAPS,
+    CONTROLLER_REVISIONS,
     DAEMONSETS,
     DEPLOYMENTS,
     HPAS,
@@ -44,7 +45,7 @@ from flaggerpy.kube.workqueue import Key
 __all__ = ["Absent", "Caches", "Lookup", "NotFollowed", "OnChange", "Present", "Scope"]
 
 OWN_KINDS = (CANARIES, METRIC_TEMPLATES, ALERT_PROVIDERS)
-METADATA_ONLY = frozenset({CONFIG_MAPS, SECRETS})
+METADATA_ONLY = frozenset({CONFIG_MAPS, SECRETS, CONTROLLER_REVISIONS})
 WITHOUT_LAST_APPLIED = frozenset({DEPLOYMENTS, DAEMONSETS})
 """Kinds whose copy of the user's manifest nobody reads; Services and routes are restored from theirs."""
 WITHOUT_STATUS = frozenset({HPAS})

@@ -9,7 +9,18 @@ from datetime import datetime
 
 from flaggerpy.api.analysis import HookType, Strategy
 from flaggerpy.api.status import Phase
-from flaggerpy.rollout import children, failfast, gates, promote, revision, rollback, scaling, strategy, thresholds
+from flaggerpy.rollout import (
+    children,
+    failfast,
+    gates,
+    kept,
+    promote,
+    revision,
+    rollback,
+    scaling,
+    strategy,
+    thresholds,
+)
 from flaggerpy.rollout.decision import NeedChecks, ScaleTarget, SetRoutes
 from flaggerpy.rollout.thresholds import Judged, Judgement
 from flaggerpy.rollout.traffic import ALL_TO_CANARY, ALL_TO_PRIMARY, to_canary
@@ -18,6 +29,9 @@ from flaggerpy.rollout.turn import UNREADY, Turn
 
 def run(turn: Turn) -> NeedChecks | None:
     """Take the next step of the analysis."""
+    if turn.seen.primary is None:
+        kept.interrupt(turn)
+        return None
     applied = turn.status.rollout.applied
     if not revision.same(applied, turn.seen, turn.target):
         if revision.unclear(applied, turn.seen, turn.target):
@@ -84,9 +98,6 @@ def _back_to_the_start(turn: Turn) -> None:
 
 def _workloads_ready(turn: Turn) -> bool:
     """Whether the canary is ready, and the primary is ready or beyond waiting for."""
-    if turn.seen.primary is None:
-        rollback.decide(turn, f"{turn.primary_name} was deleted during the analysis")
-        return False
     primary = turn.primary_readiness()
     if primary.ready or primary.stuck:
         return _canary_ready(turn)

@@ -69,6 +69,29 @@ class UpdatePrimary:
 
 
 @dataclass(frozen=True, slots=True)
+class KeepRevision:
+    """Keep the target's pod template as it was observed, with these configs, as the revision that was promoted.
+
+    With ``of_primary`` it is the template that the primary runs, translated back.
+    """
+
+    configs: Mapping[str, str]
+    of_primary: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class RestorePrimary:
+    """Make the primary, or make it again, from the revision that is kept, with the configs that were promoted."""
+
+
+@dataclass(frozen=True, slots=True)
+class DropCopies:
+    """Let go of the primary's copies of these configs, ``configmap/x`` or ``secret/x``: it reads them no more."""
+
+    configs: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class ScaleTarget:
     """Set the target's replicas."""
 
@@ -123,6 +146,9 @@ Action = (
     | CopyConfigs
     | CreatePrimary
     | UpdatePrimary
+    | KeepRevision
+    | RestorePrimary
+    | DropCopies
     | ScaleTarget
     | ScalePrimary
     | WriteScaler

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from flaggerpy.api.status import Phase
-from flaggerpy.rollout import children, promote, revision, scaling
+from flaggerpy.rollout import children, kept, promote, revision, scaling
 from flaggerpy.rollout.decision import ScaleTarget
 from flaggerpy.rollout.turn import Turn
 
@@ -30,6 +30,7 @@ def _end(turn: Turn) -> None:
         if turn.target.replicas > 0 and revision.same(turn.status.rollout.applied, turn.seen, turn.target):
             turn.do(ScaleTarget(0))
             turn.note(scaled_at=turn.now)
+        kept.prune(turn)
         succeed(turn)
     else:
         turn.wait("letting users move to the primary")

@@ -7,7 +7,7 @@ the primary → users have left the target → target to zero.
 from __future__ import annotations
 
 from flaggerpy.api.status import Phase, RolloutStatus, Step
-from flaggerpy.rollout import children, failfast, revision, scaling
+from flaggerpy.rollout import children, failfast, kept, revision, scaling
 from flaggerpy.rollout.decision import (
     Action,
     CopyConfigs,
@@ -42,11 +42,14 @@ def run(turn: Turn) -> None:
 def _primary_is_as_wanted(turn: Turn) -> bool:
     """Whether the primary is what the target asks for; once users are on it, it stays what it is."""
     primary, target = turn.seen.primary, turn.target
+    if primary is not None and _users_on_primary(turn):
+        return True
+    begun = kept.precedes(turn)
+    if begun and not kept.is_in_place(turn):
+        return False
     if primary is None:
         children.clone_target(turn)
-    elif _users_on_primary(turn):
-        return True
-    elif not revision.same(turn.status.rollout.applied, turn.seen, target):
+    elif not begun and not revision.same(turn.status.rollout.applied, turn.seen, target):
         turn.do(CopyConfigs(dict(turn.seen.configs.ours)), UpdatePrimary())
         turn.wait(f"waiting for {turn.primary_name} to become ready")
         turn.wake_now()
@@ -75,9 +78,11 @@ def _primary_serves(turn: Turn) -> bool:
 def _given_up(turn: Turn, state: Readiness) -> str:
     """Say why the primary cannot become ready, or that it is late; empty until then.
 
-    Nothing comes of it but one alert: users are on the target, and a corrected template is taken up.
+    Nothing comes of it but one alert: users are on the target, and a corrected template is taken up, unless what was
+    promoted before comes first.
     """
-    advice, cannot = f"mend the template of {turn.target_name}", f"{turn.primary_name} cannot become ready: "
+    advice = kept.way_out(turn) or f"mend the template of {turn.target_name}"
+    cannot = f"{turn.primary_name} cannot become ready: "
     if hopeless := _hopeless(turn):
         _alert(turn, cannot + hopeless)
         # While it is hopeless, the kubelet says the same in changing words.
@@ -130,6 +135,7 @@ def _users_moved(turn: Turn) -> bool:
 def _finish(turn: Turn) -> None:
     target, applied = turn.target, turn.status.rollout.applied
     running = applied or revision.of_primary(turn.seen, target) or turn.current_revision()
+    kept.keep(turn, running, of_primary=not revision.same(running, turn.seen, target))
     if target.replicas > 0:
         turn.do(ScaleTarget(0))
         turn.note(scaled_at=turn.now)

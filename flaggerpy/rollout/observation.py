@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 
 from flaggerpy.api.canary import Canary
+from flaggerpy.api.status import Revision
 from flaggerpy.rollout.checks import Answer, Check
 from flaggerpy.rollout.pods import PodsSeen
 from flaggerpy.rollout.traffic import Capabilities, RouteState
@@ -58,6 +59,27 @@ class ConfigsSeen:
 
     ours: Mapping[str, str] = field(default_factory=dict)
     flagger: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class KeptSeen:
+    """What is kept of promoted revisions, apart from everything that runs them.
+
+    Attributes:
+        usable: whether revisions can be kept at all: there is a pod template, and the right to keep it.
+        revision: what was promoted last, None while nothing is kept.
+        name: the object that holds it.
+        former: configs of what was promoted before that, as ``configmap/x`` or ``secret/x``.
+        lacking: configs that are nowhere any more with the content that was promoted; looked for only while there is
+            no primary.
+
+    """
+
+    usable: bool = False
+    revision: Revision | None = None
+    name: str = ""
+    former: frozenset[str] = frozenset()
+    lacking: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,6 +142,7 @@ class Observation:
     routed: bool
     scaler: ScalerSeen | None = None
     configs: ConfigsSeen = field(default_factory=ConfigsSeen)
+    kept: KeptSeen = field(default_factory=KeptSeen)
     limits: Limits = field(default_factory=Limits)
     pods: PodsSeen = field(default_factory=PodsSeen)
     route_released: bool = True

@@ -11,8 +11,8 @@ whatever happens there, nobody takes a half-written primary for the old revision
 from __future__ import annotations
 
 from flaggerpy.api.status import Phase
-from flaggerpy.rollout import children, failfast, revision, rollback, scaling
-from flaggerpy.rollout.decision import CopyConfigs, ScalePrimary, SetRoutes, UpdatePrimary
+from flaggerpy.rollout import children, failfast, kept, revision, rollback, scaling
+from flaggerpy.rollout.decision import CopyConfigs, CreatePrimary, ScalePrimary, SetRoutes, UpdatePrimary
 from flaggerpy.rollout.traffic import ALL_TO_CANARY, ALL_TO_PRIMARY, to_canary
 from flaggerpy.rollout.turn import Turn
 
@@ -88,24 +88,24 @@ def _primary_has_it(turn: Turn, *, unchanged: bool) -> bool:
 def _write_primary(turn: Turn, *, unchanged: bool) -> None:
     """Write what was analysed; if the target asks for something else by now, analyse that instead."""
     applied, primary = turn.status.rollout.applied, turn.seen.primary
-    if unchanged and turn.paused and turn.status.rollout.promoted is None:
+    held = bool(turn.paused) and turn.status.rollout.promoted is None
+    if unchanged and held and primary is not None:
         turn.wait(turn.paused)
         return
     turn.wake_now()
-    if not unchanged or applied is None:
+    if not unchanged or held or applied is None:
         turn.set(phase=Phase.PROGRESSING)
         return
-    if primary is None:
-        children.clone_target(turn)
-        if turn.only_canary_serves() and turn.seen.route.routes != ALL_TO_CANARY:
-            turn.do(SetRoutes(ALL_TO_CANARY))
-            turn.begin_step(100)
-    else:
-        if revision.alike(turn.status.rollout.promoted, applied):
-            turn.judged()
-        if turn.canary.spec.autoscaler_ref is None and primary.replicas < turn.target.replicas:
-            turn.do(ScalePrimary(turn.target.replicas))
-        turn.do(CopyConfigs(dict(applied.configs)), UpdatePrimary())
+    if primary is not None and revision.alike(turn.status.rollout.promoted, applied):
+        turn.judged()
+    if primary is not None and turn.canary.spec.autoscaler_ref is None and primary.replicas < turn.target.replicas:
+        turn.do(ScalePrimary(turn.target.replicas))
+    turn.do(CopyConfigs(dict(applied.configs)))
+    kept.keep(turn, applied)
+    turn.do(UpdatePrimary() if primary is not None else CreatePrimary())
+    if primary is None and turn.only_canary_serves() and turn.seen.route.routes != ALL_TO_CANARY:
+        turn.do(SetRoutes(ALL_TO_CANARY))
+        turn.begin_step(100)
     turn.note(promoted=applied)
     turn.wait(f"waiting for {turn.primary_name} to become ready")
 

@@ -10,7 +10,7 @@ from datetime import timedelta
 
 from flaggerpy.api.analysis import HookType
 from flaggerpy.api.status import Phase, Step
-from flaggerpy.rollout import children, gates, revision, rollback, scaling
+from flaggerpy.rollout import children, gates, kept, revision, rollback, scaling
 from flaggerpy.rollout.decision import NeedChecks, ScaleTarget, SetRoutes
 from flaggerpy.rollout.traffic import ALL_TO_PRIMARY
 from flaggerpy.rollout.turn import Turn
@@ -24,12 +24,13 @@ def run(turn: Turn) -> NeedChecks | None:
     rollout, phase = turn.status.rollout, turn.status.phase
     turn.wait(rollout.failing)
     if turn.seen.primary is None:
-        _primary_lost(turn)
+        kept.bring_back(turn)
         return None
     if rollout.serving_canary and (scaling.enough(turn, turn.primary_readiness()) or _target_is_down(turn)):
         _return_to_primary(turn)
         return None
     children.mend_route(turn)
+    kept.mend(turn)
     if revision.promoted(turn.seen, turn.target):
         _nothing_new(turn)
     elif phase is not Phase.WAITING and revision.same(rollout.applied, turn.seen, turn.target):
@@ -132,20 +133,6 @@ def _remember_fight(turn: Turn) -> None:
     named = turn.before.rollout.reason == _fight(turn)
     if named and scaled and not turn.passed(scaled + max(turn.interval, FIGHT_REMEMBERED)):
         turn.wait(_fight(turn))
-
-
-def _primary_lost(turn: Turn) -> None:
-    """Bring a deleted primary back, but never with a template that did not pass its analysis."""
-    if revision.same(turn.status.rollout.promoted, turn.seen, turn.target):
-        now = turn.current_revision()
-        children.clone_target(turn)
-        turn.note(applied=now, promoted=now)
-        turn.warn(f"{turn.primary_name} is gone: created again from {turn.target_name}")
-        return
-    turn.stall(
-        f"{turn.primary_name} was deleted while {turn.target_name} asks for a revision that was never promoted: "
-        f"put the promoted template back into {turn.target_name}, or delete the Canary to serve from the target"
-    )
 
 
 def _begin(turn: Turn) -> NeedChecks | None:

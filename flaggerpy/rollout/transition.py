@@ -45,8 +45,12 @@ NEXT: dict[Phase, frozenset[Phase]] = {
     Phase.INITIALIZING: frozenset({Phase.INITIALIZED}),
     Phase.INITIALIZED: frozenset({Phase.WAITING, Phase.PROGRESSING}),
     Phase.WAITING: frozenset({Phase.PROGRESSING, Phase.SUCCEEDED, Phase.FAILED}),
-    Phase.PROGRESSING: frozenset({Phase.WAITING_PROMOTION, Phase.PROMOTING, Phase.FAILED, Phase.SUCCEEDED}),
-    Phase.WAITING_PROMOTION: frozenset({Phase.PROGRESSING, Phase.PROMOTING, Phase.FAILED, Phase.SUCCEEDED}),
+    Phase.PROGRESSING: frozenset(
+        {Phase.WAITING_PROMOTION, Phase.PROMOTING, Phase.FAILED, Phase.SUCCEEDED, Phase.WAITING}
+    ),
+    Phase.WAITING_PROMOTION: frozenset(
+        {Phase.PROGRESSING, Phase.PROMOTING, Phase.FAILED, Phase.SUCCEEDED, Phase.WAITING}
+    ),
     Phase.PROMOTING: frozenset({Phase.FINALISING, Phase.FAILED, Phase.PROGRESSING}),
     Phase.FINALISING: frozenset({Phase.SUCCEEDED, Phase.FAILED, Phase.PROMOTING}),
     Phase.SUCCEEDED: frozenset({Phase.WAITING, Phase.PROGRESSING}),

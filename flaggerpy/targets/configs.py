@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -102,6 +102,13 @@ def config_refs(template: Mapping[str, Any]) -> tuple[ConfigRef, ...]:
     """Return each config that a template reads, once; the last mention says whether it is optional."""
     found = {(mention.resource, mention.name): mention.optional for mention in mentions(template.get("spec") or {})}
     return tuple(ConfigRef(resource, name, optional) for (resource, name), optional in found.items())
+
+
+def refs_of_keys(keys: Iterable[str]) -> tuple[ConfigRef, ...]:
+    """Return the configs of keys like ``configmap/x``; a key of another kind is none."""
+    kinds = {resource.kind.lower(): resource for resource in (CONFIG_MAPS, SECRETS)}
+    pairs = (key.partition("/") for key in keys)
+    return tuple(ConfigRef(kinds[kind], name) for kind, _, name in pairs if kind in kinds and name)
 
 
 def is_tracked(config: Mapping[str, Any]) -> bool:

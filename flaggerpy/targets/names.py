@@ -18,6 +18,11 @@ def service_name(canary: Canary, role: ServiceRole) -> str:
             return canary.canary_service_name
 
 
+def kept_name(canary: Canary, number: int) -> str:
+    """Return the name under which the promoted revision of this number is kept; two of them take turns."""
+    return f"{canary.target_name}-promoted-{1 + number % 2}"
+
+
 def copy_name(original: str) -> str:
     """Return the name of the primary's copy of a ConfigMap, a Secret or an autoscaler."""
     return f"{original}{PRIMARY_SUFFIX}"

@@ -8,10 +8,18 @@ from collections.abc import Callable
 from typing import Any
 
 from flaggerpy.kube.objects import JsonObject, name_of
-from flaggerpy.kube.resources import CANARIES, CONFIG_MAPS, DEPLOYMENTS, HTTP_ROUTES, SECRETS, SERVICES
+from flaggerpy.kube.resources import (
+    CANARIES,
+    CONFIG_MAPS,
+    CONTROLLER_REVISIONS,
+    DEPLOYMENTS,
+    HTTP_ROUTES,
+    SECRETS,
+    SERVICES,
+)
 from tests.crash.scene import Scene
 
-_KINDS = (CANARIES, CONFIG_MAPS, DEPLOYMENTS, HTTP_ROUTES, SECRETS, SERVICES)
+_KINDS = (CANARIES, CONFIG_MAPS, CONTROLLER_REVISIONS, DEPLOYMENTS, HTTP_ROUTES, SECRETS, SERVICES)
 _METADATA = ("name", "labels", "annotations", "finalizers", "ownerReferences", "deletionTimestamp")
 _CLOCKS = frozenset({
     "attempt", "at", "checkedAt", "controllerRevision", "generation", "lastTransitionTime", "lastUpdateTime",

@@ -148,6 +148,15 @@ async def _push_and_revert(scene: Scene) -> None:
     await scene.push("6.0.0", config="settings-1")
 
 
+async def _lose_primary(scene: Scene) -> None:
+    await scene.lose_primary()
+
+
+async def _lose_primary_and_push(scene: Scene) -> None:
+    await scene.lose_primary()
+    await scene.push("6.0.1", config="settings-2")
+
+
 async def _delete(scene: Scene) -> None:
     await scene.delete()
 
@@ -174,6 +183,8 @@ FLOWS = {
         Flow("rollback", _progressive(), _push_bad, _ends("Failed", "6.0.0")),
         Flow("restart", _progressive(), _push_twice, _ends("Succeeded", "6.0.2"), armed=False),
         Flow("cancel", _progressive(), _push_and_revert, _ends("Succeeded", "6.0.0"), armed=False),
+        Flow("primary lost", _progressive(), _lose_primary, _ends("Initialized", "6.0.0"), replicas=2),
+        Flow("primary lost, then a push", _progressive(), _lose_primary_and_push, _ends("Succeeded", "6.0.1")),
         Flow("deletion", _progressive(), _delete, _released, replicas=2),
         Flow("deletion in mid-analysis", _progressive(), _push_and_delete, _released, armed=False),
         Flow(

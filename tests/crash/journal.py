@@ -11,6 +11,7 @@ from flaggerpy.kube.objects import JsonObject
 from flaggerpy.kube.resources import (
     CANARIES,
     CONFIG_MAPS,
+    CONTROLLER_REVISIONS,
     DEPLOYMENTS,
     EVENTS,
     HTTP_ROUTES,
@@ -22,7 +23,18 @@ from flaggerpy.kube.resources import (
 from flaggerpy.kube.wire import Request
 
 _KINDS = {
-    kind.plural: kind for kind in (CANARIES, CONFIG_MAPS, DEPLOYMENTS, EVENTS, HTTP_ROUTES, LEASES, SECRETS, SERVICES)
+    kind.plural: kind
+    for kind in (
+        CANARIES,
+        CONFIG_MAPS,
+        CONTROLLER_REVISIONS,
+        DEPLOYMENTS,
+        EVENTS,
+        HTTP_ROUTES,
+        LEASES,
+        SECRETS,
+        SERVICES,
+    )
 }
 _UNCOUNTED = frozenset({EVENTS.plural, LEASES.plural})
 """A lost event hurts nobody, and leases have tests of their own."""

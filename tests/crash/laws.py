@@ -196,7 +196,8 @@ def _newest_checksum(asked: list[Asked]) -> str:
 def hooks_are_called(flow: Flow, journal: Journal) -> Iterator[str]:
     """A rollout that ends is told to its post-rollout hooks, at least once."""
     phases = {asked.phase for asked in journal.asked("post-rollout")}
-    wanted = {"rollback": {"Failed"}, "deletion": set(), "deletion in mid-analysis": set(), "cancel": set()}
+    untold = ("deletion", "deletion in mid-analysis", "cancel", "primary lost")
+    wanted: dict[str, set[str]] = {"rollback": {"Failed"}} | {name: set() for name in untold}
     if not wanted.get(flow.name, {"Succeeded"}) <= phases:
         yield f"post-rollout hooks were called for {sorted(phases)} only"
 

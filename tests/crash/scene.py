@@ -8,7 +8,7 @@ from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import timedelta
 
-from flaggerpy.kube.objects import JsonObject
+from flaggerpy.kube.objects import JsonObject, uid_of
 from flaggerpy.kube.resources import CANARIES, DEPLOYMENTS, HTTP_ROUTES
 from flaggerpy.kube.transport import connect
 from flaggerpy.kube.wire import Transport
@@ -72,6 +72,14 @@ class Scene:
         """Change a config."""
         await self.site.apply(config)
         self.journal.add(Did("config", "", now()))
+
+    async def lose_primary(self) -> None:
+        """Delete the primary and wait until there is another one."""
+        lost = uid_of(await self.site.get(DEPLOYMENTS, PRIMARY))
+        await self.site.client.delete(self.site.ref(DEPLOYMENTS, PRIMARY))
+        await self.watcher.until(
+            lambda state: uid_of(state.get(DEPLOYMENTS, PRIMARY) or {}) not in {"", lost}, "another primary"
+        )
 
     async def delete(self) -> None:
         """Delete the Canary."""

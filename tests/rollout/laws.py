@@ -40,6 +40,8 @@ class Laws:
     """Whether the running promotion was decided under skipAnalysis."""
     overruled: bool = False
     """Whether a person had this revision go on without checks and gates."""
+    analysed: set[str] = field(default_factory=set)
+    """Templates that a primary was given after their analysis, and those of bootstraps."""
     instant: datetime | None = None
     ticks: int = 0
 
@@ -101,7 +103,7 @@ class Laws:
         old = world.route.written.canary if world.route is not None and not world.route.released else 0
         status = world.status
         new = routes.canary
-        by_itself = not status.rollout.failing and status.rollout.advance is None
+        by_itself = not status.rollout.failing and status.rollout.advance is None and seen.primary is not None
         if status.phase in ANALYSIS and new > old > 0 and by_itself and self.moved_at is not None:
             interval = world.spec.analysis.interval
             assert world.now - self.moved_at >= interval, f"{old}% was held for {world.now - self.moved_at} only"
@@ -133,19 +135,43 @@ class Laws:
     def route_turned(self, world: Simulation) -> None:
         self.moved_at = None
 
+    def created(self, world: Simulation, seen: Observation) -> None:
+        """A primary is cloned from a target that asks for what was promoted or, in a bootstrap, where nothing was."""
+        rollout, phase = world.status.rollout, world.status.phase
+        assert seen.target is not None
+        kept = seen.kept.revision
+        if phase in BOOTSTRAP:
+            assert kept is None or revision.same(kept, seen, seen.target), "a bootstrap goes past what is kept"
+        else:
+            record = rollout.applied if phase is Phase.PROMOTING else rollout.promoted
+            assert revision.same(record, seen, seen.target), f"{phase}: a primary from what nobody analysed"
+        self.analysed.add(seen.target.template.rstrip("+"))
+
+    def kept(self, world: Simulation, seen: Observation, template: str) -> None:
+        """Only what went through an analysis or a bootstrap is kept."""
+        if world.status.phase is Phase.PROMOTING:
+            self.promoted(world, seen)
+        assert template.rstrip("+") in self.analysed, f"{template} is kept and was never analysed"
+
+    def restored(self, template: str) -> None:
+        """Only what went through an analysis or a bootstrap comes back."""
+        assert template.rstrip("+") in self.analysed, f"{template} comes back and was never analysed"
+
     def promoted(self, world: Simulation, seen: Observation) -> None:
         """What is written into the primary is what was analysed, after every gate."""
         status = world.status
+        assert seen.target is not None
         if status.phase is not Phase.PROMOTING:
             assert status.phase in BOOTSTRAP, f"the primary is written in {status.phase}"
             unused = status.phase is not Phase.INITIALIZING or "primary" not in world.destinations()
             assert unused or self.sabotaged, "users are on the primary that is written"
+            self.analysed.add(seen.target.template.rstrip("+"))
             return
         applied = status.rollout.applied
         assert applied is not None
-        assert seen.target is not None
         assert applied.configs == world.primary_configs, "the configs are not the analysed ones"
         assert revision.same(applied, seen, seen.target), "the template is not the analysed one"
+        self.analysed.add(seen.target.template.rstrip("+"))
         if self.skipped or self.overruled:
             return
         passed = {

@@ -17,12 +17,12 @@ from typing import Any, Self, assert_never
 from flaggerpy.api.analysis import HookType
 from flaggerpy.api.canary import Canary, CanarySpec, ObjectMeta
 from flaggerpy.api.constants import FINALIZER
-from flaggerpy.api.status import CanaryStatus, Pending, Phase
+from flaggerpy.api.status import CanaryStatus, Pending, Phase, Revision
 from flaggerpy.rollout import decision as d
 from flaggerpy.rollout.checks import Answer, Check, HookCheck, Verdict
 from flaggerpy.rollout.decide import decide
 from flaggerpy.rollout.failfast import AWAITED
-from flaggerpy.rollout.observation import Bounds, ConfigsSeen, Limits, Observation, ScalerSeen, ServicesSeen
+from flaggerpy.rollout.observation import Bounds, ConfigsSeen, KeptSeen, Limits, Observation, ScalerSeen, ServicesSeen
 from flaggerpy.rollout.pods import PodsSeen
 from flaggerpy.rollout.traffic import Acceptance, Capabilities, Routes, RouteState
 from tests.rollout.laws import Laws
@@ -32,6 +32,15 @@ START = datetime(2026, 11, 25, 12, 0, tzinfo=UTC)
 NAMESPACE = "shop"
 NAME = "payment"
 NO_SCALER = "HorizontalPodAutoscaler does not exist"
+
+
+@dataclass(frozen=True)
+class Kept:
+    """A promoted revision as it is kept."""
+
+    template: str
+    configs: dict[str, str]
+    replicas: int
 
 
 class Stale(Exception):
@@ -68,6 +77,11 @@ class Simulation:
     route: Route | None = None
     configs: dict[str, str] = field(default_factory=dict)
     primary_configs: dict[str, str] = field(default_factory=dict)
+    kept: list[Kept] = field(default_factory=list)
+    """Promoted revisions that are kept, the newest first."""
+    may_keep: bool = True
+    lacking: tuple[str, ...] = ()
+    """Configs that are nowhere any more as they were promoted."""
     status: CanaryStatus = field(default_factory=CanaryStatus)
     generation: int = 1
     finalizer: bool = False
@@ -88,6 +102,8 @@ class Simulation:
     sent: list[Pending] = field(default_factory=list)
     events: list[d.Event] = field(default_factory=list)
     actions: list[tuple[datetime, d.Action]] = field(default_factory=list)
+    dropped: tuple[str, ...] = ()
+    """Configs whose copies were let go of."""
     outcomes: list[str] = field(default_factory=list)
     asked: list[tuple[datetime, Check, Answer]] = field(default_factory=list)
     status_writes: int = 0
@@ -129,12 +145,21 @@ class Simulation:
             capabilities=Capabilities(weights=self.routed, match=self.routed),
             routed=self.routed,
             configs=ConfigsSeen(ours=dict(self.configs), flagger=dict(self.configs)),
+            kept=self._kept_seen(),
             limits=Limits(min_interval=timedelta(seconds=1), fail_fast_after=self.fail_fast_after),
             pods=self._pods_seen(),
             route_released=self.route is None or self.route.released,
             problems=(*self.problems, *((NO_SCALER,) if missing else ())),
             announced=frozenset(self.announced),
         )
+
+    def _kept_seen(self) -> KeptSeen:
+        if not self.may_keep or not self.kept:
+            return KeptSeen(usable=self.may_keep)
+        last, former = self.kept[0], frozenset(key for one in self.kept[1:] for key in one.configs)
+        lacking = self.lacking if self.primary is None else ()
+        revision = Revision(template=last.template, configs=last.configs)
+        return KeptSeen(True, revision, f"{NAME}-promoted-1", former, lacking)
 
     def _pods_seen(self) -> PodsSeen:
         awaited = {"target": self.target, "primary": self.primary, None: None}[AWAITED.get(self.status.phase)]
@@ -286,6 +311,8 @@ class Simulation:
                 self.primary_configs = dict(self.configs)
             case d.CreatePrimary():
                 self._create_primary(seen)
+            case d.KeepRevision() | d.RestorePrimary() | d.DropCopies():
+                self._carry_out_kept(action, seen)
             case d.UpdatePrimary():
                 if self.primary is None or seen.target is None or self.target is None:
                     raise Stale
@@ -293,13 +320,9 @@ class Simulation:
                 template = seen.target.template.rstrip("+")
                 self.primary.edit(template, stamp=json.dumps(self.primary_configs, sort_keys=True))
             case d.ScaleTarget(replicas):
-                if self.target is None:
-                    raise Stale
-                self.target.edit(replicas=replicas)
+                self._scale(self.target, replicas)
             case d.ScalePrimary(replicas):
-                if self.primary is None:
-                    raise Stale
-                self.primary.edit(replicas=replicas)
+                self._scale(self.primary, replicas)
             case d.WriteScaler(minimum):
                 self._write_autoscaler(minimum)
             case d.DeleteScaler():
@@ -313,19 +336,59 @@ class Simulation:
                     self.route.accept_at = self.now + self.accept_after
             case d.DeleteChildren(serving):
                 self.primary = self.primary_autoscaler = None
+                self.kept.clear()
                 self.services.clear()
                 if not serving:
                     self.apex, self.route = None, None
             case _ as unreachable:
                 assert_never(unreachable)
 
+    @staticmethod
+    def _scale(workload: Deployment | None, replicas: int) -> None:
+        if workload is None:
+            raise Stale
+        workload.edit(replicas=replicas)
+
+    def _carry_out_kept(self, action: d.KeepRevision | d.RestorePrimary | d.DropCopies, seen: Observation) -> None:
+        assert self.may_keep
+        match action:
+            case d.KeepRevision(configs, of_primary):
+                source = seen.primary if of_primary else seen.target
+                if source is None:
+                    raise Stale
+                sizes = [workload.replicas for workload in (seen.target, seen.primary) if workload is not None]
+                new = Kept(source.template, dict(configs), max(1, *sizes))
+                self.laws.kept(self, seen, new.template)
+                self.kept = [new, *self.kept[:1]]
+            case d.RestorePrimary():
+                self._restore_primary()
+            case d.DropCopies(configs):
+                self.dropped += configs
+
+    def _restore_primary(self) -> None:
+        if self.target is None or not self.kept:
+            raise Stale
+        kept = self.kept[0]
+        self.laws.restored(kept.template)
+        if self.configs == kept.configs:
+            self.primary_configs = dict(kept.configs)
+        if self.primary is None:
+            self.primary = self._new_primary(kept.template, kept.replicas)
+        else:
+            self.primary.edit(kept.template.rstrip("+"), stamp=json.dumps(self.primary_configs, sort_keys=True))
+
     def _create_primary(self, seen: Observation) -> None:
         if self.primary is not None or self.target is None or seen.target is None:
             raise Stale
-        self.primary = Deployment(
+        self.laws.created(self, seen)
+        self.primary = self._new_primary(seen.target.template, self.target.replicas or 1)
+
+    def _new_primary(self, template: str, replicas: int) -> Deployment:
+        assert self.target is not None
+        return Deployment(
             f"{NAME}-primary",
-            seen.target.template.rstrip("+"),
-            self.target.replicas or 1,
+            template.rstrip("+"),
+            replicas,
             self.now,
             uid=f"primary-{self.ticks}",
             broken=set(self.target.broken if self.primary_breaks is None else self.primary_breaks),

@@ -26,6 +26,7 @@ def test_services_then_a_ready_primary_then_users_then_the_target_sleeps(routed:
         d.CreatePrimary(),
         d.WriteService(d.ServiceRole.APEX),
         *route,
+        d.KeepRevision({}),
         d.ScaleTarget(0),
     ]
     assert world.phase is Phase.INITIALIZED

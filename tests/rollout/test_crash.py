@@ -67,6 +67,32 @@ def bad_with_users(world: World) -> None:
     world.touch()
 
 
+def lose(world: World) -> None:
+    world.delete_primary()
+
+
+def lose_and_push(world: World) -> None:
+    world.delete_primary().push("v2")
+
+
+def lose_with_users_on_the_canary(world: World) -> None:
+    world.push("v2")
+    while world.weight == 0 and world.advance():
+        world.tick()
+    world.delete_primary()
+
+
+def lose_for_good(world: World) -> None:
+    """What was promoted cannot start any more: only a fix helps."""
+    world.primary_breaks = {"v1"}
+    lose_with_users_on_the_canary(world)
+
+
+def build_again(world: World) -> None:
+    world.push("v2").run()
+    world.rebuild("v3")
+
+
 def release_back(world: World) -> None:
     world.release(wanted=False)
 
@@ -81,6 +107,12 @@ FLOWS: dict[str, list[Step]] = {
     "failed promotion": [not_as_primary],
     "failed promotion, fixed forward": [not_as_primary, push("v3")],
     "failed promotion, put back": [not_as_primary, push("v1")],
+    "primary lost": [lose],
+    "primary lost together with a push": [lose_and_push],
+    "primary lost in mid-analysis": [lose_with_users_on_the_canary],
+    "primary lost for good": [lose_for_good],
+    "primary lost after a failed promotion, fixed forward": [not_as_primary, lose, push("v3")],
+    "built again": [build_again],
     "deletion": [lambda world: world.delete()],
     "deletion after a failed promotion": [not_as_primary, lambda world: world.delete()],
     "paused and aborted": [ask_after(3, "pause"), ask("abort")],
@@ -100,7 +132,14 @@ SETTINGS: dict[str, tuple[bool, dict[str, Any]]] = {
     "autoscaled": (True, {"stepWeight": 15, "webhooks": HOOKS, "_autoscalerRef": SCALER}),
     "autoscaled promotion in steps": (True, {"stepWeight": 30, "stepWeightPromotion": 20, "_autoscalerRef": SCALER}),
 }
-OTHERS = ["rollout", "rollback of a canary with users", "failed promotion, fixed forward", "deletion"]
+OTHERS = [
+    "rollout",
+    "rollback of a canary with users",
+    "failed promotion, fixed forward",
+    "primary lost together with a push",
+    "built again",
+    "deletion",
+]
 CASES = [("weights", flow) for flow in FLOWS] + [
     (setting, flow) for setting in SETTINGS if setting != "weights" for flow in OTHERS
 ]

@@ -182,17 +182,6 @@ def test_withdrawing_the_way_out_of_a_failed_promotion_leaves_it_failed() -> Non
     assert (world.phase, world.weight) == (Phase.FAILED, 100)
 
 
-def test_a_deleted_primary_in_mid_analysis_leaves_the_users_on_the_canary() -> None:
-    world = at_weight(initialized().push("v2"), 20)
-    world.delete_primary().run()
-    assert (world.phase, world.weight) == (Phase.FAILED, 100)
-    assert world.primary is None, "v2 did not pass its analysis"
-    assert "put the promoted template back" in world.status.rollout.reason
-    world.push("v1").run()
-    assert world.primary
-    assert (world.primary.template, world.weight, world.phase) == ("v1", 0, Phase.SUCCEEDED)
-
-
 def test_a_deleted_target_in_mid_rollout_leaves_the_users_on_the_primary() -> None:
     world = at_weight(initialized().push("v2"), 20)
     world.delete_target().run()
@@ -202,25 +191,6 @@ def test_a_deleted_target_in_mid_rollout_leaves_the_users_on_the_primary() -> No
         "error",
         "payment.shop was deleted during its rollout: all traffic is on the primary",
     )
-
-
-def test_a_deleted_primary_between_rollouts_is_created_again() -> None:
-    world = initialized()
-    world.delete_primary().run()
-    assert world.primary
-    assert (world.primary.template, world.phase) == ("v1", Phase.INITIALIZED)
-    assert "payment-primary.shop is gone: created again from payment.shop" in world.texts
-
-
-def test_a_deleted_primary_is_never_created_from_what_nobody_analysed() -> None:
-    world = initialized()
-    world.suspend().push("v2").delete_primary()
-    world.suspend(False).run()
-    assert world.primary is None
-    assert world.condition("Stalled") == "True"
-    world.push("v1").run()
-    assert world.primary
-    assert world.condition("Stalled") == "False"
 
 
 def test_a_newer_fix_while_the_canary_serves_everybody_is_judged_for_an_interval_of_its_own() -> None:

@@ -294,6 +294,34 @@ class Sabotage(Histories):
     def somebody_deletes_the_primary(self) -> None:
         self.world.delete_primary()
 
+    @rule(template=TEMPLATES)
+    def the_primary_is_lost_and_a_new_revision_comes(self, template: str) -> None:
+        self.world.delete_primary()
+        self.new_revision(template)
+
+    @rule()
+    def somebody_deletes_what_is_kept(self) -> None:
+        self.world.forget()
+
+    @rule(may_keep=st.booleans())
+    def the_right_to_keep_comes_or_goes(self, may_keep: bool) -> None:
+        self.world.may_keep = may_keep
+        self.world.touch()
+
+    @rule(lacking=st.sampled_from([(), ("ConfigMap settings",)]))
+    def configs_are_lost_for_good(self, lacking: tuple[str, ...]) -> None:
+        self.world.lacking = lacking
+        self.world.touch()
+
+    @precondition(lambda self: not self.world.deleting)
+    @rule(template=TEMPLATES, status=st.booleans())
+    def the_cluster_is_built_again(self, template: str, status: bool) -> None:
+        """Everything that is in Git is applied at once; of the rest a backup has what is kept, perhaps the status."""
+        before = self.world.status
+        self.world.rebuild(template)
+        if status:
+            self.world.status = before
+
     @rule(back=st.booleans())
     def somebody_deletes_the_target(self, back: bool) -> None:
         world = self.world

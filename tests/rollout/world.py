@@ -7,10 +7,10 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from flaggerpy.api.canary import CanarySpec
-from flaggerpy.api.status import Phase
+from flaggerpy.api.status import CanaryStatus, Phase
 from flaggerpy.rollout.traffic import Routes
 from tests.rollout.simulation import NAME, Simulation
-from tests.rollout.workloads import Autoscaler
+from tests.rollout.workloads import Autoscaler, Deployment
 
 
 def spec(**analysis: Any) -> CanarySpec:
@@ -110,6 +110,22 @@ class World(Simulation):
     def delete_primary(self) -> World:
         self.laws.sabotaged = True
         self.primary = None
+        return self.touch()
+
+    def rebuild(self, template: str = "v1") -> World:
+        """Everything is applied to a new cluster at once; of this canary nothing but what is kept came along."""
+        self.laws.sabotaged = True
+        self.status, self.finalizer, self.primary, self.route = CanaryStatus(), False, None, None
+        self.primary_autoscaler, self.apex = None, None
+        self.services.clear()
+        self.announced.clear()
+        self.target = Deployment(NAME, template, 2, self.now, uid=f"uid-{self.ticks}")
+        self._settle()
+        return self.touch()
+
+    def forget(self) -> World:
+        """Somebody deletes what is kept."""
+        self.kept.clear()
         return self.touch()
 
     def delete(self) -> World:

@@ -89,6 +89,10 @@ The label that names a canary's namespace once Prometheus has scraped it: withou
 - apiGroups: [apps]
   resources: [deployments/scale]
   verbs: [patch]
+{{- /* What was promoted is kept in these; what they hold cannot be changed, so they are never updated. */}}
+- apiGroups: [apps]
+  resources: [controllerrevisions]
+  verbs: [get, list, watch, create, delete]
 - apiGroups: [autoscaling]
   resources: [horizontalpodautoscalers]
   verbs: [get, list, watch, create, update, delete]
