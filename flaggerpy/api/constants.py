@@ -45,5 +45,5 @@ RELEASE: Final = "flaggerpy.dev/release"
 REQUEST: Final = "flaggerpy.dev/request"
 """Annotation that carries what a person asks of a rollout, as JSON (see ``flaggerpy.api.request``)."""
 SCHEMA_VERSION_ANNOTATION: Final = "flaggerpy.dev/schema-version"
-SCHEMA_VERSION: Final = 2
+SCHEMA_VERSION: Final = 3
 """Counts up whenever the controller relies on a field that older CRDs would prune."""

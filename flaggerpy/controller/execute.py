@@ -131,13 +131,21 @@ class _Tick:
     async def _scale(self, action: ScaleTarget | ScalePrimary | WriteScaler | DeleteScaler) -> None:
         match action:
             case ScaleTarget(replicas):
-                await self._writes.scale(self._target_ref(), replicas)
+                await self._resize(self._target_ref(), replicas)
             case ScalePrimary(replicas):
-                await self._writes.scale(self._primary_ref(), replicas)
+                await self._resize(self._primary_ref(), replicas)
             case WriteScaler(minimum):
                 await self._write_scaler(minimum)
             case DeleteScaler(name):
                 await self._delete_ours(Ref(HPAS, self._canary.namespace, name))
+
+    async def _resize(self, ref: Ref, replicas: int) -> None:
+        kind, live = self._world.target_kind, self._writes.live.get(ref)
+        patch = kind.size_patch(live, replicas) if kind is not None and live is not None else None
+        if patch is None:
+            await self._writes.scale(ref, replicas)
+        elif patch:
+            await self._writes.change(ref, patch)
 
     async def write_status(self, status: CanaryStatus) -> None:
         """Put the whole status; fields that we do not know survive. A Canary that was let go has none any more."""

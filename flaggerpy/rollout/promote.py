@@ -103,7 +103,8 @@ def _write_primary(turn: Turn, *, unchanged: bool) -> None:
     else:
         if revision.alike(turn.status.rollout.promoted, applied):
             turn.judged()
-        if turn.canary.spec.autoscaler_ref is None and primary.replicas < turn.target.replicas:
+        sized = turn.canary.spec.autoscaler_ref is None and not primary.per_node
+        if sized and primary.replicas < turn.target.replicas:
             turn.do(ScalePrimary(turn.target.replicas))
         turn.do(CopyConfigs(dict(applied.configs)), UpdatePrimary())
     turn.note(promoted=applied)

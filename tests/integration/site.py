@@ -23,6 +23,7 @@ from flaggerpy.kube.resources import (
     ALERT_PROVIDERS,
     CANARIES,
     CONFIG_MAPS,
+    DAEMONSETS,
     DEPLOYMENTS,
     EVENTS,
     HPAS,
@@ -52,6 +53,7 @@ _KINDS = {
         ALERT_PROVIDERS,
         CANARIES,
         CONFIG_MAPS,
+        DAEMONSETS,
         DEPLOYMENTS,
         HPAS,
         HTTP_PROXIES,
@@ -217,7 +219,7 @@ class Site:
     async def ours(self) -> list[str]:
         """Return kind and name of every object that carries our mark."""
         found = []
-        for resource in (DEPLOYMENTS, HPAS, SERVICES, CONFIG_MAPS, SECRETS):
+        for resource in (DEPLOYMENTS, DAEMONSETS, HPAS, SERVICES, CONFIG_MAPS, SECRETS):
             items, _ = await self.client.list(resource, self.namespace)
             found += [
                 f"{resource.kind} {item['metadata']['name']}"

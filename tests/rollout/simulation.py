@@ -322,7 +322,7 @@ class Simulation:
     def _create_primary(self, seen: Observation) -> None:
         if self.primary is not None or self.target is None or seen.target is None:
             raise Stale
-        self.primary = Deployment(
+        self.primary = type(self.target)(
             f"{NAME}-primary",
             seen.target.template.rstrip("+"),
             self.target.replicas or 1,

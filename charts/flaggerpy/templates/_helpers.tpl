@@ -86,6 +86,10 @@ The label that names a canary's namespace once Prometheus has scraped it: withou
 - apiGroups: [apps]
   resources: [deployments]
   verbs: [get, list, watch, create, update, delete]
+{{- /* A DaemonSet has no scale: one of its node selectors is patched. */}}
+- apiGroups: [apps]
+  resources: [daemonsets]
+  verbs: [get, list, watch, create, update, patch, delete]
 - apiGroups: [apps]
   resources: [deployments/scale]
   verbs: [patch]
