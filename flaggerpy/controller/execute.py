@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from contextlib import suppress
 from datetime import datetime
 from typing import assert_never
 
@@ -20,13 +21,14 @@ from flaggerpy.controller.world import World
 from flaggerpy.controller.writes import Writes
 from flaggerpy.kube.cache import Caches
 from flaggerpy.kube.client import Client
+from flaggerpy.kube.errors import Forbidden
 from flaggerpy.kube.objects import (
     JsonObject,
     finalizers_of,
     metadata_of,
     resource_version_of,
 )
-from flaggerpy.kube.resources import CANARIES, HPAS, Ref, ref_of
+from flaggerpy.kube.resources import BUDGETS, CANARIES, HPAS, Ref, ref_of
 from flaggerpy.rollout.decision import (
     Action,
     AddFinalizer,
@@ -43,6 +45,7 @@ from flaggerpy.rollout.decision import (
     ServiceRole,
     SetRoutes,
     UpdatePrimary,
+    WriteBudgets,
     WriteScaler,
     WriteService,
 )
@@ -119,6 +122,8 @@ class _Tick:
                 await self._write_primary()
             case ScaleTarget() | ScalePrimary() | WriteScaler() | DeleteScaler():
                 await self._scale(action)
+            case WriteBudgets():
+                await self._write_budgets()
             case SetRoutes(routes):
                 await self._set_routes(routes)
             case ReleaseRoute():
@@ -214,6 +219,12 @@ class _Tick:
         live = self._writes.live.get(ref)
         await self._writes.put(ref, make_primary_scaler(self._canary, scaler, live, self._rules, minimum))
 
+    async def _write_budgets(self) -> None:
+        for body in self._world.budgets.writes:
+            await self._writes.put(ref_of(BUDGETS, body), body)
+        for ref in self._world.budgets.deletions:
+            await self._delete_ours(ref)
+
     async def _set_routes(self, routes: Routes) -> None:
         if self._world.router is None:
             raise Outdated("the provider is not served")
@@ -248,6 +259,7 @@ class _Tick:
             await self._delete_ours(ref)
         for ref in made_scaler_refs(self._canary):
             await self._delete_ours(ref)
+        await self._delete_budgets()
         await self._delete_copies()
         if self._world.target_kind is not None:
             await self._delete_ours(self._primary_ref())
@@ -256,6 +268,14 @@ class _Tick:
         live = self._writes.live.get(ref)
         if live is not None and made_by_us(live, self._canary):
             await self._writes.delete(ref, live)
+
+    async def _delete_budgets(self) -> None:
+        """Delete the primary's budgets, which no name leads to: where they may not be listed, none were made."""
+        with suppress(Forbidden):
+            budgets, _ = await self._client.list(BUDGETS, self._canary.namespace)
+            for budget in budgets:
+                if made_by_us(budget, self._canary):
+                    await self._writes.delete(ref_of(BUDGETS, budget), budget)
 
     async def _delete_copies(self) -> None:
         """Let go of the copies of configs; one that another canary needs stays."""

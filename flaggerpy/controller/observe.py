@@ -18,7 +18,7 @@ from flaggerpy.controller.sources import Library
 from flaggerpy.controller.world import World
 from flaggerpy.kube.cache import Caches
 from flaggerpy.kube.objects import JsonObject
-from flaggerpy.kube.resources import CANARIES, HPAS, METRIC_TEMPLATES, Ref
+from flaggerpy.kube.resources import BUDGETS, CANARIES, HPAS, METRIC_TEMPLATES, Ref, ref_of
 from flaggerpy.kube.store import Present
 from flaggerpy.kube.workqueue import Key
 from flaggerpy.rollout.decision import ServiceRole
@@ -29,6 +29,7 @@ from flaggerpy.routers.base import Options, Router
 from flaggerpy.settings import Settings
 from flaggerpy.targets.autoscaler import made_scaler_refs, primary_scaler_ref, scaler_notes, scaler_ref, scaler_seen
 from flaggerpy.targets.base import Recipe, Target, TargetFacts
+from flaggerpy.targets.budgets import BudgetChanges, budget_changes
 from flaggerpy.targets.configs import ConfigRef, config_refs, configs_seen
 from flaggerpy.targets.labels import LabelRules
 from flaggerpy.targets.services import desired_service, released_service, service_ref
@@ -179,6 +180,7 @@ class Observer:
                 "create it, or correct spec.targetRef."
             )
         services = self._services(draft, target_obj, primary_obj)
+        budgets = self._budgets(draft, target_obj)
         scaler = self._scaler(draft)
         route, released = self._route(draft)
         seen = Observation(
@@ -190,6 +192,7 @@ class Observer:
             capabilities=draft.router.capabilities if draft.router else Capabilities(),
             routed=bool(draft.router and draft.router.capabilities.weights),
             scaler=scaler,
+            budgets=not budgets,
             configs=draft.seen_configs,
             limits=self._limits,
             route_released=released,
@@ -204,6 +207,7 @@ class Observer:
             target_kind=target,
             router=draft.router,
             facts=draft.facts,
+            budgets=budgets,
             configs=draft.configs,
             tracking=self._settings.config_tracking,
         )
@@ -241,6 +245,15 @@ class Observer:
         except UserError as error:
             draft.problems.append(str(error))
             return None
+
+    def _budgets(self, draft: _Draft, target: JsonObject | None) -> BudgetChanges:
+        """What is to be done about the PodDisruptionBudgets in the namespace; nothing where they may not be read."""
+        canary = draft.canary
+        budgets = self._caches.in_namespace(BUDGETS, canary.namespace)
+        if budgets is None or target is None or draft.facts is None:
+            return BudgetChanges()
+        draft.live |= {ref_of(BUDGETS, budget): budget for budget in budgets}
+        return budget_changes(canary, target, draft.facts, budgets, self.rules)
 
     def _route(self, draft: _Draft) -> tuple[RouteState, bool]:
         """The routing object's state, and whether it is as it stays after a release."""

@@ -11,6 +11,7 @@ from flaggerpy.kube.resources import CANARIES, Ref
 from flaggerpy.rollout.observation import Observation
 from flaggerpy.routers.base import Router
 from flaggerpy.targets.base import Target, TargetFacts
+from flaggerpy.targets.budgets import BudgetChanges
 from flaggerpy.targets.configs import ConfigRef
 
 Live = Mapping[Ref, JsonObject]
@@ -26,6 +27,7 @@ class World:
         live: the objects around it that exist.
         target_kind: None when the kind of target is not served.
         router: None when the provider is not served.
+        budgets: what is to be done about the primary's PodDisruptionBudgets.
         facts: None while the target's labels cannot be used.
         configs: the tracked references of the target's template.
         tracking: whether configs are tracked at all.
@@ -38,6 +40,7 @@ class World:
     target_kind: Target | None = None
     router: Router | None = None
     facts: TargetFacts | None = None
+    budgets: BudgetChanges = field(default_factory=BudgetChanges)
     configs: tuple[ConfigRef, ...] = ()
     tracking: bool = True
 

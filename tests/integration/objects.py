@@ -56,6 +56,16 @@ def of_daemon_set(canary: JsonObject, **spec: Any) -> JsonObject:
     return {**canary, "spec": {**canary["spec"], "targetRef": target, **spec}}
 
 
+def budget(name: str = "podinfo", app: str = "podinfo", **spec: Any) -> JsonObject:
+    """Write a PodDisruptionBudget that keeps one pod of an app; ``spec`` replaces fields of its spec."""
+    return {
+        "apiVersion": "policy/v1",
+        "kind": "PodDisruptionBudget",
+        "metadata": {"name": name},
+        "spec": {"minAvailable": 1, "selector": {"matchLabels": {"app": app}}, **spec},
+    }
+
+
 def config_map(name: str, data: Mapping[str, str], binary: Mapping[str, str] | None = None) -> JsonObject:
     """Write a ConfigMap; binary values are base64."""
     body: JsonObject = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": name}, "data": dict(data)}

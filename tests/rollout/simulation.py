@@ -74,6 +74,8 @@ class Simulation:
     deleting: bool = False
     gone: bool = False
     annotations: dict[str, str] = field(default_factory=dict)
+    budgets: bool = True
+    """Whether the primary's PodDisruptionBudgets are as the target's."""
     ahead: int = 0
     """Writes in which the router only names Services at weight 0 before or after it sends users to them."""
     named: Counter[str] = field(default_factory=Counter)
@@ -117,6 +119,7 @@ class Simulation:
         return Observation(
             canary=Canary(metadata=metadata, spec=self.spec, status=self.status),
             scaler=scaler,
+            budgets=self.budgets or self.primary is None,
             target=self.target.seen() if self.target else None,
             primary=self.primary.seen() if self.primary else None,
             services=ServicesSeen(
@@ -293,17 +296,15 @@ class Simulation:
                 template = seen.target.template.rstrip("+")
                 self.primary.edit(template, stamp=json.dumps(self.primary_configs, sort_keys=True))
             case d.ScaleTarget(replicas):
-                if self.target is None:
-                    raise Stale
-                self.target.edit(replicas=replicas)
+                self._scale(self.target, replicas)
             case d.ScalePrimary(replicas):
-                if self.primary is None:
-                    raise Stale
-                self.primary.edit(replicas=replicas)
+                self._scale(self.primary, replicas)
             case d.WriteScaler(minimum):
                 self._write_autoscaler(minimum)
             case d.DeleteScaler():
                 self.primary_autoscaler = None
+            case d.WriteBudgets():
+                self.budgets = True
             case d.SetRoutes(routes):
                 self.laws.routed(self, seen, routes)
                 self._set_routes(routes)
@@ -318,6 +319,12 @@ class Simulation:
                     self.apex, self.route = None, None
             case _ as unreachable:
                 assert_never(unreachable)
+
+    @staticmethod
+    def _scale(workload: Deployment | None, replicas: int) -> None:
+        if workload is None:
+            raise Stale
+        workload.edit(replicas=replicas)
 
     def _create_primary(self, seen: Observation) -> None:
         if self.primary is not None or self.target is None or seen.target is None:
