@@ -32,7 +32,7 @@ from flaggerpy.targets.base import Recipe, Target, TargetFacts
 from flaggerpy.targets.budgets import BudgetChanges, budget_changes
 from flaggerpy.targets.configs import ConfigRef, config_refs, configs_seen
 from flaggerpy.targets.labels import LabelRules
-from flaggerpy.targets.services import desired_service, released_service, service_ref
+from flaggerpy.targets.services import desired_service, released_service, service_notes, service_ref
 
 NO_ROUTE = RouteState(routes=None, accepted=Acceptance.YES)
 
@@ -265,6 +265,8 @@ class Observer:
     def _notes(self, draft: _Draft) -> tuple[str, ...]:
         """Settings that work and are served differently from how they read."""
         notes = [*remarks(draft.canary), *scaler_notes(draft.canary, draft.object(scaler_ref(draft.canary)))]
+        made = (draft.object(service_ref(draft.canary, role)) for role in ServiceRole)
+        notes += service_notes(draft.canary, [service for service in made if service is not None])
         if draft.router is not None:
             provider = provider_of(draft.canary, self._settings.mesh_provider)
             notes += unserved(provider, draft.router.capabilities, draft.canary.analysis)

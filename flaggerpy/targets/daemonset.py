@@ -69,8 +69,8 @@ class DaemonSetTarget(PoddedTarget):
         selector = {key: value for key, value in (spec.pop("nodeSelector", None) or {}).items() if key != SCALE_TO_ZERO}
         return {**template, "spec": {**spec, "nodeSelector": selector} if selector else spec}
 
-    def affinity_labels(self, rules: LabelRules) -> tuple[str, ...]:
-        """Return nothing: a DaemonSet's pods keep away from each other by themselves, one on a node."""
+    def flagger_keys(self, rules: LabelRules) -> tuple[str, ...]:
+        """Return nothing: Flagger leaves the terms of a DaemonSet as they are."""
         del rules
         return ()
 

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 from flaggerpy.api.canary import Canary
-from flaggerpy.api.marks import MARK_LABELS, owner_annotation, refusal, without_canary_owners
+from flaggerpy.api.marks import MARK_LABELS, is_annotated, owner_annotation, refusal, without_canary_owners
 from flaggerpy.kube.objects import JsonObject, annotations_of, labels_of, metadata_of
 from flaggerpy.kube.resources import Ref, Resource
 from flaggerpy.rollout.errors import UserError
@@ -50,8 +51,8 @@ class PoddedTarget:
         del target
         return {}
 
-    def affinity_labels(self, rules: LabelRules) -> tuple[str, ...]:
-        """Return the keys of affinity terms that name workloads, and so another one in the primary."""
+    def flagger_keys(self, rules: LabelRules) -> tuple[str, ...]:
+        """Return the keys of affinity terms in which Flagger exchanges the workload's name."""
         return rules.selector_labels
 
     def check(self, canary: Canary, target: JsonObject) -> None:
@@ -75,6 +76,7 @@ class PoddedTarget:
         """Say what the primary runs, translated back, and how far it is."""
         label, value = _primary_selector(primary) or ("", "")
         translation = self._translation(canary, label, target_value(value), recipe)
+        translation = replace(translation, by_flagger=not is_annotated(primary, canary))
         return self.describe(primary, template_identity(translation.to_target(self.template(primary))))
 
     def facts(self, canary: Canary, target: JsonObject, rules: LabelRules, primary: JsonObject | None) -> TargetFacts:
@@ -114,8 +116,8 @@ class PoddedTarget:
         }
 
     def _translation(self, canary: Canary, label: str, value: str, recipe: Recipe) -> Translation:
-        names = self.affinity_labels(recipe.rules)
-        return Translation(label, value, canary.target_name, names, recipe.tracked)
+        keys = self.flagger_keys(recipe.rules)
+        return Translation(label, value, canary.target_name, keys, recipe.tracked)
 
 
 def _metadata(canary: Canary, target: JsonObject, primary: JsonObject | None, rules: LabelRules) -> JsonObject:

@@ -69,7 +69,7 @@ def test_a_new_default_after_a_failed_rollout_starts_nothing_though_sleeping_mov
     assert (world.phase, world.outcomes) == (Phase.FAILED, ["failed"])
 
 
-def test_a_canary_that_never_becomes_ready_is_rolled_back_at_the_deadline() -> None:
+def test_w22_a_canary_that_never_becomes_ready_is_rolled_back_at_the_deadline() -> None:
     world = daemon_set().run()
     assert world.target
     world.target.broken = {"v2"}
