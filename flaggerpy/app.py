@@ -34,7 +34,7 @@ from flaggerpy.kube.errors import ApiError, KubeError
 from flaggerpy.kube.events import EventRecorder
 from flaggerpy.kube.lease import Elector, LeaseTiming
 from flaggerpy.kube.objects import name_of, namespace_of
-from flaggerpy.kube.resources import CANARIES, PODS, Ref
+from flaggerpy.kube.resources import BUDGETS, CANARIES, PODS, Ref
 from flaggerpy.kube.throttle import Throttle
 from flaggerpy.kube.transport import connect
 from flaggerpy.kube.wire import Request, Response, Transport
@@ -72,6 +72,7 @@ class App:
         self._reader = Client(counted, throttle=throttle)
         writer = Client(counted, fence=fence, throttle=throttle)
         self._caches = Caches(self._reader, scope=Scope(settings.namespaces), clock=clock)
+        self._caches.keep_whole(BUDGETS)
         self._queue = WorkQueue(clock, first_delay=FIRST_RETRY_SECONDS)
         self._events = EventRecorder(self._reader, clock=clock)
         library = Library(self._reader, self._caches)
@@ -141,9 +142,10 @@ class App:
             self._pods.clear()  # who leads next follows them
             self._reconciler.leadership_ended()
 
-    def _queue_all(self) -> None:
+    def _queue_all(self, namespace: str = "") -> None:
         for obj in self._caches.all(CANARIES):
-            self._queue.add((namespace_of(obj), name_of(obj)))
+            if namespace in {"", namespace_of(obj)}:
+                self._queue.add((namespace_of(obj), name_of(obj)))
 
     def _tell(self, problem: str) -> None:
         if problem and problem != self._problem:
@@ -163,6 +165,8 @@ class App:
     def _changed(self, ref: Ref) -> None:
         if ref.resource == CANARIES:
             self._queue.add((ref.namespace, ref.name))
+        if ref.resource == BUDGETS:
+            self._queue_all(ref.namespace)
         for key in self._caches.owners(ref):
             self._queue.add(key)
 

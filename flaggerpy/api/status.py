@@ -183,6 +183,10 @@ class RolloutStatus(ApiModel):
     """When something that somebody else had changed was last put back: Services, the route, an autoscaler, replicas."""
     hopeless_since: MicroTime | None = None
     """Since when pods that cannot start keep the workload that is waited for from becoming ready."""
+    target_unready_since: MicroTime | None = None
+    """Since when a target whose controller does not say so (a DaemonSet's) has not been ready."""
+    primary_unready_since: MicroTime | None = None
+    """The same of the primary."""
     scaler: PrimaryScaler | None = None
     """The primary's autoscaler; absent where the canary has no autoscalerRef."""
     serving_canary: bool = False

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from contextlib import suppress
 from datetime import datetime
 from typing import assert_never
 
@@ -21,13 +22,14 @@ from flaggerpy.controller.world import World
 from flaggerpy.controller.writes import Writes
 from flaggerpy.kube.cache import Caches
 from flaggerpy.kube.client import Client
+from flaggerpy.kube.errors import Forbidden
 from flaggerpy.kube.objects import (
     JsonObject,
     finalizers_of,
     metadata_of,
     resource_version_of,
 )
-from flaggerpy.kube.resources import CANARIES, HPAS, Ref, ref_of
+from flaggerpy.kube.resources import BUDGETS, CANARIES, HPAS, Ref, ref_of
 from flaggerpy.rollout.decision import (
     Action,
     AddFinalizer,
@@ -47,6 +49,7 @@ from flaggerpy.rollout.decision import (
     ServiceRole,
     SetRoutes,
     UpdatePrimary,
+    WriteBudgets,
     WriteScaler,
     WriteService,
 )
@@ -114,10 +117,8 @@ class _Tick:
                 await self._set_finalizers([*finalizers_of(self._raw), FINALIZER])
             case RemoveFinalizer():
                 await self._set_finalizers([name for name in finalizers_of(self._raw) if name != FINALIZER])
-            case WriteService(role):
-                await self._write_service(role)
-            case ReleaseService():
-                await self._release_service()
+            case WriteService() | ReleaseService() | SetRoutes() | ReleaseRoute():
+                await self._direct(action)
             case CopyConfigs(expected):
                 await self._copy_configs(dict(expected))
             case CreatePrimary() | UpdatePrimary():
@@ -126,14 +127,24 @@ class _Tick:
                 await self._keep(action)
             case ScaleTarget() | ScalePrimary() | WriteScaler() | DeleteScaler():
                 await self._scale(action)
-            case SetRoutes(routes):
-                await self._set_routes(routes)
-            case ReleaseRoute():
-                await self._release_route()
+            case WriteBudgets():
+                await self._write_budgets()
             case DeleteChildren(serving):
                 await self._delete_children(serving=serving)
             case _ as unreachable:
                 assert_never(unreachable)
+
+    async def _direct(self, action: WriteService | ReleaseService | SetRoutes | ReleaseRoute) -> None:
+        """Write what says where users go."""
+        match action:
+            case WriteService(role):
+                await self._write_service(role)
+            case ReleaseService():
+                await self._release_service()
+            case SetRoutes(routes):
+                await self._set_routes(routes)
+            case ReleaseRoute():
+                await self._release_route()
 
     async def _keep(self, action: KeepRevision | RestorePrimary | DropCopies) -> None:
         match action:
@@ -147,13 +158,21 @@ class _Tick:
     async def _scale(self, action: ScaleTarget | ScalePrimary | WriteScaler | DeleteScaler) -> None:
         match action:
             case ScaleTarget(replicas):
-                await self._writes.scale(self._target_ref(), replicas)
+                await self._resize(self._target_ref(), replicas)
             case ScalePrimary(replicas):
-                await self._writes.scale(self._primary_ref(), replicas)
+                await self._resize(self._primary_ref(), replicas)
             case WriteScaler(minimum):
                 await self._write_scaler(minimum)
             case DeleteScaler(name):
                 await self._delete_ours(Ref(HPAS, self._canary.namespace, name))
+
+    async def _resize(self, ref: Ref, replicas: int) -> None:
+        kind, live = self._world.target_kind, self._writes.live.get(ref)
+        patch = kind.size_patch(live, replicas) if kind is not None and live is not None else None
+        if patch is None:
+            await self._writes.scale(ref, replicas)
+        elif patch:
+            await self._writes.change(ref, patch)
 
     async def write_status(self, status: CanaryStatus) -> None:
         """Put the whole status; fields that we do not know survive. A Canary that was let go has none any more."""
@@ -222,6 +241,12 @@ class _Tick:
         live = self._writes.live.get(ref)
         await self._writes.put(ref, make_primary_scaler(self._canary, scaler, live, self._rules, minimum))
 
+    async def _write_budgets(self) -> None:
+        for body in self._world.budgets.writes:
+            await self._writes.put(ref_of(BUDGETS, body), body)
+        for ref in self._world.budgets.deletions:
+            await self._delete_ours(ref)
+
     async def _set_routes(self, routes: Routes) -> None:
         if self._world.router is None:
             raise Outdated("the provider is not served")
@@ -258,6 +283,7 @@ class _Tick:
             await self._delete_ours(ref)
         await self._keeper.let_go(self._copies())
         await self._keeper.forget()
+        await self._delete_budgets()
         if self._world.target_kind is not None:
             await self._delete_ours(self._primary_ref())
 
@@ -265,6 +291,14 @@ class _Tick:
         live = self._writes.live.get(ref)
         if live is not None and made_by_us(live, self._canary):
             await self._writes.delete(ref, live)
+
+    async def _delete_budgets(self) -> None:
+        """Delete the primary's budgets, which no name leads to: where they may not be listed, none were made."""
+        with suppress(Forbidden):
+            budgets, _ = await self._client.list(BUDGETS, self._canary.namespace)
+            for budget in budgets:
+                if made_by_us(budget, self._canary):
+                    await self._writes.delete(ref_of(BUDGETS, budget), budget)
 
     def _copies(self) -> list[Ref]:
         """The copies that the primary reads or read before, and those that it would read next."""

@@ -19,7 +19,7 @@ from flaggerpy.controller.sources import Library
 from flaggerpy.controller.world import World
 from flaggerpy.kube.cache import Caches
 from flaggerpy.kube.objects import JsonObject
-from flaggerpy.kube.resources import CANARIES, CONTROLLER_REVISIONS, HPAS, METRIC_TEMPLATES, Ref
+from flaggerpy.kube.resources import BUDGETS, CANARIES, CONTROLLER_REVISIONS, HPAS, METRIC_TEMPLATES, Ref, ref_of
 from flaggerpy.kube.store import Absent, Present
 from flaggerpy.kube.workqueue import Key
 from flaggerpy.rollout.decision import ServiceRole
@@ -30,10 +30,11 @@ from flaggerpy.routers.base import Options, Router
 from flaggerpy.settings import Settings
 from flaggerpy.targets.autoscaler import made_scaler_refs, primary_scaler_ref, scaler_notes, scaler_ref, scaler_seen
 from flaggerpy.targets.base import Recipe, Target, TargetFacts
+from flaggerpy.targets.budgets import BudgetChanges, budget_changes
 from flaggerpy.targets.configs import ConfigDigest, ConfigRef, config_refs, configs_seen, refs_of_keys
 from flaggerpy.targets.kept import Kept, foreign, kept_refs, kept_revisions
 from flaggerpy.targets.labels import LabelRules
-from flaggerpy.targets.services import desired_service, released_service, service_ref
+from flaggerpy.targets.services import desired_service, released_service, service_notes, service_ref
 
 NO_ROUTE = RouteState(routes=None, accepted=Acceptance.YES)
 
@@ -209,6 +210,7 @@ class Observer:
                 "create it, or correct spec.targetRef."
             )
         services = self._services(draft, target_obj, primary_obj)
+        budgets = self._budgets(draft, target_obj)
         scaler = self._scaler(draft)
         route, released = self._route(draft)
         seen = Observation(
@@ -220,6 +222,7 @@ class Observer:
             capabilities=draft.router.capabilities if draft.router else Capabilities(),
             routed=bool(draft.router and draft.router.capabilities.weights),
             scaler=scaler,
+            budgets=not budgets,
             configs=draft.seen_configs,
             kept=self._kept(draft, target_obj),
             limits=self._limits,
@@ -235,6 +238,7 @@ class Observer:
             target_kind=target,
             router=draft.router,
             facts=draft.facts,
+            budgets=budgets,
             configs=draft.configs,
             kept=draft.kept,
             tracking=self._settings.config_tracking,
@@ -284,6 +288,15 @@ class Observer:
             draft.problems.append(str(error))
             return None
 
+    def _budgets(self, draft: _Draft, target: JsonObject | None) -> BudgetChanges:
+        """What is to be done about the PodDisruptionBudgets in the namespace; nothing where they may not be read."""
+        canary = draft.canary
+        budgets = self._caches.in_namespace(BUDGETS, canary.namespace)
+        if budgets is None or target is None or draft.facts is None:
+            return BudgetChanges()
+        draft.live |= {ref_of(BUDGETS, budget): budget for budget in budgets}
+        return budget_changes(canary, target, draft.facts, budgets, self.rules)
+
     def _route(self, draft: _Draft) -> tuple[RouteState, bool]:
         """The routing object's state, and whether it is as it stays after a release."""
         if draft.router is None:
@@ -297,6 +310,8 @@ class Observer:
         unkept = self._caches.trouble(CONTROLLER_REVISIONS, draft.canary.namespace) or foreign(draft.canary, draft.live)
         if unkept:
             notes.append(f"A primary that is lost could not be made again from what was promoted: {unkept}")
+        made = (draft.object(service_ref(draft.canary, role)) for role in ServiceRole)
+        notes += service_notes(draft.canary, [service for service in made if service is not None])
         if draft.router is not None:
             provider = provider_of(draft.canary, self._settings.mesh_provider)
             notes += unserved(provider, draft.router.capabilities, draft.canary.analysis)

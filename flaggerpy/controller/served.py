@@ -26,8 +26,10 @@ Problems = tuple[str, ...]
 
 def choose_target(canary: Canary) -> tuple[Target | None, Problems]:
     """Return the translator of the canary's workload, and what of the workload is not served."""
-    problems = []
-    if canary.spec.autoscaler_ref is not None:
+    problems, per_node = [], canary.spec.target_ref.kind == "DaemonSet"
+    if canary.spec.autoscaler_ref is not None and per_node:
+        problems.append("spec.autoscalerRef goes with no DaemonSet, which has one pod on each of its nodes: remove it.")
+    elif canary.spec.autoscaler_ref is not None:
         try:
             usable_ref(canary)
         except UserError as error:

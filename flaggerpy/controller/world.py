@@ -13,6 +13,7 @@ from flaggerpy.rollout.observation import Observation
 from flaggerpy.rollout.transition import BOOTSTRAP
 from flaggerpy.routers.base import Router
 from flaggerpy.targets.base import Target, TargetFacts
+from flaggerpy.targets.budgets import BudgetChanges
 from flaggerpy.targets.configs import ConfigRef
 from flaggerpy.targets.kept import Kept
 
@@ -29,6 +30,7 @@ class World:
         live: the objects around it that exist.
         target_kind: None when the kind of target is not served.
         router: None when the provider is not served.
+        budgets: what is to be done about the primary's PodDisruptionBudgets.
         facts: None while the target's labels cannot be used.
         configs: the tracked references of the target's template.
         kept: revisions that were promoted and are kept, the newest first.
@@ -42,6 +44,7 @@ class World:
     target_kind: Target | None = None
     router: Router | None = None
     facts: TargetFacts | None = None
+    budgets: BudgetChanges = field(default_factory=BudgetChanges)
     configs: tuple[ConfigRef, ...] = ()
     kept: tuple[Kept, ...] = ()
     tracking: bool = True

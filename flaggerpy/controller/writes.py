@@ -13,7 +13,7 @@ from flaggerpy.controller.world import Live
 from flaggerpy.kube.cache import Caches
 from flaggerpy.kube.client import Client
 from flaggerpy.kube.errors import AlreadyExists, Conflict, Invalid, NotFound
-from flaggerpy.kube.objects import JsonObject, metadata_of, resource_version_of, uid_of
+from flaggerpy.kube.objects import JsonObject, generation_of, metadata_of, resource_version_of, uid_of
 from flaggerpy.kube.resources import Ref
 
 
@@ -73,6 +73,24 @@ class Writes:
         # What follows in this tick must not be conditional on a version that this write has just replaced.
         metadata = {**metadata_of(live), "resourceVersion": resource_version_of(scale)}
         self.live[ref] = {**live, "metadata": metadata, "spec": {**(live.get("spec") or {}), "replicas": replicas}}
+
+    async def change(self, ref: Ref, patch: list[JsonObject]) -> None:
+        """Change single fields of an object if it still is the observed one with the observed spec.
+
+        Its generation says so: a resourceVersion would be too strict, see `scale`.
+        """
+        live = self.live.get(ref)
+        if live is None:
+            raise Outdated(f"{ref} is gone")
+        tests: list[JsonObject] = [
+            {"op": "test", "path": "/metadata/uid", "value": uid_of(live)},
+            {"op": "test", "path": "/metadata/generation", "value": generation_of(live)},
+        ]
+        async with self.honest(ref):
+            try:
+                self._record(ref, await self._client.json_patch(ref, [*tests, *patch]))
+            except Invalid as error:
+                raise Conflict(error.status, error.reason, f"{ref} was changed by somebody else", error.body) from error
 
     async def delete(self, ref: Ref, live: JsonObject) -> None:
         """Delete the object that was observed; one that is gone already is fine."""

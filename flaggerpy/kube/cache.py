@@ -28,6 +28,7 @@ from flaggerpy.kube.objects import (
 from flaggerpy.kube.reflector import Pace, Reflector, Subject, trouble_sentence
 from flaggerpy.kube.resources import (
     ALERT_PROVIDERS,
+    BUDGETS,
     CANARIES,
     CONFIG_MAPS,
     CONTROLLER_REVISIONS,
@@ -48,8 +49,8 @@ OWN_KINDS = (CANARIES, METRIC_TEMPLATES, ALERT_PROVIDERS)
 METADATA_ONLY = frozenset({CONFIG_MAPS, SECRETS, CONTROLLER_REVISIONS})
 WITHOUT_LAST_APPLIED = frozenset({DEPLOYMENTS, DAEMONSETS})
 """Kinds whose copy of the user's manifest nobody reads; Services and routes are restored from theirs."""
-WITHOUT_STATUS = frozenset({HPAS})
-"""Kinds of whose objects only the wish matters; an autoscaler counts what it measured into its status all the time."""
+WITHOUT_STATUS = frozenset({HPAS, BUDGETS})
+"""Kinds of whose objects only the wish matters; what they measured or counted goes into their status all the time."""
 OUR_ANNOTATIONS = ("flagger.app/", "flaggerpy.dev/")
 PARALLEL_GETS = 16
 
@@ -93,7 +94,7 @@ class Caches:
         rng: random.Random | None = None,
     ) -> None:
         self._client = client
-        self._own = own
+        self._needed = self._own = own
         self._scope = scope
         self._clock = clock or SystemClock()
         self._pace = pace or Pace()
@@ -107,9 +108,15 @@ class Caches:
         self._reflectors: dict[tuple[Resource, str | None], Reflector] = {}
         self._group: asyncio.TaskGroup | None = None
         self._gets = asyncio.Semaphore(PARALLEL_GETS)
-        for resource in own:
+        for resource in self._own:
             for namespace in scope.at_start(resource):
                 self._feed(resource, namespace)
+
+    def keep_whole(self, resource: Resource) -> None:
+        """Keep all objects of another kind, which are found by what they say; it need not be readable."""
+        self._own = (*self._own, resource)
+        for namespace in self._scope.at_start(resource):
+            self._feed(resource, namespace)
 
     # Running
 
@@ -126,7 +133,7 @@ class Caches:
 
     def synced(self) -> bool:
         """Tell whether our own kinds have been listed whole, as readiness demands."""
-        own = [feed for (resource, _), feed in self._feeds.items() if resource in self._own]
+        own = [feed for (resource, _), feed in self._feeds.items() if resource in self._needed]
         return all(feed.listed for feed in own)
 
     def ages(self) -> dict[Subject, float]:
@@ -187,6 +194,14 @@ class Caches:
         if resource not in self._own:
             raise ValueError(f"{resource.title} is not kept whole")
         return self._store(resource).objects()
+
+    def in_namespace(self, resource: Resource, namespace: str) -> list[JsonObject] | None:
+        """Return the objects of a kind that is kept whole in one namespace, None while not all of them are known."""
+        store = self._store(resource)
+        if not self._is_known_whole(Ref(resource, namespace, "")):
+            return None
+        found = [store.lookup(ref) for ref in store if ref.namespace == namespace]
+        return [one.obj for one in found if isinstance(one, Present)]
 
     # Asking the server
 

@@ -37,7 +37,9 @@ _NAMED: Final = _object(name=_TEXT, optional=_FLAG)
 _METADATA: Final = {
     "metadata": _object(name=_TEXT, namespace=_TEXT, labels=_TEXTS, annotations=_TEXTS) | {"required": ["name"]}
 }
-_PORT: Final = _object(name=_TEXT, containerPort=_WHOLE, protocol=_TEXT) | {"required": ["containerPort"]}
+_PORT: Final = _object(name=_TEXT, containerPort=_WHOLE, hostPort=_WHOLE, protocol=_TEXT) | {
+    "required": ["containerPort"]
+}
 _CONTAINERS: Final = _list(
     _object(
         name=_TEXT,
@@ -51,10 +53,17 @@ _VOLUME: Final = _object(
     secret=_object(secretName=_TEXT, optional=_FLAG),
     projected=_object(sources=_list(_object(configMap=_NAMED, secret=_NAMED))),
 )
-_POD: Final = _object(containers=_CONTAINERS, initContainers=_CONTAINERS, volumes=_list(_VOLUME))
+_POD: Final = _object(
+    containers=_CONTAINERS,
+    initContainers=_CONTAINERS,
+    volumes=_list(_VOLUME),
+    hostNetwork=_FLAG,
+    nodeSelector=_TEXTS,
+)
 _WORKLOAD: Final = _object(
     **_METADATA,
-    spec=_object(selector=_object(matchLabels=_TEXTS), template=_object(spec=_POD)) | {"required": ["template"]},
+    spec=_object(selector=_object(matchLabels=_TEXTS), template=_object(spec=_POD), updateStrategy=_object(type=_TEXT))
+    | {"required": ["template"]},
 ) | {"required": ["metadata", "spec"]}
 _DATA: Final = _object(**_METADATA, data=_TEXTS, stringData=_TEXTS) | {"required": ["metadata"]}
 _SERVICE_PORT: Final = _object(port=_WHOLE) | {"required": ["port"]}

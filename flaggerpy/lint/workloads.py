@@ -27,6 +27,11 @@ def workload_faults(document: Document, canary: Canary, inventory: Inventory) ->
         return
     template = workload.obj["spec"]["template"]
     try:
+        target.check(canary, workload.obj)
+    except UserError as error:
+        yield workload.fault(Rule.WORKLOAD, str(error), ("spec", "template"))
+        return
+    try:
         target.facts(canary, workload.obj, inventory.options.labels, None)
     except UserError as error:
         yield workload.fault(Rule.WORKLOAD, str(error), ("spec", "selector", "matchLabels"))

@@ -39,7 +39,7 @@ def run(turn: Turn) -> NeedChecks | None:
         else:
             _change_of_mind(turn)
         return None
-    _complete_record(turn)
+    turn.complete_record()
     if not _workloads_ready(turn) or not _traffic_as_intended(turn):
         return None
     if turn.canary.spec.skip_analysis or turn.advance == "full":
@@ -58,13 +58,6 @@ def run(turn: Turn) -> NeedChecks | None:
         _keep_waiting(turn)
         return None
     return _judge(turn)
-
-
-def _complete_record(turn: Turn) -> None:
-    """Add what the workload's controller had not said yet when the rollout began."""
-    applied = turn.status.rollout.applied
-    if applied is not None and applied.controller_revision is None and applied.template == turn.target.template:
-        turn.note(applied=turn.current_revision())
 
 
 def _change_of_mind(turn: Turn) -> None:

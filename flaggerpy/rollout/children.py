@@ -1,4 +1,4 @@
-"""The objects around a canary that must be right in every phase: Services and the route.
+"""The objects around a canary that must be right in every phase: Services, the route, disruption budgets.
 
 Somebody else may change them again and again (a GitOps tool that heals its own copy): what they changed is put back at
 most once an interval, and the status names the fight. A route that is missing is written at once, since users come
@@ -8,7 +8,7 @@ through it, and if it goes missing again, after min(interval, 30 s).
 from __future__ import annotations
 
 from flaggerpy.api.status import Phase
-from flaggerpy.rollout.decision import CopyConfigs, CreatePrimary, ServiceRole, SetRoutes, WriteService
+from flaggerpy.rollout.decision import CopyConfigs, CreatePrimary, ServiceRole, SetRoutes, WriteBudgets, WriteService
 from flaggerpy.rollout.turn import Turn
 
 
@@ -60,6 +60,19 @@ def mend_route(turn: Turn) -> bool:
     turn.moved()
     turn.wake_now()
     return False
+
+
+def mend_budgets(turn: Turn) -> None:
+    """Keep the primary's PodDisruptionBudgets as the target's are, at most once an interval.
+
+    Not before the bootstrap is over: until then the primary serves nobody, and its clocks are others'.
+    """
+    if turn.seen.budgets or turn.seen.primary is None or turn.status.phase is Phase.INITIALIZING:
+        return
+    last = turn.before.rollout.mended_at
+    if last is None or turn.passed(last + turn.interval):
+        turn.do(WriteBudgets())
+        turn.note(mended_at=turn.now)
 
 
 def may_mend(turn: Turn, what: str) -> bool:

@@ -11,7 +11,7 @@ Read this first. A decision is a short chain of guards, then the room that belon
     a user's mistake              → nothing         Promoting                   → promote.py
                                                     Finalising                  → finalize.py
 
-and last, whatever the phase, the primary's autoscaler → scaling.py
+and last, whatever the phase, the primary's autoscaler → scaling.py and disruption budgets → children.py
 
 Everything is pure: the same observation and time give the same decision.
 """
@@ -85,6 +85,7 @@ def _decide(turn: Turn) -> NeedChecks | None:
     children.mend_services(turn)
     question = _dispatch(turn)
     scaling.keep(turn)
+    children.mend_budgets(turn)
     return question
 
 

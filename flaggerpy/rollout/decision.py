@@ -120,6 +120,11 @@ class DeleteScaler:
 
 
 @dataclass(frozen=True, slots=True)
+class WriteBudgets:
+    """Let the primary's pods be protected from evictions as the target's are."""
+
+
+@dataclass(frozen=True, slots=True)
 class SetRoutes:
     """Write the routing object with these shares, creating it when it is missing."""
 
@@ -153,6 +158,7 @@ Action = (
     | ScalePrimary
     | WriteScaler
     | DeleteScaler
+    | WriteBudgets
     | SetRoutes
     | ReleaseRoute
     | DeleteChildren

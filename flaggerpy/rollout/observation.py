@@ -124,6 +124,7 @@ class Observation:
         target: the user's workload, None when it does not exist.
         primary: our copy of it; its ``template`` is translated back, so that equal means equal.
         pods: those of the workload that this phase waits for.
+        budgets: the primary's PodDisruptionBudgets are as the target's (or there are none, or nobody may look).
         scaler: None without autoscalerRef, and while what it refers to cannot be used (then there is a problem).
         routed: the provider has a routing object; False for provider ``kubernetes``.
         route_released: the routing object sends everything to the apex Service (or is the user's original, or gone).
@@ -141,6 +142,7 @@ class Observation:
     capabilities: Capabilities
     routed: bool
     scaler: ScalerSeen | None = None
+    budgets: bool = True
     configs: ConfigsSeen = field(default_factory=ConfigsSeen)
     kept: KeptSeen = field(default_factory=KeptSeen)
     limits: Limits = field(default_factory=Limits)

@@ -98,7 +98,8 @@ def _write_primary(turn: Turn, *, unchanged: bool) -> None:
         return
     if primary is not None and revision.alike(turn.status.rollout.promoted, applied):
         turn.judged()
-    if primary is not None and turn.canary.spec.autoscaler_ref is None and primary.replicas < turn.target.replicas:
+    sized = turn.canary.spec.autoscaler_ref is None and primary is not None and not primary.per_node
+    if sized and primary is not None and primary.replicas < turn.target.replicas:
         turn.do(ScalePrimary(turn.target.replicas))
     turn.do(CopyConfigs(dict(applied.configs)))
     kept.keep(turn, applied)

@@ -44,7 +44,8 @@ def readiness(
 
     """
     if workload.generation > workload.observed_generation:
-        return Readiness(False, message=_WAITING + "observed deployment generation less than desired generation")
+        kind = "daemonset" if workload.per_node else "deployment"
+        return Readiness(False, message=f"{_WAITING}observed {kind} generation less than desired generation")
     if workload.deadline_exceeded:
         return Readiness(False, stuck=True, message=f'deployment "{workload.name}" exceeded its progress deadline')
     missing = _missing(workload, percent)

@@ -81,7 +81,7 @@ def _target_serves(turn: Turn, target: Workload) -> bool:
     """Whether the target has the primary's size and is ready; gives up on it when its time is over."""
     state = readiness(target, percent=100, deadline=turn.deadline, now=turn.now, since=_began(turn))
     size = scaling.released_size(turn)
-    if state.ready and target.replicas >= size:
+    if (state.ready or _is_on_all_nodes(turn, target)) and target.replicas >= size:
         return True
     too_late = _began(turn) + turn.deadline
     if not turn.passed(too_late) and not (state.stuck and target.replicas >= size):
@@ -93,6 +93,12 @@ def _target_serves(turn: Turn, target: Workload) -> bool:
     else:
         _give_up(turn, f"{turn.target_name} did not become ready")
     return False
+
+
+def _is_on_all_nodes(turn: Turn, target: Workload) -> bool:
+    """Whether a DaemonSet has as many pods that serve as its primary, though some node may be down."""
+    there = turn.seen.primary.available_replicas if turn.seen.primary is not None else 0
+    return target.per_node and target.runs_one_template and target.available_replicas >= max(there, 1)
 
 
 def _leave_unready_target(turn: Turn) -> None:

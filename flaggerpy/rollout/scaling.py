@@ -95,6 +95,8 @@ def has_size(turn: Turn, replicas: int) -> bool:
     primary, scaler, record = turn.seen.primary, turn.seen.scaler, turn.status.rollout.scaler
     if primary is None:
         return False
+    if primary.per_node:
+        return True
     if scaler is None:
         if primary.replicas < replicas:
             turn.do(ScalePrimary(replicas))
@@ -214,5 +216,7 @@ def _first_share(turn: Turn) -> int:
 def released_size(turn: Turn) -> int:
     """How many pods the target needs before it takes over from the primary for good."""
     primary, scaler = turn.seen.primary, turn.seen.scaler
+    if turn.target.per_node:
+        return 1
     size = max(primary.replicas if primary else 1, 1)
     return size if scaler is None else scaler.target.clamp(size)

@@ -9,6 +9,7 @@ from __future__ import annotations
 from datetime import timedelta
 
 from flaggerpy.api.analysis import HookType
+from flaggerpy.api.constants import SCALE_TO_ZERO
 from flaggerpy.api.status import Phase, Step
 from flaggerpy.rollout import children, gates, kept, revision, rollback, scaling
 from flaggerpy.rollout.decision import NeedChecks, ScaleTarget, SetRoutes
@@ -34,6 +35,7 @@ def run(turn: Turn) -> NeedChecks | None:
     if revision.promoted(turn.seen, turn.target):
         _nothing_new(turn)
     elif phase is not Phase.WAITING and revision.same(rollout.applied, turn.seen, turn.target):
+        turn.complete_record()
         _let_target_sleep(turn)
     elif revision.unclear(rollout.applied, turn.seen, turn.target):
         turn.wait_for_controller()
@@ -121,6 +123,11 @@ def _answer_fight(turn: Turn) -> None:
 
 
 def _fight(turn: Turn) -> str:
+    if turn.target.per_node:
+        return (
+            f"something else wakes {turn.target_name} up between rollouts: put back to sleep at most once an interval; "
+            f"leave {SCALE_TO_ZERO} in its spec.template.spec.nodeSelector alone"
+        )
     return (
         f"something else scales {turn.target_name} up between rollouts: put back to zero at most once an interval; "
         "leave spec.replicas out of what is applied to it"

@@ -6,6 +6,7 @@ stays a function.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any, Literal
 
@@ -41,6 +42,7 @@ class Turn:
         self._fresh: list[Pending] = []
         self._reason = ""
         self._hopeless_since: datetime | None = None
+        self._unready_since: dict[str, datetime | None] = {}
 
     # What there is
 
@@ -98,23 +100,41 @@ class Turn:
         wish = self.status.rollout.advance
         return wish.mode if wish and revision.alike(wish.revision, self.current_revision()) else None
 
+    def complete_record(self) -> None:
+        """Bring the record of an unchanged template up to date, where its controller gives templates no number.
+
+        It has not done so yet, or never will: a DaemonSet counts being sent to sleep as well.
+        """
+        applied = self.status.rollout.applied
+        if applied is not None and applied.controller_revision is None and applied.template == self.target.template:
+            self.note(applied=self.current_revision())
+
     def current_revision(self) -> Revision:
         """The revision that the target asks for now."""
         return revision.current(self.seen, self.target)
 
     def target_readiness(self) -> Readiness:
         """Whether enough pods of the canary are available."""
-        return self._readiness(self.target, self.canary.analysis.canary_ready_threshold)
+        return self._readiness("target", self.target, self.canary.analysis.canary_ready_threshold)
 
     def primary_readiness(self) -> Readiness:
         """Whether enough pods of the primary are available."""
         if self.seen.primary is None:
             return Readiness(False, message="it does not exist")
-        return self._readiness(self.seen.primary, self.canary.analysis.primary_ready_threshold)
+        return self._readiness("primary", self.seen.primary, self.canary.analysis.primary_ready_threshold)
 
-    def _readiness(self, workload: Workload, percent: int) -> Readiness:
-        began = self.before.rollout.step.started_at
-        return readiness(workload, percent=percent, deadline=self.deadline, now=self.now, since=began)
+    def _readiness(self, who: Literal["target", "primary"], workload: Workload, percent: int) -> Readiness:
+        rollout = self.before.rollout
+        recorded = rollout.target_unready_since if who == "target" else rollout.primary_unready_since
+        if workload.per_node:
+            workload = replace(workload, unavailable_since=recorded or self.now)
+        state = readiness(
+            workload, percent=percent, deadline=self.deadline, now=self.now, since=rollout.step.started_at
+        )
+        # A DaemonSet does not say since when it is not ready: what a tick does not find unready again is over.
+        if workload.per_node and not state.ready:
+            self._unready_since[f"{who}_unready_since"] = recorded or self.now
+        return state
 
     def only_canary_serves(self) -> bool:
         """Whether the primary has no pod that can serve and the canary has: a bad answer beats none."""
@@ -254,7 +274,8 @@ class Turn:
     def plan(self) -> Plan:
         """Close the turn."""
         pending = self._again + self._fresh
-        self.note(reason=self.problem or self._reason, pending=pending, hopeless_since=self._hopeless_since)
+        unready = {"target_unready_since": None, "primary_unready_since": None} | self._unready_since
+        self.note(reason=self.problem or self._reason, pending=pending, hopeless_since=self._hopeless_since, **unready)
         if pending:
             # Until they are known to be made they stay in the status, and a restart would make them again.
             self.wake(self.now + self.seen.limits.min_interval)

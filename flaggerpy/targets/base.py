@@ -74,6 +74,17 @@ class Target(Protocol):
 
         """
 
+    def check(self, canary: Canary, target: JsonObject) -> None:
+        """Look for settings of the target with which it and a primary could not work.
+
+        Raises:
+            UserError: there are some.
+
+        """
+
+    def size_patch(self, live: JsonObject, replicas: int) -> list[JsonObject] | None:
+        """Return the change that gives a live object this size; None where its scale subresource does that."""
+
     def make_primary(
         self, canary: Canary, target: JsonObject, primary: JsonObject | None, recipe: Recipe
     ) -> JsonObject:

@@ -10,7 +10,13 @@ from flaggerpy.api.constants import LAST_APPLIED_CONFIGURATION, TOOLKIT_MARKER
 
 DEFAULT_SELECTOR_LABELS = ("app", "name", "app.kubernetes.io/name")
 
-_NEVER_COPIED = (LAST_APPLIED_CONFIGURATION, "deployment.kubernetes.io/", "flaggerpy.dev/", "argocd.argoproj.io/")
+_NEVER_COPIED = (
+    LAST_APPLIED_CONFIGURATION,
+    "deployment.kubernetes.io/",
+    "deprecated.daemonset.template.generation",
+    "flaggerpy.dev/",
+    "argocd.argoproj.io/",
+)
 """Labels and annotations that belong to one object: kubectl's copy of it, its controller's bookkeeping, our marks, and
 those by which Argo CD knows what it manages: it would prune a copy that has them."""
 

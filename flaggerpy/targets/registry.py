@@ -5,9 +5,10 @@ from __future__ import annotations
 from flaggerpy.api.canary import Canary
 from flaggerpy.rollout.errors import UserError
 from flaggerpy.targets.base import Target
+from flaggerpy.targets.daemonset import DaemonSetTarget
 from flaggerpy.targets.deployment import DeploymentTarget
 
-TARGETS: dict[str, Target] = {"Deployment": DeploymentTarget()}
+TARGETS: dict[str, Target] = {"Deployment": DeploymentTarget(), "DaemonSet": DaemonSetTarget()}
 
 
 def target_for(canary: Canary) -> Target:

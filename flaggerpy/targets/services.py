@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import copy
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from flaggerpy.api.canary import Canary
@@ -26,7 +26,7 @@ from flaggerpy.api.marks import (
     without_marks,
 )
 from flaggerpy.api.service import CanaryService, ServiceMetadata
-from flaggerpy.kube.objects import JsonObject, annotations_of, labels_of, metadata_of
+from flaggerpy.kube.objects import JsonObject, annotations_of, labels_of, metadata_of, name_of
 from flaggerpy.kube.resources import SERVICES, Ref
 from flaggerpy.rollout.decision import ServiceRole
 from flaggerpy.rollout.errors import UserError
@@ -61,6 +61,7 @@ def desired_service(
         raise UserError(reason)
     spec = _mended_spec(canary, role, facts, live)
     if made_by_us(live, canary):
+        spec.pop("trafficDistribution", None)
         if service.traffic_distribution:
             spec["trafficDistribution"] = service.traffic_distribution
         metadata = _own_metadata(canary, role, facts, live)
@@ -70,6 +71,18 @@ def desired_service(
         metadata = _taken_over_metadata(canary, facts, live)
     body = {**live, "apiVersion": "v1", "kind": "Service", "metadata": metadata, "spec": spec}
     return None if _same(body, live) else body
+
+
+def service_notes(canary: Canary, services: Iterable[JsonObject]) -> tuple[str, ...]:
+    """Say which Services are not, or are, headless although spec.service asks for the other: that cannot be changed."""
+    wanted = canary.spec.service is not None and canary.spec.service.headless
+    return tuple(
+        f"Service {name_of(live)} was made {'without' if wanted else 'with'} spec.service.headless and keeps its "
+        "address, which Kubernetes does not let anybody change: delete the Service to have it made anew, at a moment "
+        "when its users can do without it"
+        for live in services
+        if made_by_us(live, canary) and ((live.get("spec") or {}).get("clusterIP") == "None") is not wanted
+    )
 
 
 def released_service(canary: Canary, live: JsonObject | None) -> JsonObject | None:

@@ -1,7 +1,11 @@
 """From a target's pod template to its primary's and back; nothing else is translated here.
 
-The way back is exact: ``to_target(to_primary(t))`` has the identity of ``t``. That is why the names in affinity terms
+The way back is exact: ``to_target(to_primary(t))`` has the identity of ``t``. That is why the values in affinity terms
 are exchanged rather than only suffixed, and why a template that reads both a config and its copy is refused.
+
+Terms that select the workload's own pods, which they do by the selector label, select the primary's in the primary.
+Flagger looks for the workload's name instead, under any of the labels that it knows, and not in podAffinity; so a
+primary that it wrote is read by its rule, or taking it over would look like a change.
 """
 
 from __future__ import annotations
@@ -24,9 +28,10 @@ class Translation:
     Attributes:
         label: the selector label.
         value: its value on the target's pods.
-        workload: name of the target; affinity terms name it, or its primary.
-        affinity_labels: keys of affinity terms whose values are names of workloads.
+        workload: name of the target.
+        affinity_labels: keys of affinity terms under which Flagger looks for that name; none for a DaemonSet.
         tracked: configs that the primary reads as copies.
+        by_flagger: whether the primary's template is one that Flagger wrote.
 
     """
 
@@ -35,6 +40,7 @@ class Translation:
     workload: str
     affinity_labels: tuple[str, ...]
     tracked: TrackedConfigs
+    by_flagger: bool = False
 
     def to_primary(self, template: Mapping[str, Any], promotion_id: str) -> JsonObject:
         """Return the primary's template; a new ``promotion_id`` makes its pods start anew."""
@@ -80,13 +86,15 @@ class Translation:
 
     def _exchange_names(self, spec: JsonObject) -> None:
         """Let terms about the workload itself speak of its other half, in both directions."""
-        names = {self.workload: primary_value(self.workload), primary_value(self.workload): self.workload}
-        for selector in _selectors(spec):
+        own = self.workload if self.by_flagger else self.value
+        keys = set(self.affinity_labels if self.by_flagger else [self.label])
+        names = {own: primary_value(own), primary_value(own): own}
+        for selector in _selectors(spec, near=not self.by_flagger):
             labels = selector.get("matchLabels") or {}
-            for key in labels.keys() & set(self.affinity_labels):
+            for key in labels.keys() & keys:
                 labels[key] = names.get(labels[key], labels[key])
             for expression in selector.get("matchExpressions") or ():
-                if expression.get("key") in self.affinity_labels and expression.get("values"):
+                if expression.get("key") in keys and expression.get("values"):
                     expression["values"] = [names.get(value, value) for value in expression["values"]]
 
 
@@ -99,16 +107,14 @@ def _unshared(value: Any) -> Any:
     return value
 
 
-def _selectors(spec: Mapping[str, Any]) -> Iterator[JsonObject]:
-    """Find the label selectors by which pods keep away from each other."""
-    anti = (spec.get("affinity") or {}).get("podAntiAffinity") or {}
-    preferred = anti.get("preferredDuringSchedulingIgnoredDuringExecution") or ()
-    required = anti.get("requiredDuringSchedulingIgnoredDuringExecution") or ()
-    terms = [
-        *(spec.get("topologySpreadConstraints") or ()),
-        *(weighted.get("podAffinityTerm") or {} for weighted in preferred),
-        *required,
-    ]
+def _selectors(spec: Mapping[str, Any], *, near: bool) -> Iterator[JsonObject]:
+    """Find the label selectors by which pods keep away from each other, and with ``near`` seek each other."""
+    terms = list(spec.get("topologySpreadConstraints") or ())
+    for kind in ("podAntiAffinity", "podAffinity") if near else ("podAntiAffinity",):
+        affinity = (spec.get("affinity") or {}).get(kind) or {}
+        preferred = affinity.get("preferredDuringSchedulingIgnoredDuringExecution") or ()
+        terms += [weighted.get("podAffinityTerm") or {} for weighted in preferred]
+        terms += affinity.get("requiredDuringSchedulingIgnoredDuringExecution") or ()
     for term in terms:
         if term.get("labelSelector"):
             yield term["labelSelector"]

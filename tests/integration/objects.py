@@ -44,6 +44,28 @@ def careful(**spec: object) -> JsonObject:
     return made
 
 
+def daemon_set(name: str = "podinfo", tag: str = "6.0.0", **pod: Any) -> JsonObject:
+    """Write a DaemonSet; ``pod`` adds to its pod spec."""
+    made = deployment(name, tag, **pod)
+    return {**made, "kind": "DaemonSet", "spec": {key: made["spec"][key] for key in ("selector", "template")}}
+
+
+def of_daemon_set(canary: JsonObject, **spec: Any) -> JsonObject:
+    """Write the same Canary with a DaemonSet as its target; ``spec`` replaces fields of its spec."""
+    target = {**canary["spec"]["targetRef"], "kind": "DaemonSet"}
+    return {**canary, "spec": {**canary["spec"], "targetRef": target, **spec}}
+
+
+def budget(name: str = "podinfo", app: str = "podinfo", **spec: Any) -> JsonObject:
+    """Write a PodDisruptionBudget that keeps one pod of an app; ``spec`` replaces fields of its spec."""
+    return {
+        "apiVersion": "policy/v1",
+        "kind": "PodDisruptionBudget",
+        "metadata": {"name": name},
+        "spec": {"minAvailable": 1, "selector": {"matchLabels": {"app": app}}, **spec},
+    }
+
+
 def config_map(name: str, data: Mapping[str, str], binary: Mapping[str, str] | None = None) -> JsonObject:
     """Write a ConfigMap; binary values are base64."""
     body: JsonObject = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": name}, "data": dict(data)}

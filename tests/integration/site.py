@@ -21,9 +21,11 @@ from flaggerpy.kube.errors import Conflict, NotFound
 from flaggerpy.kube.objects import JsonObject, labels_of, name_of, resource_version_of, version_number
 from flaggerpy.kube.resources import (
     ALERT_PROVIDERS,
+    BUDGETS,
     CANARIES,
     CONFIG_MAPS,
     CONTROLLER_REVISIONS,
+    DAEMONSETS,
     DEPLOYMENTS,
     EVENTS,
     HPAS,
@@ -51,8 +53,10 @@ _KINDS = {
     resource.kind: resource
     for resource in (
         ALERT_PROVIDERS,
+        BUDGETS,
         CANARIES,
         CONFIG_MAPS,
+        DAEMONSETS,
         DEPLOYMENTS,
         HPAS,
         HTTP_PROXIES,
@@ -218,7 +222,7 @@ class Site:
     async def ours(self) -> list[str]:
         """Return kind and name of every object that carries our mark."""
         found = []
-        for resource in (DEPLOYMENTS, CONTROLLER_REVISIONS, HPAS, SERVICES, CONFIG_MAPS, SECRETS):
+        for resource in (DEPLOYMENTS, DAEMONSETS, CONTROLLER_REVISIONS, HPAS, BUDGETS, SERVICES, CONFIG_MAPS, SECRETS):
             items, _ = await self.client.list(resource, self.namespace)
             found += [
                 f"{resource.kind} {item['metadata']['name']}"

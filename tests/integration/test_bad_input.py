@@ -48,8 +48,8 @@ def labelled(**labels: str) -> JsonObject:
         pytest.param(wrong(provider="istio"), ["istio", "gatewayapi:v1"], id="a provider that is not built yet"),
         pytest.param(wrong(provider=""), ["spec.provider is missing"], id="no provider"),
         pytest.param(
-            wrong(targetRef={"apiVersion": "apps/v1", "kind": "DaemonSet", "name": "wrong"}),
-            ["DaemonSet"],
+            wrong(targetRef={"apiVersion": "v1", "kind": "Service", "name": "wrong"}),
+            ["Service", "Deployment, DaemonSet"],
             id="a kind of target that is not built yet",
         ),
         pytest.param(wrong(service={"port": 0}), ["spec.service.port"], id="a port that is none"),

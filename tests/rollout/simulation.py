@@ -88,6 +88,8 @@ class Simulation:
     deleting: bool = False
     gone: bool = False
     annotations: dict[str, str] = field(default_factory=dict)
+    budgets: bool = True
+    """Whether the primary's PodDisruptionBudgets are as the target's."""
     ahead: int = 0
     """Writes in which the router only names Services at weight 0 before or after it sends users to them."""
     named: Counter[str] = field(default_factory=Counter)
@@ -133,6 +135,7 @@ class Simulation:
         return Observation(
             canary=Canary(metadata=metadata, spec=self.spec, status=self.status),
             scaler=scaler,
+            budgets=self.budgets or self.primary is None,
             target=self.target.seen() if self.target else None,
             primary=self.primary.seen() if self.primary else None,
             services=ServicesSeen(
@@ -292,7 +295,7 @@ class Simulation:
         if plan.outcome:
             self.outcomes.append(plan.outcome)
 
-    def _carry_out(self, action: d.Action, seen: Observation) -> None:  # noqa: C901, PLR0912 -- one case an action
+    def _carry_out(self, action: d.Action, seen: Observation) -> None:  # noqa: C901, PLR0912, PLR0915 -- one case an action
         match action:
             case d.AddFinalizer():
                 self.finalizer = True
@@ -327,6 +330,8 @@ class Simulation:
                 self._write_autoscaler(minimum)
             case d.DeleteScaler():
                 self.primary_autoscaler = None
+            case d.WriteBudgets():
+                self.budgets = True
             case d.SetRoutes(routes):
                 self.laws.routed(self, seen, routes)
                 self._set_routes(routes)
@@ -385,7 +390,7 @@ class Simulation:
 
     def _new_primary(self, template: str, replicas: int) -> Deployment:
         assert self.target is not None
-        return Deployment(
+        return type(self.target)(
             f"{NAME}-primary",
             template.rstrip("+"),
             replicas,

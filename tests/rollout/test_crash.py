@@ -10,7 +10,7 @@ import pytest
 
 from flaggerpy.rollout.checks import Verdict
 from tests.rollout.workloads import Autoscaler
-from tests.rollout.world import SCALER, World, hook, spec
+from tests.rollout.world import DAEMON_SET, SCALER, World, daemon_set, hook, spec
 
 pytestmark = pytest.mark.laws
 
@@ -131,6 +131,8 @@ SETTINGS: dict[str, tuple[bool, dict[str, Any]]] = {
     "skipAnalysis": (True, {"_skipAnalysis": True}),
     "autoscaled": (True, {"stepWeight": 15, "webhooks": HOOKS, "_autoscalerRef": SCALER}),
     "autoscaled promotion in steps": (True, {"stepWeight": 30, "stepWeightPromotion": 20, "_autoscalerRef": SCALER}),
+    "DaemonSet": (True, {"stepWeight": 15, "webhooks": HOOKS, "_targetRef": DAEMON_SET}),
+    "DaemonSet on kubernetes": (False, {"iterations": 1, "_targetRef": DAEMON_SET}),
 }
 OTHERS = [
     "rollout",
@@ -143,6 +145,7 @@ OTHERS = [
 CASES = [("weights", flow) for flow in FLOWS] + [
     (setting, flow) for setting in SETTINGS if setting != "weights" for flow in OTHERS
 ]
+CASES.append(("DaemonSet", "deadline"))
 
 
 def play(steps: list[Step], world: World, die: Callable[[World, list[Step]], None] | None = None) -> World:
@@ -179,6 +182,9 @@ def test_a_crash_anywhere_ends_where_no_crash_ends(setting: str, flow: str) -> N
     steps = [bootstrap, *FLOWS[flow]]
 
     def fresh() -> World:
+        if "_targetRef" in analysis:
+            plan = {key: value for key, value in analysis.items() if key != "_targetRef"}
+            return daemon_set(routed=routed, configs={"configmap/app": "1"}, **plan)
         autoscaler = Autoscaler(3, 20) if "_autoscalerRef" in analysis else None
         return World(spec=spec(**analysis), routed=routed, configs={"configmap/app": "1"}, autoscaler=autoscaler)
 

@@ -1,9 +1,12 @@
-"""An idealised Deployment controller (no pod is lost, new ones surge, old ones go when new are ready) and a route."""
+"""Idealised controllers of Deployments and DaemonSets (no pod is lost, new ones surge, old ones go when new are ready).
+
+And a route.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
 from flaggerpy.rollout.pods import Pod as PodSeen
@@ -156,6 +159,34 @@ class Deployment:
         waits = reason is not None and not self.can_start(pod)
         waiting = (Waiting("app", str(reason), "it is not there", 2, pod.started),) if waits else ()
         return PodSeen(f"{self.name}-{pod.number}", waiting)
+
+
+NODES = 2
+
+
+@dataclass
+class DaemonSet(Deployment):
+    """One pod on each node, or none while it sleeps; sleeping and waking move the generation like an edit."""
+
+    def __post_init__(self) -> None:
+        self.replicas = NODES
+
+    def edit(self, template: str | None = None, *, stamp: str | None = None, replicas: int | None = None) -> None:
+        """Write the spec; whoever asks for pods wakes it."""
+        super().edit(template, stamp=stamp, replicas=replicas and NODES)
+
+    def exceeded(self) -> bool:
+        return False
+
+    def seen(self) -> Workload:
+        """Say what a DaemonSet says: no number for its template, and not since when it lacks pods."""
+        return replace(super().seen(), controller_revision=None, unavailable_since=None, per_node=True)
+
+    def moments(self) -> Iterator[datetime]:
+        """When something will change by itself: no deadline ever comes from a DaemonSet."""
+        for pod in self.pods:
+            if not self.is_ready(pod) and self.can_start(pod):
+                yield pod.started + self.ready_after
 
 
 @dataclass

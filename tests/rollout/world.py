@@ -9,8 +9,8 @@ from typing import Any
 from flaggerpy.api.canary import CanarySpec
 from flaggerpy.api.status import CanaryStatus, Phase
 from flaggerpy.rollout.traffic import Routes
-from tests.rollout.simulation import NAME, Simulation
-from tests.rollout.workloads import Autoscaler, Deployment
+from tests.rollout.simulation import NAME, START, Simulation
+from tests.rollout.workloads import NODES, Autoscaler, DaemonSet, Deployment
 
 
 def spec(**analysis: Any) -> CanarySpec:
@@ -31,6 +31,7 @@ def spec(**analysis: Any) -> CanarySpec:
     )
 
 
+DAEMON_SET = {"apiVersion": "apps/v1", "kind": "DaemonSet", "name": NAME}
 SCALER = {"apiVersion": "autoscaling/v2", "kind": "HorizontalPodAutoscaler", "name": "payment"}
 
 
@@ -176,6 +177,12 @@ class World(Simulation):
 def initialized(**arguments: Any) -> World:
     """A world whose canary is bootstrapped and at rest."""
     return World(**arguments).run()
+
+
+def daemon_set(*, routed: bool = True, configs: dict[str, str] | None = None, **analysis: Any) -> World:
+    """A world whose target is a DaemonSet, not seen yet."""
+    target = DaemonSet(NAME, "v1", NODES, START)
+    return World(spec=spec(**analysis, _targetRef=DAEMON_SET), routed=routed, target=target, configs=configs or {})
 
 
 def autoscaled(low: int = 2, high: int = 20, *, overrides: dict[str, int] | None = None, **analysis: Any) -> World:

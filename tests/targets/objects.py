@@ -55,6 +55,14 @@ def deployment(name: str = "web", *, pod: JsonObject | None = None, **spec: Any)
     }
 
 
+def daemon_set(name: str = "web", *, pod: JsonObject | None = None, **spec: Any) -> JsonObject:
+    """Build a DaemonSet that selects by ``app``; ``spec`` replaces fields of the spec."""
+    made = deployment(name, pod=pod)
+    kept = {key: made["spec"][key] for key in ("selector", "template", "minReadySeconds", "revisionHistoryLimit")}
+    strategy = {"type": "RollingUpdate", "rollingUpdate": {"maxSurge": 0, "maxUnavailable": 1}}
+    return {**made, "kind": "DaemonSet", "spec": {**kept, "updateStrategy": strategy, **spec}}
+
+
 def stored(obj: JsonObject, **metadata: Any) -> JsonObject:
     """Build what the API server serves after an object was created."""
     return {**obj, "metadata": {**obj["metadata"], "uid": "uid", "resourceVersion": "3141", **metadata}}

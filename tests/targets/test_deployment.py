@@ -27,9 +27,9 @@ def test_where_a_target_and_its_primary_are() -> None:
 
 
 def test_a_kind_that_is_not_served_is_the_users_mistake() -> None:
-    daemon = canary(spec={"targetRef": {"apiVersion": "apps/v1", "kind": "DaemonSet", "name": "web"}})
-    with pytest.raises(UserError, match=r"spec.targetRef.kind is DaemonSet.*it can: Deployment"):
-        target_for(daemon)
+    service = canary(spec={"targetRef": {"apiVersion": "v1", "kind": "Service", "name": "web"}})
+    with pytest.raises(UserError, match=r"spec.targetRef.kind is Service.*it can: Deployment, DaemonSet"):
+        target_for(service)
 
 
 def test_a_new_primary() -> None:

@@ -166,9 +166,9 @@ def test_an_identity_names_its_version_and_never_changes() -> None:
     assert template_identity(template()) == "v1-2fd80ae0f0ae8a95"
 
 
-def test_terms_about_the_workload_speak_of_its_other_half() -> None:
-    spread = {"labelSelector": {"matchLabels": {"app": "web", "tier": "web"}}}
-    expressions = [{"key": "app", "operator": "In", "values": ["web", "other", "web-primary"]}]
+def test_w33_terms_about_the_targets_pods_speak_of_the_primarys_whatever_the_workload_is_called() -> None:
+    spread = {"labelSelector": {"matchLabels": {"app": "blue", "name": "blue", "tier": "blue"}}}
+    expressions = [{"key": "app", "operator": "In", "values": ["web", "other", "blue", "blue-primary"]}]
     anti = {
         "preferredDuringSchedulingIgnoredDuringExecution": [
             {"podAffinityTerm": {"labelSelector": {"matchExpressions": expressions}}}
@@ -180,10 +180,29 @@ def test_terms_about_the_workload_speak_of_its_other_half() -> None:
 
     spec = TRANSLATION.to_primary(original, "7")["spec"]
 
-    moved = {"labelSelector": {"matchLabels": {"app": "web-primary", "tier": "web"}}}
+    # The primary's pods keep their other labels.
+    moved = {"labelSelector": {"matchLabels": {"app": "blue-primary", "name": "blue", "tier": "blue"}}}
     away = spec["affinity"]["podAntiAffinity"]
     preferred = away["preferredDuringSchedulingIgnoredDuringExecution"][0]["podAffinityTerm"]["labelSelector"]
     assert spec["topologySpreadConstraints"] == [moved]
     assert away["requiredDuringSchedulingIgnoredDuringExecution"] == [moved]
-    assert preferred["matchExpressions"][0]["values"] == ["web-primary", "other", "web"]
-    assert spec["affinity"]["podAffinity"] == near["podAffinity"], "nearness to others stays as written"
+    assert preferred["matchExpressions"][0]["values"] == ["web", "other", "blue-primary", "blue"]
+    assert spec["affinity"]["podAffinity"]["requiredDuringSchedulingIgnoredDuringExecution"] == [moved], (
+        "or it could never be scheduled while the target sleeps"
+    )
+
+
+def test_w33_a_primary_that_flagger_wrote_is_read_by_its_rule() -> None:
+    own = {"labelSelector": {"matchLabels": {"app": "web"}}}
+    theirs = {"labelSelector": {"matchLabels": {"app": "web-primary"}}}
+    near = {"podAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": [own]}}
+    spread = {"topologySpreadConstraints": [own], "affinity": near}
+    target = {"metadata": {"labels": {"app": "blue"}}, "spec": spread}
+    primary = {
+        "metadata": {"labels": {"app": "blue-primary"}},
+        "spec": {**spread, "topologySpreadConstraints": [theirs]},
+    }
+
+    read = replace(TRANSLATION, by_flagger=True).to_target(primary)
+
+    assert template_identity(read) == template_identity(target)
