@@ -55,6 +55,8 @@ class Keeper:
         """Return what the primary's own copies hold: what it read is not always on record, as after Flagger."""
         world, configs = self._world, dict(action.configs)
         template = ((world.primary or {}).get("spec") or {}).get("template") or {}
+        if not world.tracking:
+            return configs  # nor is there the right to look
         there = {ref.ref(world.canary.namespace) for ref in config_refs(template)}
         for config in refs_of_keys({*action.configs, *world.seen.configs.ours}):
             ref = config.copy_ref(world.canary.namespace)

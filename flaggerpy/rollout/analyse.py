@@ -32,6 +32,7 @@ def run(turn: Turn) -> NeedChecks | None:
     if turn.seen.primary is None:
         kept.interrupt(turn)
         return None
+    kept.mend(turn)
     applied = turn.status.rollout.applied
     if not revision.same(applied, turn.seen, turn.target):
         if revision.unclear(applied, turn.seen, turn.target):

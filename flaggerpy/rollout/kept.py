@@ -20,7 +20,7 @@ def keep(turn: Turn, promoted: Revision, *, of_primary: bool = False) -> None:
 
 
 def mend(turn: Turn) -> None:
-    """Between rollouts: keep what Flagger or an earlier version promoted, or what somebody deleted."""
+    """Keep what Flagger or an earlier version promoted, or what somebody deleted, as long as the primary runs it."""
     primary, promoted, kept = turn.seen.primary, turn.status.rollout.promoted, turn.seen.kept
     if primary is None or promoted is None or not kept.usable:
         return

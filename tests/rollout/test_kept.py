@@ -78,6 +78,17 @@ def test_what_flagger_promoted_is_kept_when_it_is_taken_over() -> None:
     assert world.actions == []
 
 
+def test_what_an_earlier_version_promoted_is_kept_in_mid_analysis_too() -> None:
+    world = at_weight(initialized(may_keep=False).push("v2"), 20)
+    world.may_keep = True
+    world.touch()
+    at_weight(world, 30)
+    assert wrote(world, d.KeepRevision) == [d.KeepRevision({}, of_primary=True)]
+    assert kept(world) == ["v1"]
+    world.delete_primary().run()
+    assert world.outcomes == ["succeeded"]
+
+
 def test_what_somebody_deletes_again_and_again_is_kept_again_once_an_interval() -> None:
     world = initialized()
     world.run_for(60)
