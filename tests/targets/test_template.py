@@ -197,8 +197,8 @@ def test_w33_a_primary_that_flagger_wrote_is_read_by_its_rule() -> None:
     theirs = {"labelSelector": {"matchLabels": {"app": "web-primary"}}}
     near = {"podAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": [own]}}
     target = {"metadata": {"labels": {"app": "blue"}}, "spec": {"topologySpreadConstraints": [own], "affinity": near}}
-    primary = {"metadata": {"labels": {"app": "blue-primary"}}, "spec": {**target["spec"]}}
-    primary["spec"]["topologySpreadConstraints"] = [theirs]
+    spec = {"topologySpreadConstraints": [theirs], "affinity": near}
+    primary = {"metadata": {"labels": {"app": "blue-primary"}}, "spec": spec}
 
     read = replace(TRANSLATION, by_flagger=True).to_target(primary)
 
