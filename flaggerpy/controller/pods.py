@@ -14,13 +14,14 @@ from flaggerpy.kube.client import Client
 from flaggerpy.kube.dependents import Dependents, Digest
 from flaggerpy.kube.errors import Forbidden, NotFound
 from flaggerpy.kube.objects import JsonObject, uid_of
-from flaggerpy.kube.resources import DEPLOYMENTS, REPLICA_SETS, Ref
+from flaggerpy.kube.resources import DAEMONSETS, DEPLOYMENTS, REPLICA_SETS, Ref
 from flaggerpy.kube.workqueue import Key
 from flaggerpy.rollout.failfast import AWAITED
 from flaggerpy.rollout.pods import PodsSeen
 from flaggerpy.rollout.workload import Workload
-from flaggerpy.targets.pods import OwnedPod, is_newest, is_news, knows_newest, owned_pod
+from flaggerpy.targets.pods import OwnedPod, is_newest, is_news, knows_newest, of_newest, owned_pod
 
+FOLLOWED = frozenset({DEPLOYMENTS, DAEMONSETS})
 PODS_OF_DEPLOYMENTS = Digest(of=owned_pod, is_news=is_news)
 
 
@@ -56,6 +57,8 @@ class PodReader:
         ref, workload = awaited
         self._pods.follow(key, [ref])
         pods = self._pods.look(ref)
+        if pods is not None and ref.resource == DAEMONSETS:
+            return PodsSeen(of=workload.uid, pods=of_newest(world.live[ref], pods))
         if pods is None or not knows_newest(workload):
             return PodsSeen(of=workload.uid, trouble=self._pods.trouble(ref.namespace))
         blocked = {pod.uid: Ref(REPLICA_SETS, ref.namespace, pod.replica_set) for pod in pods if pod.pod.blocked}
@@ -83,7 +86,7 @@ class PodReader:
             ref, workload = kind.ref(canary), world.seen.target
         else:
             ref, workload = kind.primary_ref(canary), world.seen.primary
-        return (ref, workload) if workload is not None and ref.resource == DEPLOYMENTS else None
+        return (ref, workload) if workload is not None and ref.resource in FOLLOWED else None
 
     async def _is_newest(self, key: Key, workload: Workload, uid: str, replica_set: Ref) -> bool | None:
         judged = self._judged.get(key)

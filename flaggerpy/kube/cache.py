@@ -40,6 +40,7 @@ from flaggerpy.kube.resources import (
     Ref,
     Resource,
 )
+from flaggerpy.kube.scope import EVERYWHERE, Scope
 from flaggerpy.kube.store import Absent, KindStore, Lookup, NotFollowed, Present
 from flaggerpy.kube.workqueue import Key
 
@@ -65,21 +66,6 @@ class _Writing:
     own: set[int] = field(default_factory=set)
 
 
-@dataclass(frozen=True, slots=True)
-class Scope:
-    """Where objects are looked for: everywhere, or in the listed namespaces and those that are referred to."""
-
-    namespaces: tuple[str, ...] = ()
-
-    def of(self, ref: Ref) -> str | None:
-        """Return the namespace whose reflector sees the object, None for the cluster's."""
-        return ref.namespace if self.namespaces and ref.resource.namespaced else None
-
-    def at_start(self, resource: Resource) -> tuple[str | None, ...]:
-        """Return where a kind that is kept whole is followed from the start."""
-        return self.namespaces if self.namespaces and resource.namespaced else (None,)
-
-
 class Caches:
     """All stores, who depends on what, and the reflectors that feed them. `run` keeps them fed."""
 
@@ -88,7 +74,7 @@ class Caches:
         client: Client,
         *,
         own: tuple[Resource, ...] = OWN_KINDS,
-        scope: Scope = Scope(),
+        scope: Scope = EVERYWHERE,
         clock: Clock | None = None,
         pace: Pace | None = None,
         rng: random.Random | None = None,
@@ -197,11 +183,8 @@ class Caches:
 
     def in_namespace(self, resource: Resource, namespace: str) -> list[JsonObject] | None:
         """Return the objects of a kind that is kept whole in one namespace, None while not all of them are known."""
-        store = self._store(resource)
-        if not self._is_known_whole(Ref(resource, namespace, "")):
-            return None
-        found = [store.lookup(ref) for ref in store if ref.namespace == namespace]
-        return [one.obj for one in found if isinstance(one, Present)]
+        known = self._is_known_whole(Ref(resource, namespace, ""))
+        return self._store(resource).objects(namespace) if known else None
 
     # Asking the server
 

@@ -91,9 +91,10 @@ class KindStore:
             return NotFollowed()
         return Absent() if entry.data is None else Present(json.loads(entry.data))
 
-    def objects(self) -> list[JsonObject]:
-        """Return all objects that are known to be there."""
-        return [json.loads(entry.data) for entry in self._entries.values() if entry.data is not None]
+    def objects(self, namespace: str | None = None) -> list[JsonObject]:
+        """Return all objects that are known to be there, or those of one namespace."""
+        there = ((ref, entry.data) for ref, entry in self._entries.items() if entry.data is not None)
+        return [json.loads(data) for ref, data in there if namespace in {None, ref.namespace}]
 
     def drop(self, ref: Ref) -> None:
         """Know nothing of the object any more."""

@@ -1,11 +1,12 @@
-"""Pods of Deployments: whose they are, what their containers wait for, and which ReplicaSet is the newest.
+"""Pods of Deployments and DaemonSets: whose they are, what their containers wait for, and which are the newest.
 
-The last can only be read from a ReplicaSet: neither a pod nor a Deployment says it. See docs/design/0003-fail-fast.md.
+The last can only be read from a ReplicaSet: neither a pod nor a Deployment says it. A DaemonSet and its pods have a
+number in common. See docs/design/0003-fail-fast.md.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -13,18 +14,24 @@ from typing import Any
 from flaggerpy.kube.objects import (
     JsonObject,
     annotations_of,
+    generation_of,
     is_deleting,
     labels_of,
     metadata_of,
     name_of,
     namespace_of,
+    observed_generation_of,
+    uid_of,
 )
-from flaggerpy.kube.resources import DEPLOYMENTS, REPLICA_SETS, Ref
+from flaggerpy.kube.resources import DAEMONSETS, DEPLOYMENTS, REPLICA_SETS, Ref
 from flaggerpy.rollout.pods import Pod, Waiting
 from flaggerpy.rollout.workload import Workload
 from flaggerpy.targets.deployment import REVISION
 
 _TEMPLATE_HASH = "pod-template-hash"
+_POD_GENERATION = "pod-template-generation"
+_TEMPLATE_GENERATION = "deprecated.daemonset.template.generation"
+"""Deprecated since 2017 and written ever since; without it nothing is known of the pods."""
 _OVER = frozenset({"Succeeded", "Failed"})
 _STARTING = frozenset({"", "ContainerCreating", "PodInitializing"})
 """What the kubelet says of containers of which it has nothing to report."""
@@ -36,27 +43,31 @@ _ALWAYS = datetime.min.replace(tzinfo=UTC)
 
 @dataclass(frozen=True, slots=True)
 class OwnedPod:
-    """A pod, and the ReplicaSet that made it, by name and uid."""
+    """A pod, and the ReplicaSet that made it, by name and uid; or the DaemonSet, and which of its templates it has."""
 
     pod: Pod
     replica_set: str
     uid: str
+    generation: str = ""
 
 
 def owned_pod(pod: JsonObject) -> tuple[Ref, OwnedPod] | None:
-    """Return a pod and the Deployment that it belongs to; None when it belongs to none or is on its way out.
+    """Return a pod and its Deployment or DaemonSet; None when it belongs to none or is on its way out.
 
     A ReplicaSet of a Deployment is named after it and the hash that its pods have as a label; whether it is indeed its
     own has to be read from it.
     """
     if is_deleting(pod) or (pod.get("status") or {}).get("phase") in _OVER:
         return None
-    owner = _controller(pod)
+    owner, seen = _controller(pod), Pod(name_of(pod), tuple(_waiting(pod)))
+    if (owner.get("apiVersion"), owner.get("kind")) == (DAEMONSETS.api_version, DAEMONSETS.kind):
+        name = str(owner.get("name") or "")
+        owned = OwnedPod(seen, "", str(owner.get("uid")), labels_of(pod).get(_POD_GENERATION, ""))
+        return Ref(DAEMONSETS, namespace_of(pod), name), owned
     name, suffix = str(owner.get("name") or ""), f"-{labels_of(pod).get(_TEMPLATE_HASH, '')}"
     is_replica_set = (owner.get("apiVersion"), owner.get("kind")) == (REPLICA_SETS.api_version, REPLICA_SETS.kind)
     if not is_replica_set or len(suffix) == 1 or not name.endswith(suffix):
         return None
-    seen = Pod(name_of(pod), tuple(_waiting(pod)))
     return Ref(DEPLOYMENTS, namespace_of(pod), name.removesuffix(suffix)), OwnedPod(seen, name, str(owner.get("uid")))
 
 
@@ -77,6 +88,14 @@ def is_newest(deployment: Workload, replica_set: JsonObject) -> bool | None:
         return False
     theirs, ours = _number(annotations_of(replica_set).get(REVISION)), _number(deployment.controller_revision)
     return None if theirs > ours else theirs == ours
+
+
+def of_newest(daemon_set: JsonObject, pods: Iterable[OwnedPod]) -> tuple[Pod, ...] | None:
+    """Return the pods of a DaemonSet that have its present template, None when that cannot be told."""
+    newest = annotations_of(daemon_set).get(_TEMPLATE_GENERATION)
+    if newest is None or observed_generation_of(daemon_set) < generation_of(daemon_set):
+        return None
+    return tuple(pod.pod for pod in pods if (pod.uid, pod.generation) == (uid_of(daemon_set), newest))
 
 
 def _number(revision: str | None) -> int:

@@ -107,6 +107,8 @@ def test_pods_and_replica_sets_may_be_read_to_fail_fast_and_not_otherwise(
         ("it is never changed", "update", "apps", "controllerrevisions", False),
         ("DaemonSets are made as primaries", "create", "apps", "daemonsets", True),
         ("and sent to sleep by a patch", "patch", "apps", "daemonsets", True),
+        ("primaries' disruption budgets are made", "create", "policy", "poddisruptionbudgets", True),
+        ("but none is patched", "patch", "policy", "poddisruptionbudgets", False),
         ("primaries' autoscalers are made", "create", "autoscaling", "horizontalpodautoscalers", True),
         ("replaced whole", "update", "autoscaling", "horizontalpodautoscalers", True),
         ("and deleted", "delete", "autoscaling", "horizontalpodautoscalers", True),

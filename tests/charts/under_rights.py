@@ -21,7 +21,16 @@ import yaml
 from flaggerpy.app import App
 from flaggerpy.clock import SystemClock
 from flaggerpy.durations import parse_duration
-from flaggerpy.kube.resources import CANARIES, DEPLOYMENTS, HPAS, HTTP_PROXIES, HTTP_ROUTES, SECRETS
+from flaggerpy.kube.resources import (
+    BUDGETS,
+    CANARIES,
+    DAEMONSETS,
+    DEPLOYMENTS,
+    HPAS,
+    HTTP_PROXIES,
+    HTTP_ROUTES,
+    SECRETS,
+)
 from flaggerpy.kube.transport import connect
 from flaggerpy.metrics.outbound import Outbound
 from flaggerpy.settings import Settings
@@ -31,9 +40,12 @@ from tests.integration.conftest import control_plane, crds, full_node, pods, sit
 from tests.integration.objects import (
     autoscaler,
     blue_green,
+    budget,
     careful,
     config_map,
+    daemon_set,
     deployment,
+    of_daemon_set,
     progressive,
     proxied,
     scaled,
@@ -122,6 +134,7 @@ NOT_SEEN = {
     "update httproutes": "a route that is put back whole, as it was before us",
     "create httpproxies": "as for httproutes",
     "update httpproxies": "as for httproutes",
+    "get poddisruptionbudgets": "only when somebody else wrote one at the same moment",
     "get metrictemplates": "a canary that names one before the first list is in",
     "get alertproviders": "a canary that names one before the first list is in",
     "get replicasets": "only when a container cannot start, which is tested by itself",
@@ -167,9 +180,11 @@ async def a_whole_life(site: Site, *, tracked: bool) -> None:
             SECRETS, {**secret("token", "one"), "metadata": {"name": "token", "namespace": site.namespace}}
         )
         await site.apply(config_map("settings", {"color": "red"}))
-    await site.apply(workload, autoscaler(), scaled(blue_green()))
+    await site.apply(workload, autoscaler(), budget(), scaled(blue_green()))
     await site.phase_is("Initialized")
     await site.exists(HPAS, "podinfo-primary")
+    await site.exists(BUDGETS, "podinfo-primary")
+    await site.edit(BUDGETS, "podinfo", {"spec": {"minAvailable": 2}})
     await site.edit(HPAS, "podinfo", {"spec": {"maxReplicas": 5}})
     await site.set_image("6.0.1")
     await site.phase_is("Progressing")
@@ -182,6 +197,19 @@ async def a_whole_life(site: Site, *, tracked: bool) -> None:
     await site.client.delete(site.ref(CANARIES, "podinfo"))
     await site.until(lambda: gone(site), "end of the Canary")
     assert await site.ours() == []
+
+
+async def a_daemon_sets_life(site: Site) -> None:
+    """Bootstrap, a good rollout, and a deletion that takes everything along."""
+    await site.apply(daemon_set("agent"), of_daemon_set(blue_green("agent")))
+    await site.phase_is("Initialized", "agent")
+    pod = daemon_set("agent", "6.0.1")["spec"]["template"]["spec"]
+    await site.edit(DAEMONSETS, "agent", {"spec": {"template": {"spec": {"containers": pod["containers"]}}}})
+    await site.phase_is("Progressing", "agent")
+    await site.phase_is("Succeeded", "agent")
+    await site.client.delete(site.ref(DAEMONSETS, "agent"))
+    await site.client.delete(site.ref(CANARIES, "agent"))
+    await site.gone(name="agent")
 
 
 async def gone(site: Site) -> bool:
@@ -220,6 +248,7 @@ async def test_no_right_of_the_controller_is_idle(install: Install, site: Site) 
     installed = install(meshProvider="gatewayapi:v1", rbac={"providers": ["contour"]})
     async with installed.controller():
         await a_whole_life(site, tracked=True)
+        await a_daemon_sets_life(site)
         await site.apply(progressive(), deployment("front"), proxied(name="front"))
         for name, resource in (("podinfo", HTTP_ROUTES), ("front", HTTP_PROXIES)):
             await site.phase_is("Initialized", name)

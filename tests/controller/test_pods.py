@@ -17,18 +17,19 @@ from flaggerpy.controller.world import World
 from flaggerpy.kube.client import Client
 from flaggerpy.kube.dependents import Dependents
 from flaggerpy.kube.errors import ServerError
-from flaggerpy.kube.resources import DEPLOYMENTS, PODS, REPLICA_SETS, Ref
+from flaggerpy.kube.resources import DAEMONSETS, DEPLOYMENTS, PODS, REPLICA_SETS, Ref
 from flaggerpy.kube.sessions import HttpTransport, Server
 from flaggerpy.rollout.observation import Observation, ServicesSeen
 from flaggerpy.rollout.pods import PodsSeen
 from flaggerpy.rollout.traffic import Capabilities, RouteState
 from flaggerpy.rollout.workload import Workload
+from flaggerpy.targets.daemonset import DaemonSetTarget
 from flaggerpy.targets.deployment import DeploymentTarget
 from flaggerpy.targets.pods import OwnedPod
 from tests.builders import canary, with_metadata, with_spec, with_status
 from tests.kube.clocks import SkippingClock, eventually
 from tests.kube.fake_apiserver import FakeApiServer, Fault
-from tests.targets.objects import deployment
+from tests.targets.objects import daemon_set, deployment, stored
 
 TARGET, PRIMARY = Ref(DEPLOYMENTS, "shop", "web"), Ref(DEPLOYMENTS, "shop", "web-primary")
 AFTER = timedelta(seconds=30)
@@ -246,3 +247,26 @@ async def test_a_server_that_fails_is_worth_another_try(stage: Stage) -> None:
     with pytest.raises(ServerError):
         await stage.known(rolling())
     assert names(await stage.reader.read(rolling())) == ["a"]
+
+
+async def test_pods_of_a_daemon_set_are_told_apart_without_reading_anything_else(stage: Stage) -> None:
+    body = stored(daemon_set(), uid="uid-of-web", annotations={"deprecated.daemonset.template.generation": "7"})
+    body["status"] = {"observedGeneration": body["metadata"]["generation"]}
+    ref = Ref(DAEMONSETS, "shop", "web")
+    for name, generation in (("new", "7"), ("old", "6")):
+        metadata = {
+            "name": name,
+            "namespace": "shop",
+            "labels": {"pod-template-generation": generation},
+            "ownerReferences": [
+                {"apiVersion": "apps/v1", "kind": "DaemonSet", "name": "web", "uid": "uid-of-web", "controller": True}
+            ],
+        }
+        status = {"containerStatuses": [{"name": "web", "state": {"waiting": {"reason": "ErrImagePull"}}}]}
+        stage.server.put(PODS, {"metadata": metadata, "status": status})
+    of_daemon_set = canary(spec={"targetRef": {"apiVersion": "apps/v1", "kind": "DaemonSet", "name": "web"}})
+    world = rolling(subject=of_daemon_set, target=DaemonSetTarget().state(body))
+    world = replace(world, target_kind=DaemonSetTarget(), live={ref: body})
+
+    assert names(await stage.known(world, ref)) == ["new"]
+    assert stage.sets_read() == []

@@ -32,6 +32,8 @@ SHARED = (
     "slow",
     "shares",
     "blue-green",
+    "daemonset",
+    "daemonset-weights",
     "acceptance",
     "rollback-gate",
     "promotion-gate",

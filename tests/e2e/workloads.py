@@ -55,6 +55,14 @@ def deployment(
     }
 
 
+def daemon_set(tag: str = "6.0.0") -> JsonObject:
+    """Write podinfo as a DaemonSet whose old pods go when new ones are ready, as there is one node only."""
+    made = deployment(tag)
+    spec = {key: made["spec"][key] for key in ("selector", "template")}
+    strategy = {"type": "RollingUpdate", "rollingUpdate": {"maxSurge": 1, "maxUnavailable": 0}}
+    return {**made, "kind": "DaemonSet", "spec": {**spec, "updateStrategy": strategy}}
+
+
 def service() -> JsonObject:
     """Write the user's own Service."""
     return {

@@ -95,6 +95,16 @@ async def test_a_daemon_set_that_never_becomes_ready_is_rolled_back_at_the_deadl
         await site.until(lambda: asleep(site), "a DaemonSet that sleeps")
 
 
+async def test_a_daemon_set_whose_image_is_missing_is_rolled_back_at_once(site: Site, pods: Breaker) -> None:
+    pods.hold("podinfo", "6.0.1", "ImagePullBackOff")
+    async with site.controller(fail_fast_after=timedelta(seconds=1)):
+        await site.apply(daemon_set(), of_daemon_set(blue_green()))
+        await site.phase_is("Initialized")
+        await push(site, "6.0.1")
+        failed = await site.phase_is("Failed")
+        assert "container podinfod of 1 of 1 pods: ImagePullBackOff" in failed["status"]["rollout"]["failing"]
+
+
 async def asleep(site: Site) -> bool:
     return SCALE_TO_ZERO in await node_selector(site)
 

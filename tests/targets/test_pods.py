@@ -9,11 +9,11 @@ from typing import Any
 import pytest
 
 from flaggerpy.kube.objects import JsonObject
-from flaggerpy.kube.resources import DEPLOYMENTS, Ref
+from flaggerpy.kube.resources import DAEMONSETS, DEPLOYMENTS, Ref
 from flaggerpy.rollout.pods import Pod, Waiting
 from flaggerpy.targets.deployment import DeploymentTarget
-from flaggerpy.targets.pods import OwnedPod, is_newest, is_news, knows_newest, owned_pod
-from tests.targets.objects import deployment
+from flaggerpy.targets.pods import OwnedPod, is_newest, is_news, knows_newest, of_newest, owned_pod
+from tests.targets.objects import daemon_set, deployment
 
 MADE, STARTED = "2026-11-25T12:00:00Z", "2026-11-25T12:00:02Z"
 AT_START = datetime(2026, 11, 25, 12, 0, 2, tzinfo=UTC)
@@ -208,3 +208,45 @@ def test_the_newest_replica_set_has_the_deployments_revision(
 )
 def test_the_newest_is_known_when_the_controller_has_looked(title: str, changes: dict[str, Any], known: bool) -> None:
     assert knows_newest(replace(WEB, **changes)) is known, title
+
+
+DAEMON = {"apiVersion": "apps/v1", "kind": "DaemonSet", "name": "web", "uid": "uid-of-web", "controller": True}
+
+
+def agent(generation: str = "7", uid: str = "uid-of-web") -> OwnedPod:
+    """Return what is kept of a pod of a DaemonSet."""
+    labels = {"app": "web", "pod-template-generation": generation}
+    found = owned_pod(pod(waits("ErrImagePull"), owners=[{**DAEMON, "uid": uid}], labels=labels))
+    assert found
+    assert found[0] == Ref(DAEMONSETS, "shop", "web")
+    return found[1]
+
+
+def numbered(number: str | None = "7", *, seen: int = 1618) -> JsonObject:
+    """Write a DaemonSet whose template has this number."""
+    annotations = {} if number is None else {"deprecated.daemonset.template.generation": number}
+    made = daemon_set()
+    return {
+        **made,
+        "metadata": {**made["metadata"], "annotations": annotations},
+        "status": {"observedGeneration": seen},
+    }
+
+
+@pytest.mark.parametrize(
+    ("title", "obj", "owned", "counts"),
+    [
+        ("made from the present template", numbered(), agent(), True),
+        ("made from another one", numbered("8"), agent(), False),
+        ("of a DaemonSet of the same name that is gone", numbered(), agent(uid="uid-of-another"), False),
+    ],
+)
+def test_which_pods_of_a_daemon_set_have_its_template(
+    title: str, obj: JsonObject, owned: OwnedPod, counts: bool
+) -> None:
+    assert of_newest(obj, [owned]) == ((owned.pod,) if counts else ()), title
+
+
+@pytest.mark.parametrize("obj", [numbered(None), numbered(seen=1617)])
+def test_pods_of_a_daemon_set_that_has_no_number_or_was_not_looked_at_are_not_known(obj: JsonObject) -> None:
+    assert of_newest(obj, [agent()]) is None

@@ -196,12 +196,9 @@ def test_w33_a_primary_that_flagger_wrote_is_read_by_its_rule() -> None:
     own = {"labelSelector": {"matchLabels": {"app": "web"}}}
     theirs = {"labelSelector": {"matchLabels": {"app": "web-primary"}}}
     near = {"podAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": [own]}}
-    spread = {"topologySpreadConstraints": [own], "affinity": near}
-    target = {"metadata": {"labels": {"app": "blue"}}, "spec": spread}
-    primary = {
-        "metadata": {"labels": {"app": "blue-primary"}},
-        "spec": {**spread, "topologySpreadConstraints": [theirs]},
-    }
+    target = {"metadata": {"labels": {"app": "blue"}}, "spec": {"topologySpreadConstraints": [own], "affinity": near}}
+    spec = {"topologySpreadConstraints": [theirs], "affinity": near}
+    primary = {"metadata": {"labels": {"app": "blue-primary"}}, "spec": spec}
 
     read = replace(TRANSLATION, by_flagger=True).to_target(primary)
 
