@@ -64,7 +64,7 @@ def test_one_service_alone_gets_everything_and_that_is_drift(position: int, rout
 def test_copies_are_no_share() -> None:
     proxy = weights(written(), None, None)
     proxy["spec"]["routes"][0]["services"][1]["mirror"] = True
-    assert state(proxy) == RouteState(Routes(100, 0), drifted=True)
+    assert state(proxy) == RouteState(Routes(100, 0, mirrored=True), drifted=True)
 
 
 def test_a_proxy_that_leads_elsewhere_is_not_usable() -> None:
