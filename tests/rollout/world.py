@@ -31,6 +31,7 @@ def spec(**analysis: Any) -> CanarySpec:
     )
 
 
+COOKIES = {"cookieName": "seen", "primaryCookieName": "old"}
 SCALER = {"apiVersion": "autoscaling/v2", "kind": "HorizontalPodAutoscaler", "name": "payment"}
 
 
