@@ -10,6 +10,7 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from flaggerpy.api.analysis import Strategy
 from flaggerpy.api.canary import Canary
 from flaggerpy.api.matching import AudienceMatch, HeaderMatch, StringMatch
 from flaggerpy.api.service import CanaryService, Retries
@@ -54,7 +55,7 @@ def proxy_spec(canary: Canary, routes: Routes, ingress_class: str) -> JsonObject
     service = canary.spec.service
     if service is None:
         raise UserError("spec.service is missing, so there is no port to serve on: add spec.service.port.")
-    if canary.analysis.session_affinity is not None:
+    if canary.analysis.session_affinity is not None and canary.analysis.strategy is Strategy.CANARY:
         raise UserError(
             "spec.analysis.sessionAffinity cannot be served by provider contour, because an HTTPProxy can only replace "
             "the cookies of an answer: remove it, or use provider gatewayapi:v1."

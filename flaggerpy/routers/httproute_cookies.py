@@ -86,7 +86,7 @@ def taking(rule: JsonObject, cookie: str, affinity: SessionAffinity) -> JsonObje
 
 
 def cookies_of(rules: Iterable[Mapping[str, Any]], split: Mapping[str, Any], names: tuple[str, str]) -> Cookies:
-    """Read the cookies that rules know; ``names`` are the primary's Service and the canary's, ``split`` shares users."""
+    """Read the cookies that rules know; ``split`` is the one that shares users among the Services of ``names``."""
     given = {one.get("name"): _given(one) for one in split.get("backendRefs") or ()}
     weights = {one.get("name"): int(one.get("weight", 1)) for one in split.get("backendRefs") or ()}
     primary, canary = names
