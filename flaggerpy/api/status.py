@@ -80,6 +80,8 @@ class Step(ApiModel):
     """When it was last judged."""
     attempt: int = 0
     """How often it has been judged."""
+    mirrored: bool = False
+    """Whether the canary gets copies of requests."""
 
 
 class CheckResult(ApiModel):

@@ -19,6 +19,7 @@ from flaggerpy.api.analysis import (
     SUCCESS_RATE,
     CanaryAnalysis,
     CanaryMetric,
+    HookType,
     SessionAffinity,
     Strategy,
 )
@@ -61,16 +62,39 @@ def remarks(canary: Canary) -> tuple[str, ...]:
             found.append(f"{where}: {SUCCESS_RATE} has no bound, so it always passes: add thresholdRange.min.")
         elif metric.threshold_range is not None and not _bounded(metric):
             found.append(f"{where}.thresholdRange is empty, so {metric.name} always passes: add min or max.")
-    if analysis.mirror and analysis.strategy is Strategy.AB_TESTING:
-        found.append("spec.analysis.mirror has no effect in an A/B test: remove it, or remove match.")
-    if analysis.mirror_weight and not analysis.mirror:
-        found.append("spec.analysis.mirrorWeight has no effect without mirror: true.")
+    found += _strategy(analysis)
     if 0 < analysis.max_weight < analysis.step_weight:
         found.append(
             f"spec.analysis.stepWeight: the first step of {analysis.step_weight} % is above maxWeight"
             f" {analysis.max_weight}: lower stepWeight if the canary must not get more than maxWeight."
         )
     return (*found, *_without_effect(canary))
+
+
+def _strategy(analysis: CanaryAnalysis) -> Iterator[str]:
+    """Find settings that mean nothing, or something unexpected, in the strategy that others add up to."""
+    if analysis.mirror and analysis.strategy is Strategy.AB_TESTING:
+        yield "spec.analysis.mirror has no effect in an A/B test: remove it, or remove match."
+    if analysis.mirror_weight and not analysis.mirror:
+        yield "spec.analysis.mirrorWeight has no effect without mirror: true."
+    if analysis.strategy is Strategy.CANARY:
+        if analysis.match:
+            yield (
+                "spec.analysis.match without iterations is no A/B test: of the users whom it describes a growing share"
+                " gets the canary. Write iterations in the place of stepWeight if all of them shall get it."
+            )
+        return
+    if analysis.session_affinity is not None:
+        yield (
+            "spec.analysis.sessionAffinity has no effect with iterations, because no share of users is sent to the"
+            " canary by chance: remove it."
+        )
+    for index, webhook in enumerate(analysis.webhooks):
+        if webhook.type is HookType.CONFIRM_TRAFFIC_INCREASE:
+            yield (
+                f"spec.analysis.webhooks[{index}] is never called: there is no confirm-traffic-increase with"
+                " iterations. Write confirm-promotion to approve what comes after the last one."
+            )
 
 
 def raised_interval(canary: Canary, least: timedelta) -> str | None:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from flaggerpy.api.analysis import CanaryAnalysis, CanaryMetric
+from flaggerpy.api.analysis import CanaryAnalysis, CanaryMetric, HookType
 from flaggerpy.api.canary import Canary
 from flaggerpy.api.templates import MetricTemplate
 from flaggerpy.metrics.mesh import TargetKind
@@ -64,9 +64,30 @@ def unserved(provider: str, can: Capabilities, analysis: CanaryAnalysis) -> Iter
             f"Progressive traffic is not supported when using the {provider} provider: "
             "ten iterations are done instead; set spec.analysis.iterations to choose their number"
         )
-    if analysis.mirror:
-        what = "not built into flaggerpy yet" if can.mirror else f"not supported when using the {provider} provider"
+    if analysis.mirror and not can.mirror:
+        what = f"not supported when using the {provider} provider"
         yield f"Traffic mirroring is {what}: spec.analysis.mirror has no effect"
+    elif analysis.mirror and 0 < analysis.mirror_weight < 100 and not can.mirror_weight:
+        yield (
+            f"spec.analysis.mirrorWeight has no effect when using the {provider} provider: all requests are copied to "
+            "the canary"
+        )
+    if not can.weights:
+        yield from _unserved_without_weights(provider, analysis)
+
+
+def _unserved_without_weights(provider: str, analysis: CanaryAnalysis) -> Iterator[str]:
+    """Say what only means something where users are moved."""
+    if analysis.step_weight_promotion:
+        yield f"spec.analysis.stepWeightPromotion has no effect when using the {provider} provider: no traffic returns"
+    if analysis.iterations:
+        return
+    if analysis.session_affinity is not None:
+        yield f"spec.analysis.sessionAffinity has no effect when using the {provider} provider: no traffic is split"
+    for index, webhook in enumerate(analysis.webhooks):
+        if webhook.type is HookType.CONFIRM_TRAFFIC_INCREASE:
+            where = f"spec.analysis.webhooks[{index}]"
+            yield f"{where} is never called when using the {provider} provider: no traffic grows"
 
 
 def template_problem(canary: Canary, metric: CanaryMetric, template: MetricTemplate) -> str | None:

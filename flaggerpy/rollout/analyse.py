@@ -10,6 +10,7 @@ from datetime import datetime
 from flaggerpy.api.analysis import HookType, Strategy
 from flaggerpy.api.status import Phase
 from flaggerpy.rollout import (
+    affinity,
     children,
     failfast,
     gates,
@@ -23,7 +24,6 @@ from flaggerpy.rollout import (
 )
 from flaggerpy.rollout.decision import NeedChecks, ScaleTarget, SetRoutes
 from flaggerpy.rollout.thresholds import Judged, Judgement
-from flaggerpy.rollout.traffic import ALL_TO_CANARY, ALL_TO_PRIMARY, to_canary
 from flaggerpy.rollout.turn import UNREADY, Turn
 
 
@@ -41,6 +41,8 @@ def run(turn: Turn) -> NeedChecks | None:
             _change_of_mind(turn)
         return None
     turn.complete_record()
+    if not turn.canary.spec.skip_analysis and affinity.assign(turn):
+        return None
     if not _workloads_ready(turn) or not _traffic_as_intended(turn):
         return None
     if turn.canary.spec.skip_analysis or turn.advance == "full":
@@ -83,8 +85,8 @@ def _back_to_the_start(turn: Turn) -> None:
     if turn.status.rollout.serving_canary:
         turn.begin_step(100)
         return
-    if turn.seen.routed and turn.seen.route.routes != ALL_TO_PRIMARY:
-        turn.do(SetRoutes(ALL_TO_PRIMARY))
+    if turn.seen.routed and turn.seen.route.routes != turn.routes_at(0):
+        turn.do(SetRoutes(turn.routes_at(0)))
     scaling.hurry(turn)
     turn.begin_step(0)
     turn.moved()
@@ -133,30 +135,40 @@ def _scale_up_again(turn: Turn) -> None:
 def _traffic_as_intended(turn: Turn) -> bool:
     """Whether the live weights are the intended ones; a step that a crash left unrecorded is recorded now."""
     live = turn.seen.route.routes if turn.seen.routed else None
-    if live is not None and live.canary != turn.intended.canary and live.canary == _own_next_weight(turn):
+    if live is not None and live.traffic != turn.intended.traffic and live.traffic == _own_next_traffic(turn):
         if not _started(turn):
             # Were it not a step of ours, it would bypass the pre-rollout hooks: they are asked (again) for it.
             return turn.now >= _due(turn) or children.mend_route(turn)
-        turn.begin_step(live.canary)
+        turn.begin_step(live.canary, mirrored=live.mirrored)
         turn.say(f"Advance {turn.name} canary weight {live.canary}")
         turn.wake(turn.now + turn.interval)
         return False
     return children.mend_route(turn)
 
 
-def _own_next_weight(turn: Turn) -> int | None:
-    """The weight that we would have written last, had a crash kept us from recording it."""
+def _own_next_traffic(turn: Turn) -> tuple[int, bool] | None:
+    """What we would have given the canary last, had a crash kept us from recording it."""
     analysis = turn.canary.analysis
     if turn.status.rollout.serving_canary:
         return None
-    if strategy.is_progressive(analysis, routed=turn.seen.routed):
-        return strategy.next_weight(analysis, turn.intended.canary)
     over = turn.status.iterations >= strategy.iterations(analysis, routed=turn.seen.routed)
-    return 100 if over or analysis.strategy is Strategy.AB_TESTING else None
+    progressive = strategy.is_progressive(analysis, routed=turn.seen.routed)
+    if _mirrors_next(turn) and (progressive or not over):
+        return 0, True
+    if progressive:
+        weight = strategy.next_weight(analysis, turn.intended.canary)
+        return None if weight is None else (weight, False)
+    return (100, False) if over or analysis.strategy is Strategy.AB_TESTING else None
+
+
+def _mirrors_next(turn: Turn) -> bool:
+    """Whether copies are what the canary gets next; it gets none any more once it has had users."""
+    step = turn.status.rollout.step
+    return strategy.is_mirrored(turn.canary.analysis, turn.seen.capabilities) and step.weight == 0 and not step.mirrored
 
 
 def _started(turn: Turn) -> bool:
-    return turn.status.canary_weight > 0 or turn.status.iterations > 0
+    return turn.status.canary_weight > 0 or turn.status.iterations > 0 or turn.status.rollout.step.mirrored
 
 
 def _due(turn: Turn) -> datetime:
@@ -240,12 +252,13 @@ def _next_weight(turn: Turn) -> NeedChecks | None:
         if not gate.open:
             _halt(turn, gate, "waiting for traffic increase approval")
             return None
-    weight = strategy.next_weight(turn.canary.analysis, turn.status.rollout.step.weight)
+    mirrored = _mirrors_next(turn)
+    weight = 0 if mirrored else strategy.next_weight(turn.canary.analysis, turn.status.rollout.step.weight)
     if weight is None:
         return _promote(turn)
     turn.set(phase=Phase.PROGRESSING)
-    turn.do(SetRoutes(to_canary(weight)))
-    turn.begin_step(weight)
+    turn.do(SetRoutes(turn.routes_at(weight, mirrored=mirrored)))
+    turn.begin_step(weight, mirrored=mirrored)
     turn.say(f"Advance {turn.name} canary weight {weight}")
     turn.wake(turn.now + turn.interval)
     return None
@@ -255,12 +268,8 @@ def _next_iteration(turn: Turn) -> NeedChecks | None:
     total = strategy.iterations(turn.canary.analysis, routed=turn.seen.routed)
     done = turn.status.iterations
     if done < total:
+        _iterate(turn)
         turn.set(phase=Phase.PROGRESSING, iterations=done + 1)
-        weight = turn.status.rollout.step.weight
-        if turn.seen.routed and turn.canary.analysis.strategy is Strategy.AB_TESTING and weight < 100:
-            turn.do(SetRoutes(ALL_TO_CANARY))
-            weight = 100
-        turn.begin_step(weight)
         turn.say(f"Advance {turn.name} canary iteration {done + 1}/{total}")
         turn.wake(turn.now + turn.interval)
         return None
@@ -273,12 +282,24 @@ def _next_iteration(turn: Turn) -> NeedChecks | None:
         _wait_for_promotion(turn, gate)
         return None
     turn.set(phase=Phase.PROGRESSING, iterations=total + 1)
-    turn.do(SetRoutes(ALL_TO_CANARY))
+    mirrored = turn.status.rollout.step.mirrored
+    turn.do(SetRoutes(turn.routes_at(100)))
     turn.begin_step(100)
     turn.note(gates=[HookType.CONFIRM_PROMOTION.value])
-    turn.say("Routing all traffic to canary")
+    turn.say("Stop traffic mirroring and route all traffic to canary" if mirrored else "Routing all traffic to canary")
     turn.wake(turn.now + turn.interval)
     return None
+
+
+def _iterate(turn: Turn) -> None:
+    """Begin one more iteration; the first one gives an A/B test its users, and Blue/Green its copies."""
+    step = turn.status.rollout.step
+    weight, mirrored = step.weight, step.mirrored or _mirrors_next(turn)
+    if turn.seen.routed and turn.canary.analysis.strategy is Strategy.AB_TESTING:
+        weight = 100
+    if (weight, mirrored) != (step.weight, step.mirrored):
+        turn.do(SetRoutes(turn.routes_at(weight, mirrored=mirrored)))
+    turn.begin_step(weight, mirrored=mirrored)
 
 
 def _promote(turn: Turn) -> NeedChecks | None:

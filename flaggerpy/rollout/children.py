@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from flaggerpy.api.status import Phase
 from flaggerpy.rollout.decision import CopyConfigs, CreatePrimary, ServiceRole, SetRoutes, WriteBudgets, WriteService
+from flaggerpy.rollout.traffic import Routes
 from flaggerpy.rollout.turn import Turn
 
 
@@ -33,14 +34,14 @@ def mend_route(turn: Turn) -> bool:
     """Put the intended weights back when the live ones differ; True when the route is as intended.
 
     The step clock starts anew then: users had something else in between. A route that drifted otherwise is rewritten
-    with the weights it has, so drift never moves traffic.
+    with the weights it has, so drift never moves traffic; so is one with other cookies than it should have.
     """
     if not turn.seen.routed:
         return True
     live, wanted = turn.seen.route.routes, turn.intended
-    if live is not None and live.canary == wanted.canary:
-        if turn.seen.route.drifted and may_mend(turn, "the route"):
-            turn.do(SetRoutes(live))
+    if live is not None and live.traffic == wanted.traffic:
+        if (turn.seen.route.drifted or live != wanted) and may_mend(turn, "the route"):
+            turn.do(SetRoutes(wanted))
         return True
     if live is None:
         if not may_write_again(turn):
@@ -49,9 +50,7 @@ def mend_route(turn: Turn) -> bool:
         turn.note(mended_at=turn.now)
         turn.warn(f"The route of {turn.name} is missing or unreadable: written again at {wanted.canary}%")
     elif may_mend(turn, "the route"):
-        turn.warn(
-            f"The weights of {turn.name} were changed from outside to {live.canary}%: put back to {wanted.canary}%"
-        )
+        turn.warn(_changed(turn, live, wanted))
     else:
         return False
     turn.do(SetRoutes(wanted))
@@ -73,6 +72,13 @@ def mend_budgets(turn: Turn) -> None:
     if last is None or turn.passed(last + turn.interval):
         turn.do(WriteBudgets())
         turn.note(mended_at=turn.now)
+
+
+def _changed(turn: Turn, live: Routes, wanted: Routes) -> str:
+    if live.canary == wanted.canary:
+        copies = "gets copies of requests again" if wanted.mirrored else "gets no copies of requests any more"
+        return f"The mirror of {turn.name} was changed from outside: the canary {copies}"
+    return f"The weights of {turn.name} were changed from outside to {live.canary}%: put back to {wanted.canary}%"
 
 
 def may_mend(turn: Turn, what: str) -> bool:

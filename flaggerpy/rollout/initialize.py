@@ -18,7 +18,6 @@ from flaggerpy.rollout.decision import (
     WriteService,
 )
 from flaggerpy.rollout.readiness import Readiness
-from flaggerpy.rollout.traffic import ALL_TO_PRIMARY
 from flaggerpy.rollout.turn import Turn
 
 
@@ -112,8 +111,8 @@ def _users_moved(turn: Turn) -> bool:
     writes: list[Action] = []
     if not turn.seen.services.apex:
         writes.append(WriteService(ServiceRole.APEX))
-    if turn.seen.routed and (turn.seen.route.routes != ALL_TO_PRIMARY or turn.seen.route.drifted):
-        writes.append(SetRoutes(ALL_TO_PRIMARY))
+    if turn.seen.routed and (turn.seen.route.routes != turn.routes_at(0) or turn.seen.route.drifted):
+        writes.append(SetRoutes(turn.routes_at(0)))
     if not writes and turn.target.replicas == 0:
         return True
     turn.wait("letting users move to the primary")

@@ -7,9 +7,8 @@ bootstrap, from what serves users already; never from a template that waits for 
 from __future__ import annotations
 
 from flaggerpy.api.status import Phase, Revision, Step
-from flaggerpy.rollout import children, revision, rollback
+from flaggerpy.rollout import affinity, children, revision, rollback
 from flaggerpy.rollout.decision import DropCopies, KeepRevision, RestorePrimary, SetRoutes
-from flaggerpy.rollout.traffic import ALL_TO_CANARY, to_canary
 from flaggerpy.rollout.turn import Turn
 
 
@@ -61,7 +60,7 @@ def interrupt(turn: Turn) -> None:
 
 def bring_back(turn: Turn) -> None:
     """Make a lost primary again from what was promoted, and let the canary serve meanwhile if only it can."""
-    if turn.only_canary_serves() and turn.seen.route.routes != ALL_TO_CANARY:
+    if turn.only_canary_serves() and turn.seen.route.routes != turn.routes_at(100):
         _send_users(turn, stay=True)
     if not _at_hand(turn):
         turn.stall(_advice(turn))
@@ -82,8 +81,9 @@ def bring_back(turn: Turn) -> None:
 
 def _send_users(turn: Turn, *, stay: bool) -> None:
     weight = 100 if stay else 0
-    if turn.seen.routed and turn.seen.route.routes != to_canary(weight):
-        turn.do(SetRoutes(to_canary(weight)))
+    affinity.retire(turn)
+    if turn.seen.routed and turn.seen.route.routes != turn.routes_at(weight):
+        turn.do(SetRoutes(turn.routes_at(weight)))
     turn.begin_step(weight)
     turn.note(serving_canary=stay)
     turn.moved()

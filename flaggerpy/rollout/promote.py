@@ -13,7 +13,7 @@ from __future__ import annotations
 from flaggerpy.api.status import Phase
 from flaggerpy.rollout import children, failfast, kept, revision, rollback, scaling
 from flaggerpy.rollout.decision import CopyConfigs, CreatePrimary, ScalePrimary, SetRoutes, UpdatePrimary
-from flaggerpy.rollout.traffic import ALL_TO_CANARY, ALL_TO_PRIMARY, to_canary
+from flaggerpy.rollout.traffic import NOTHING
 from flaggerpy.rollout.turn import Turn
 
 
@@ -104,8 +104,8 @@ def _write_primary(turn: Turn, *, unchanged: bool) -> None:
     turn.do(CopyConfigs(dict(applied.configs)))
     kept.keep(turn, applied)
     turn.do(UpdatePrimary() if primary is not None else CreatePrimary())
-    if primary is None and turn.only_canary_serves() and turn.seen.route.routes != ALL_TO_CANARY:
-        turn.do(SetRoutes(ALL_TO_CANARY))
+    if primary is None and turn.only_canary_serves() and turn.seen.route.routes != turn.routes_at(100):
+        turn.do(SetRoutes(turn.routes_at(100)))
         turn.begin_step(100)
     turn.note(promoted=applied)
     turn.wait(f"waiting for {turn.primary_name} to become ready")
@@ -114,11 +114,11 @@ def _write_primary(turn: Turn, *, unchanged: bool) -> None:
 def _leave_changed_canary(turn: Turn) -> bool:
     """The target runs something else by now: nobody may reach it, the primary has what was analysed."""
     live = turn.seen.route.routes
-    if not turn.seen.routed or live is None or live.canary == 0:
+    if not turn.seen.routed or live is None or live.traffic == NOTHING:
         return False
     if turn.status.rollout.serving_canary or turn.only_canary_serves():
         return False
-    turn.do(SetRoutes(ALL_TO_PRIMARY))
+    turn.do(SetRoutes(turn.routes_at(0)))
     scaling.hurry(turn)
     turn.begin_step(0)
     turn.moved()
@@ -147,14 +147,14 @@ def _route_stands(turn: Turn) -> bool:
 def _move_traffic(turn: Turn) -> None:
     """Give the primary one more increment, once an interval; the first as soon as it is ready."""
     live, wanted = turn.seen.route.routes, _next_weight(turn)
-    if not turn.seen.routed or (live is not None and live.canary == 0):
+    if not turn.seen.routed or (live is not None and live.traffic == NOTHING):
         _done(turn)
         return
-    unrecorded = live is not None and live.canary == wanted
+    unrecorded = live is not None and live.traffic == (wanted, False)
     if not unrecorded and turn.target.available_replicas > 0 and not _shift_is_due(turn):
         return
     if not unrecorded:
-        turn.do(SetRoutes(to_canary(wanted)))
+        turn.do(SetRoutes(turn.routes_at(wanted)))
     turn.begin_step(wanted)
     turn.judged()
     if turn.canary.analysis.step_weight_promotion > 0:

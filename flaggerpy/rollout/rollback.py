@@ -9,9 +9,8 @@ from __future__ import annotations
 from typing import Literal
 
 from flaggerpy.api.status import Phase
-from flaggerpy.rollout import scaling
+from flaggerpy.rollout import affinity, scaling
 from flaggerpy.rollout.decision import SetRoutes
-from flaggerpy.rollout.traffic import to_canary
 from flaggerpy.rollout.turn import Turn
 
 
@@ -33,8 +32,9 @@ def run(turn: Turn) -> None:
 def fail(turn: Turn, why: str, *, stay: bool) -> None:
     """End the rollout with all users on one workload: the primary, or with ``stay`` the target."""
     weight = 100 if stay else 0
-    if turn.seen.routed and turn.seen.route.routes != to_canary(weight):
-        turn.do(SetRoutes(to_canary(weight)))
+    affinity.retire(turn)
+    if turn.seen.routed and turn.seen.route.routes != turn.routes_at(weight):
+        turn.do(SetRoutes(turn.routes_at(weight)))
     turn.set(phase=Phase.FAILED, failed_checks=0, iterations=0)
     if not stay:
         scaling.hurry(turn)

@@ -202,13 +202,14 @@ def first_size(turn: Turn) -> int:
 
 
 def _first_share(turn: Turn) -> int:
-    """The share of users, in percent, that is sent to a canary first."""
+    """The share of requests, in percent, that is sent to a canary first, be they copies."""
     analysis = turn.canary.analysis
     if turn.status.rollout.serving_canary:
         return 100
     if not turn.seen.routed or turn.canary.spec.skip_analysis:
         return 0
-    if strategy.is_progressive(analysis, routed=True):
+    copied = strategy.is_mirrored(analysis, turn.seen.capabilities)
+    if strategy.is_progressive(analysis, routed=True) and not copied:
         return strategy.next_weight(analysis, 0) or 100
     return 100
 

@@ -11,9 +11,8 @@ from datetime import timedelta
 from flaggerpy.api.analysis import HookType
 from flaggerpy.api.constants import SCALE_TO_ZERO
 from flaggerpy.api.status import Phase, Step
-from flaggerpy.rollout import children, gates, kept, revision, rollback, scaling
+from flaggerpy.rollout import affinity, children, gates, kept, revision, rollback, scaling
 from flaggerpy.rollout.decision import NeedChecks, ScaleTarget, SetRoutes
-from flaggerpy.rollout.traffic import ALL_TO_PRIMARY
 from flaggerpy.rollout.turn import Turn
 
 FIGHT_REMEMBERED = timedelta(minutes=1)
@@ -70,7 +69,7 @@ def _target_is_down(turn: Turn) -> bool:
 def _return_to_primary(turn: Turn) -> None:
     """The primary became ready after all, or is better than nothing: give it the traffic back."""
     rollout = turn.status.rollout
-    turn.do(SetRoutes(ALL_TO_PRIMARY))
+    turn.do(SetRoutes(turn.routes_at(0)))
     turn.begin_step(0)
     turn.note(serving_canary=False)
     turn.moved()
@@ -212,6 +211,7 @@ def _scale_up(turn: Turn) -> None:
         turn.do(ScaleTarget(scaling.first_size(turn)))
     weight = 100 if turn.status.rollout.serving_canary else 0
     now = turn.current_revision()
+    affinity.retire(turn)
     turn.set(
         phase=Phase.PROGRESSING,
         canary_weight=weight,

@@ -7,30 +7,60 @@ from enum import Enum
 
 
 @dataclass(frozen=True, slots=True)
+class Cookies:
+    """The cookies of session affinity that a route knows, each as ``name=value``; empty where there is none.
+
+    Attributes:
+        canary: given to users of the canary, who stay on it.
+        primary: given to users of the primary, who stay on it while it lives.
+        expired: taken from whoever still has it.
+
+    """
+
+    canary: str = ""
+    primary: str = ""
+    expired: str = ""
+
+
+NO_COOKIES = Cookies()
+
+
+@dataclass(frozen=True, slots=True)
 class Routes:
-    """Shares of traffic in percent, which add up to 100, and whether the canary gets a copy of every request.
+    """Shares of traffic in percent, which add up to 100, copies of requests for the canary, and users' cookies.
 
     Raises:
-        ValueError: a share is negative or the two do not add up to 100.
+        ValueError: a share is negative, the two do not add up to 100, or a cookie leads to a side without a share.
 
     """
 
     primary: int
     canary: int
     mirrored: bool = False
+    cookies: Cookies = NO_COOKIES
 
     def __post_init__(self) -> None:
         if self.primary < 0 or self.canary < 0 or self.primary + self.canary != 100:
             raise ValueError(f"shares must be 0..100 and add up to 100, not {self.primary}/{self.canary}")
+        held, kept, gone = self.cookies.canary, self.cookies.primary, self.cookies.expired
+        if (held and not self.canary) or (kept and not (held and self.primary)) or (gone and self.canary):
+            raise ValueError(f"{self.cookies} do not fit the shares {self.primary}/{self.canary}")
+
+    @property
+    def traffic(self) -> tuple[int, bool]:
+        """What the canary gets, whoever the users are: its share, and whether it gets copies."""
+        return self.canary, self.mirrored
 
 
-def to_canary(weight: int, *, mirrored: bool = False) -> Routes:
+def to_canary(weight: int, *, mirrored: bool = False, cookies: Cookies = NO_COOKIES) -> Routes:
     """Give the canary ``weight`` percent and the primary the rest."""
-    return Routes(100 - weight, weight, mirrored)
+    return Routes(100 - weight, weight, mirrored, cookies)
 
 
 ALL_TO_PRIMARY = Routes(100, 0)
 ALL_TO_CANARY = Routes(0, 100)
+NOTHING = ALL_TO_PRIMARY.traffic
+"""What a canary gets that nobody reaches."""
 
 
 class Acceptance(Enum):
@@ -43,11 +73,15 @@ class Acceptance(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Capabilities:
-    """What a provider can do with traffic, as data for validation and for the core."""
+    """What a provider can do with traffic, as data for validation and for the core.
+
+    ``mirror_weight`` is whether it can copy a share of the requests; else it copies all of them or none.
+    """
 
     weights: bool = False
     match: bool = False
     mirror: bool = False
+    mirror_weight: bool = False
     affinity: bool = False
 
 

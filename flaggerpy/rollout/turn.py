@@ -11,7 +11,7 @@ from datetime import datetime, timedelta
 from typing import Any, Literal
 
 from flaggerpy.api.status import CanaryStatus, Pending, Phase, Revision, Step
-from flaggerpy.rollout import revision
+from flaggerpy.rollout import affinity, revision
 from flaggerpy.rollout.decision import Action, Event, Plan
 from flaggerpy.rollout.observation import Observation
 from flaggerpy.rollout.readiness import Readiness, readiness
@@ -86,7 +86,12 @@ class Turn:
     @property
     def intended(self) -> Routes:
         """The shares of traffic that the status asks for."""
-        return to_canary(self.status.rollout.step.weight)
+        step = self.status.rollout.step
+        return self.routes_at(step.weight, mirrored=step.mirrored)
+
+    def routes_at(self, weight: int, *, mirrored: bool = False) -> Routes:
+        """Return the shares that give the canary ``weight`` percent, with the cookies that belong to them."""
+        return to_canary(weight, mirrored=mirrored, cookies=affinity.cookies(self, weight))
 
     @property
     def paused(self) -> str:
@@ -247,10 +252,12 @@ class Turn:
         """Change fields of ``status.rollout``."""
         self.set(rollout=self.status.rollout.model_copy(update=changes))
 
-    def begin_step(self, weight: int) -> None:
-        """Start the clock of a step at this weight."""
+    def begin_step(self, weight: int, *, mirrored: bool = False) -> None:
+        """Start the clock of a step at this weight; without users and copies, the canary's cookie ends."""
+        if weight == 0 and not mirrored:
+            affinity.retire(self)
         self.set(canary_weight=weight)
-        self.note(step=Step(weight=weight, started_at=self.now), advance=None)
+        self.note(step=Step(weight=weight, started_at=self.now, mirrored=mirrored), advance=None)
 
     def moved(self) -> None:
         """Users are being moved: at the latest, they are believed to have moved when the data plane had its time."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -12,13 +13,13 @@ from flaggerpy.rollout.errors import UserError
 from flaggerpy.rollout.traffic import ALL_TO_PRIMARY, Acceptance, Capabilities, Routes, RouteState
 from flaggerpy.routers import custody
 from flaggerpy.routers.base import Live
-from flaggerpy.routers.httpproxy import proxy_spec, same_routes, service_of, weights_of, with_unused_services
+from flaggerpy.routers.httpproxy import is_mirror, proxy_spec, same_routes, service_of, weights_of, with_unused_services
 
 
 class ContourRouter:
     """Contour's HTTPProxy in version v1; the ingress class is written when there is one."""
 
-    capabilities = Capabilities(weights=True, match=True)
+    capabilities = Capabilities(weights=True, match=True, mirror=True, mirror_weight=True)
 
     def __init__(self, ingress_class: str = "") -> None:
         self._ingress_class = ingress_class
@@ -123,12 +124,15 @@ def _routes(canary: Canary, proxy: JsonObject) -> Routes | None:
     ours = _ours(canary)
     naming = [route["services"] for route in _routes_of(proxy.get("spec") or {}) if _names(route) & ours]
     naming.sort(key=lambda services: not ours <= {service["name"] for service in services})
+    mirrored = any(is_mirror(service, canary) for services in naming for service in services)
     for services in naming:
-        weights = {service["name"]: weight for service, weight in zip(services, weights_of(services), strict=True)}
-        primary, share = weights.get(canary.primary_service_name, 0), weights.get(canary.canary_service_name, 0)
+        weights = Counter[str]()
+        for service, weight in zip(services, weights_of(services), strict=True):
+            weights[service["name"]] += weight
+        primary, share = weights[canary.primary_service_name], weights[canary.canary_service_name]
         if primary + share:
             percent = round(100 * share / (primary + share))
-            return Routes(100 - percent, percent)
+            return Routes(100 - percent, percent, mirrored)
     return None
 
 

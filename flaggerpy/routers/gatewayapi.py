@@ -10,17 +10,18 @@ from flaggerpy.api.canary import Canary
 from flaggerpy.kube.objects import JsonObject, generation_of
 from flaggerpy.kube.resources import HTTP_ROUTES, Ref
 from flaggerpy.rollout.errors import UserError
-from flaggerpy.rollout.traffic import ALL_TO_PRIMARY, Acceptance, Capabilities, Routes, RouteState
+from flaggerpy.rollout.traffic import ALL_TO_PRIMARY, Acceptance, Capabilities, Cookies, Routes, RouteState
 from flaggerpy.routers import custody
 from flaggerpy.routers.base import Live
 from flaggerpy.routers.httproute import backend, route_spec, with_unused_backends
-from flaggerpy.routers.httproute_compare import parent_key, same_but_weights
+from flaggerpy.routers.httproute_compare import parent_key, same_spec
+from flaggerpy.routers.httproute_cookies import cookies_of, gives_cookies
 
 
 class GatewayApiRouter:
     """The Gateway API in version v1."""
 
-    capabilities = Capabilities(weights=True, match=True, mirror=True)
+    capabilities = Capabilities(weights=True, match=True, mirror=True, affinity=True)
 
     def refs(self, canary: Canary) -> tuple[Ref, ...]:
         """Return the HTTPRoute."""
@@ -96,37 +97,40 @@ def _drifted(canary: Canary, route: JsonObject, routes: Routes) -> bool:
         # What cannot be written cannot be mended either; the sentence comes out of problems().
         return False
     spec = route.get("spec") or {}
-    return not same_but_weights(wanted, spec) or _total(canary, spec) != 100
+    return not same_spec(wanted, spec)
 
 
-def _split_rule(canary: Canary, spec: Mapping[str, Any]) -> dict[str, int] | None:
-    """Return the weights of our Services in the rule that splits traffic, or else in the first that names one."""
+def _weights(canary: Canary, rule: Mapping[str, Any]) -> dict[str, int]:
+    """Return the weights of our Services in a rule."""
     ours = {canary.primary_service_name, canary.canary_service_name}
-    found: list[dict[str, int]] = []
-    for rule in spec.get("rules") or ():
-        weights = {
-            reference["name"]: int(reference.get("weight", 1))
-            for reference in rule.get("backendRefs") or ()
-            if reference.get("name") in ours
-        }
-        if len(weights) == 2:
-            return weights
-        if weights:
-            found.append(weights)
-    return found[0] if found else None
+    return {
+        reference["name"]: int(reference.get("weight", 1))
+        for reference in rule.get("backendRefs") or ()
+        if reference.get("name") in ours
+    }
 
 
-def _total(canary: Canary, spec: Mapping[str, Any]) -> int:
-    return sum((_split_rule(canary, spec) or {}).values())
+def _split_rule(canary: Canary, spec: Mapping[str, Any]) -> Mapping[str, Any] | None:
+    """Return the rule that splits traffic, or else the first that names one of our Services.
+
+    Rules of users with a cookie come before it and name both Services too.
+    """
+    naming = [(rule, len(_weights(canary, rule))) for rule in spec.get("rules") or ()]
+    both = [rule for rule, count in naming if count == 2]
+    giving = [rule for rule in both if gives_cookies(rule)]
+    return next((rule for rule in (*giving, *both[-1:], *(rule for rule, count in naming if count))), None)
 
 
 def _routes(canary: Canary, spec: Mapping[str, Any]) -> Routes | None:
-    weights = _split_rule(canary, spec)
-    total = _total(canary, spec)
-    if weights is None or not total:
+    split = _split_rule(canary, spec)
+    weights = _weights(canary, split) if split is not None else {}
+    total = sum(weights.values())
+    if split is None or not total:
         return None
     share = round(100 * weights.get(canary.canary_service_name, 0) / total)
-    return Routes(100 - share, share, mirrored=_mirrored(canary, spec))
+    names = (canary.primary_service_name, canary.canary_service_name)
+    cookies = cookies_of(spec.get("rules") or (), split, names)
+    return Routes(100 - share, share, _mirrored(canary, spec), cookies if share else Cookies(expired=cookies.expired))
 
 
 def _mirrored(canary: Canary, spec: Mapping[str, Any]) -> bool:
@@ -193,11 +197,12 @@ def _released_rules(canary: Canary, rules: list[JsonObject]) -> Iterator[JsonObj
     ours = {canary.primary_service_name, canary.canary_service_name}
     named = [{reference.get("name") for reference in rule.get("backendRefs") or ()} for rule in rules]
     for_everyone = any(canary.canary_service_name not in names and names & ours for names in named)
+    split = _split_rule(canary, {"rules": rules})
     for rule, names in zip(rules, named, strict=True):
         if not names & ours:
             yield rule
-        elif canary.canary_service_name not in names or not for_everyone:
-            # The audience of an A/B test needs no rule of its own any more.
+        elif canary.canary_service_name not in names or (rule is split and not for_everyone):
+            # The audience of an A/B test and users with a cookie need no rules of their own any more.
             yield _released_rule(canary, rule, ours)
 
 

@@ -10,6 +10,7 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from flaggerpy.api.analysis import Strategy
 from flaggerpy.api.canary import Canary
 from flaggerpy.api.matching import AudienceMatch, HeaderMatch, StringMatch
 from flaggerpy.api.service import CanaryService, Retries
@@ -54,8 +55,11 @@ def proxy_spec(canary: Canary, routes: Routes, ingress_class: str) -> JsonObject
     service = canary.spec.service
     if service is None:
         raise UserError("spec.service is missing, so there is no port to serve on: add spec.service.port.")
-    if canary.analysis.session_affinity is not None:
-        raise UserError("spec.analysis.sessionAffinity cannot be served by provider contour: remove it.")
+    if canary.analysis.session_affinity is not None and canary.analysis.strategy is Strategy.CANARY:
+        raise UserError(
+            "spec.analysis.sessionAffinity cannot be served by provider contour, because an HTTPProxy can only replace "
+            "the cookies of an answer: remove it, or use provider gatewayapi:v1."
+        )
     spec: JsonObject = {"routes": list(_routes(canary, service, routes))}
     return spec | ({"ingressClassName": ingress_class} if ingress_class else {})
 
@@ -68,6 +72,11 @@ def service_of(canary: Canary, name: str, port: int, weight: int) -> JsonObject:
     header = {"name": "l5d-dst-override", "value": f"{name}.{canary.namespace}.svc.cluster.local:{port}"}
     chosen: JsonObject = {"name": name, "port": port, "requestHeadersPolicy": {"set": [header]}}
     return chosen | ({"weight": weight} if weight else {})
+
+
+def is_mirror(service: Mapping[str, Any], canary: Canary) -> bool:
+    """Tell whether a Service of a route is the canary's, and gets copies only."""
+    return bool(service.get("mirror")) and service["name"] == canary.canary_service_name
 
 
 def weights_of(services: list[JsonObject]) -> list[int]:
@@ -133,6 +142,10 @@ def _route(canary: Canary, service: CanaryService, conditions: list[JsonObject],
         service_of(canary, canary.primary_service_name, service.port, routes.primary),
         service_of(canary, canary.canary_service_name, service.port, routes.canary),
     ]
+    if routes.mirrored:
+        # Without a weight all requests are copied.
+        copied = canary.analysis.mirror_weight
+        services.append({**service_of(canary, canary.canary_service_name, service.port, copied), "mirror": True})
     return {"conditions": conditions, "services": services, **_policies(service)}
 
 

@@ -15,7 +15,8 @@ from flaggerpy.api.service import CanaryService, CorsPolicy, HeaderOperations, R
 from flaggerpy.durations import InvalidDuration, parse_duration
 from flaggerpy.kube.objects import JsonObject
 from flaggerpy.rollout.errors import UserError
-from flaggerpy.rollout.traffic import Routes
+from flaggerpy.rollout.traffic import Cookies, Routes
+from flaggerpy.routers.httproute_cookies import affinity_of, for_holders, giving, taking
 
 DEFAULT_PATH: JsonObject = {"type": "PathPrefix", "value": "/"}
 _DURATION = re.compile(r"^([0-9]{1,5}(h|m|s|ms)){1,4}$")
@@ -33,10 +34,6 @@ def route_spec(canary: Canary, routes: Routes) -> JsonObject:
     service = canary.spec.service
     if service is None:
         raise UserError("spec.service is missing, so there is no port to serve on: add spec.service.port.")
-    if canary.analysis.session_affinity is not None:
-        raise UserError(
-            "spec.analysis.sessionAffinity is not built into flaggerpy yet for provider gatewayapi: remove it."
-        )
     if not service.gateway_refs:
         raise UserError(
             "spec.service.gatewayRefs is empty: name at least one Gateway, as provider gatewayapi needs a parent "
@@ -77,15 +74,36 @@ def with_unused_backends(rules: list[JsonObject], others: list[JsonObject]) -> l
 def _rules(canary: Canary, service: CanaryService, routes: Routes) -> Iterator[JsonObject]:
     everyone = _service_matches(service)
     audience = _audience_matches(canary.analysis.match)
-    split = [
-        backend(canary.primary_service_name, service.port, routes.primary),
-        backend(canary.canary_service_name, service.port, routes.canary),
-    ]
+    split = _split(canary, service, routes.canary)
     copies = [_mirror(backend(canary.canary_service_name, service.port, 0))] if routes.mirrored else []
     matches = _narrowed(everyone, audience) if audience else everyone
+    if affinity := affinity_of(canary, service):
+        yield from _sticky_rules(canary, service, everyone, routes.cookies)
+        if routes.cookies.expired:
+            holders = for_holders(everyone, routes.cookies.expired)
+            yield taking(_rule(service, holders, split, copies), routes.cookies.expired, affinity)
+        seconds = (canary.analysis.interval.total_seconds(), affinity.max_age)
+        given = zip(split, (routes.cookies.primary, routes.cookies.canary), seconds, strict=True)
+        split = [giving(one, cookie, affinity, age) for one, cookie, age in given]
     yield _rule(service, matches, split, copies)
     if audience:
         yield _rule(service, everyone, [backend(canary.primary_service_name, service.port, 100)], [])
+
+
+def _split(canary: Canary, service: CanaryService, share: int) -> list[JsonObject]:
+    return [
+        backend(canary.primary_service_name, service.port, 100 - share),
+        backend(canary.canary_service_name, service.port, share),
+    ]
+
+
+def _sticky_rules(
+    canary: Canary, service: CanaryService, everyone: list[JsonObject], cookies: Cookies
+) -> Iterator[JsonObject]:
+    """Return the rules of users who stay where they are, those of the canary first."""
+    for cookie, share in ((cookies.canary, 100), (cookies.primary, 0)):
+        if cookie:
+            yield _rule(service, for_holders(everyone, cookie), _split(canary, service, share), [])
 
 
 def _rule(

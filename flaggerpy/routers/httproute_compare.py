@@ -1,7 +1,4 @@
-"""When do two specs of an HTTPRoute mean the same? Defaults count as written, lists that are sets have no order.
-
-Shares of traffic are left out: they are read by themselves, and must never look like a change of anything else.
-"""
+"""When do two specs of an HTTPRoute mean the same? Defaults count as written, lists that are sets have no order."""
 
 from __future__ import annotations
 
@@ -13,8 +10,8 @@ from flaggerpy.kube.objects import JsonObject
 from flaggerpy.routers.httproute import DEFAULT_PATH
 
 
-def same_but_weights(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
-    """Tell whether two specs differ in nothing but shares of traffic."""
+def same_spec(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
+    """Tell whether two specs mean the same."""
     return _spec(one) == _spec(other)
 
 
@@ -39,12 +36,15 @@ def _spec(spec: Mapping[str, Any]) -> JsonObject:
 
 
 def _rule(rule: Mapping[str, Any]) -> JsonObject:
+    backends = [_backend(reference) for reference in rule.get("backendRefs") or ()]
+    if len(backends) == 1 and backends[0]["weight"]:
+        backends[0]["weight"] = 1  # alone it gets everything, whatever its weight
     rest = {key: value for key, value in rule.items() if key not in {"matches", "filters", "backendRefs"} and value}
     return {
         **rest,
         "matches": _as_set([_match(match) for match in rule.get("matches") or [{}]]),
         "filters": [_filter(part) for part in rule.get("filters") or ()],
-        "backendRefs": _as_set([_backend(reference) for reference in rule.get("backendRefs") or ()]),
+        "backendRefs": _as_set(backends),
     }
 
 
@@ -58,8 +58,7 @@ def _match(match: Mapping[str, Any]) -> JsonObject:
 
 
 def _backend(reference: Mapping[str, Any]) -> JsonObject:
-    named = {"group": "", "kind": "Service", **reference}
-    named.pop("weight", None)
+    named = {"group": "", "kind": "Service", "weight": 1, **reference}
     filters = named.pop("filters", None)
     return {**named, "filters": [_filter(part) for part in filters]} if filters else named
 

@@ -233,6 +233,18 @@ def test_all_mistakes_are_said_at_once_and_each_only_once() -> None:
             "add min",
         ),
         ("a mirror in an A/B test", ab_test(mirror=True), "no effect in an A/B test"),
+        ("cookies in Blue/Green", blue_green(sessionAffinity={"cookieName": "c"}), "no effect with iterations"),
+        ("cookies in an A/B test", ab_test(sessionAffinity={"cookieName": "c"}), "no effect with iterations"),
+        (
+            "a gate that is never asked",
+            blue_green(webhooks=[{**HOOK, "type": "confirm-traffic-increase"}]),
+            "webhooks[0] is never called",
+        ),
+        (
+            "an audience that gets weights",
+            canary(analysis={"match": [{"headers": {"a": {"exact": "1"}}}]}),
+            "match without iterations is no A/B test",
+        ),
         ("a mirror's weight without mirror", canary(analysis={"mirrorWeight": 50}), "without mirror: true"),
         ("a first step above the maximum", canary(analysis={"stepWeight": 60}), "above maxWeight 50"),
         ("a maximum beside a list", canary(analysis={"stepWeight": None, "stepWeights": [10, 50]}), "with stepWeights"),

@@ -123,9 +123,14 @@ def proxied(**analysis: Any) -> JsonObject:
 
 def progressive(host: str, *, step: int = 25, most: int = 50, revert: bool = False, **analysis: Any) -> JsonObject:
     """Write a Canary whose traffic grows in steps behind the Gateway."""
+    return routed(host, revert=revert, stepWeight=step, maxWeight=most, **analysis)
+
+
+def routed(host: str, *, revert: bool = False, **analysis: Any) -> JsonObject:
+    """Write a Canary behind the Gateway."""
     return objects.canary(
         "podinfo",
-        {"stepWeight": step, "maxWeight": most, **analysis},
+        analysis,
         provider="gatewayapi:v1",
         service={"gatewayRefs": [GATEWAY], "hosts": [host]},
         revertOnDeletion=revert,

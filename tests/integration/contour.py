@@ -24,8 +24,9 @@ class Contour(Gateway):
     def share(self, route: JsonObject) -> int | None:
         """Return the share of the last Service of the route that splits traffic, None when no route does."""
         for part in route["spec"].get("routes") or ():
-            if len(part.get("services") or ()) == 2:
-                return int(part["services"][1].get("weight", 0))
+            services = [service for service in part.get("services") or () if not service.get("mirror")]
+            if len(services) == 2:
+                return int(services[1].get("weight", 0))
         return None
 
     def answer(self, route: JsonObject) -> JsonObject | None:

@@ -20,8 +20,11 @@ CONTROLLER = "example.com/gateway"
 
 
 def canary_share(route: JsonObject) -> int | None:
-    """Return the share of the last backend of the rule that splits traffic, None when no rule does."""
-    for rule in route["spec"].get("rules") or ():
+    """Return the share of the last backend of the rule that splits traffic, None when no rule does.
+
+    Rules for users with a cookie come before it.
+    """
+    for rule in reversed(route["spec"].get("rules") or ()):
         weights = [int(backend.get("weight", 1)) for backend in rule.get("backendRefs") or ()]
         if len(weights) == 2:
             return weights[1]
@@ -37,6 +40,8 @@ class Gateway:
     site: Site
     diary: list[tuple[str, int, float]] = field(default_factory=list)
     """Route, the canary's share and when it was seen, one entry each time the share changed."""
+    written: list[JsonObject] = field(default_factory=list)
+    """Routes as they were written, one after the other."""
 
     def shares(self, name: str = "podinfo") -> list[int]:
         """Return the canary's shares one after the other."""
@@ -80,6 +85,8 @@ class Gateway:
 
     async def _look(self, route: JsonObject) -> None:
         share, name = self.share(route), name_of(route)
+        if not self.written or self.written[-1]["spec"] != route["spec"]:
+            self.written.append(route)
         if share is not None and self.shares(name)[-1:] != [share]:
             self.diary.append((name, share, monotonic()))
         status = self.answer(route)

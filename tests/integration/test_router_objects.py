@@ -15,7 +15,7 @@ from flaggerpy.rollout.traffic import ALL_TO_CANARY, ALL_TO_PRIMARY, Routes
 from flaggerpy.routers.base import Router
 from flaggerpy.routers.registry import ROUTERS, router_for
 from tests.integration.site import Site
-from tests.routers.cases import canaries, foreign_routes
+from tests.routers.cases import canaries, cookies_at, foreign_routes
 
 pytestmark = [pytest.mark.integration, pytest.mark.router_laws]
 
@@ -27,9 +27,11 @@ CASES = [
 ]
 
 
-def shares(router: Router) -> list[Routes]:
+def shares(router: Router, owner: Canary) -> list[Routes]:
     """Return shares of every kind that a provider can do."""
-    every = (ALL_TO_PRIMARY, Routes(70, 30), Routes(100, 0, mirrored=True), ALL_TO_CANARY)
+    every = [ALL_TO_PRIMARY, Routes(70, 30), Routes(100, 0, mirrored=True), ALL_TO_CANARY]
+    if owner.analysis.session_affinity is not None:
+        every[:0] = [Routes(100 - weight, weight, cookies=cookies_at(weight)) for weight in (0, 30, 100)]
     return [routes for routes in every if router.capabilities.mirror or not routes.mirrored]
 
 
@@ -65,7 +67,7 @@ async def test_the_crd_admits_what_is_written_and_it_is_read_back(
     site: Site, ours: Client, provider: str, title: str
 ) -> None:
     router, owner = router_for(provider), canaries(provider, site.namespace)[title]
-    for routes in shares(router):
+    for routes in shares(router, owner):
         live = await read(site, router, owner)
         await write(ours, router, owner, router.render(owner, live, routes))
 
@@ -84,7 +86,7 @@ async def test_a_users_route_is_taken_over_and_given_back(site: Site, ours: Clie
         await site.apply(obj)
     before = await read(site, router, owner)
 
-    for routes in shares(router):
+    for routes in shares(router, owner):
         await write(ours, router, owner, router.render(owner, await read(site, router, owner), routes))
     taken = await read(site, router, owner)
     assert router.state(owner, taken).routes == ALL_TO_CANARY

@@ -12,7 +12,7 @@ from flaggerpy.rollout import revision
 from flaggerpy.rollout.checks import HookCheck
 from flaggerpy.rollout.decision import Plan
 from flaggerpy.rollout.observation import Observation
-from flaggerpy.rollout.traffic import Routes
+from flaggerpy.rollout.traffic import ALL_TO_PRIMARY, Cookies, Routes
 from flaggerpy.rollout.transition import ANALYSIS, IDLE, NEXT
 
 if TYPE_CHECKING:
@@ -42,6 +42,8 @@ class Laws:
     """Whether a person had this revision go on without checks and gates."""
     analysed: set[str] = field(default_factory=set)
     """Templates that a primary was given after their analysis, and those of bootstraps."""
+    expired: set[str] = field(default_factory=set)
+    """Cookies that were taken back."""
     instant: datetime | None = None
     ticks: int = 0
 
@@ -100,11 +102,15 @@ class Laws:
 
     def routed(self, world: Simulation, seen: Observation, routes: Routes) -> None:
         """Weights rise after a full interval, and fall for a reason."""
-        old = world.route.written.canary if world.route is not None and not world.route.released else 0
+        before = world.route.written if world.route is not None and not world.route.released else ALL_TO_PRIMARY
+        self.cookies(world, routes.cookies)
+        assert world.spec.analysis.mirror or not routes.mirrored or before.mirrored, "copies that nobody asked for"
+        old = before.canary
         status = world.status
         new = routes.canary
         by_itself = not status.rollout.failing and status.rollout.advance is None and seen.primary is not None
-        if status.phase in ANALYSIS and new > old > 0 and by_itself and self.moved_at is not None:
+        held = old > 0 or before.mirrored
+        if status.phase in ANALYSIS and new > old and held and by_itself and self.moved_at is not None:
             interval = world.spec.analysis.interval
             assert world.now - self.moved_at >= interval, f"{old}% was held for {world.now - self.moved_at} only"
         if new < old and status.phase in ANALYSIS:
@@ -118,8 +124,17 @@ class Laws:
             assert any(reasons), f"the weight fell from {old} to {new} for no reason"
         if new < old and status.phase is Phase.PROMOTING:
             self.returned(world, seen)
-        if new != old:
+        if routes.traffic != before.traffic:
             self.moved_at = world.now
+
+    def cookies(self, world: Simulation, cookies: Cookies) -> None:
+        """A route knows no cookie that is not recorded, and one that was taken back never comes again."""
+        status = world.status
+        assert cookies.canary in {"", status.session_affinity_cookie}, "a crash would change the cookie"
+        assert cookies.primary in {"", status.primary_session_affinity_cookie}
+        assert cookies.expired in {"", status.session_affinity_cookie, status.previous_session_affinity_cookie}
+        assert cookies.canary not in self.expired, "users of an old canary would be users of the new one at once"
+        self.expired |= {cookies.expired} - {""}
 
     def returned(self, world: Simulation, seen: Observation) -> None:
         """An autoscaled primary gets users back once it has the canary's pods, or had its time to get them."""

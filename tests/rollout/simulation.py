@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any, Self, assert_never
 
@@ -145,7 +145,7 @@ class Simulation:
                 apex_released=self.apex != "primary",
             ),
             route=self._route_state(),
-            capabilities=Capabilities(weights=self.routed, match=self.routed),
+            capabilities=Capabilities(*[self.routed] * len(fields(Capabilities))),
             routed=self.routed,
             configs=ConfigsSeen(ours=dict(self.configs), flagger=dict(self.configs)),
             kept=self._kept_seen(),

@@ -10,7 +10,7 @@ import pytest
 
 from flaggerpy.rollout.checks import Verdict
 from tests.rollout.workloads import Autoscaler
-from tests.rollout.world import DAEMON_SET, SCALER, World, daemon_set, hook, spec
+from tests.rollout.world import COOKIES, DAEMON_SET, SCALER, World, daemon_set, hook, spec
 
 pytestmark = pytest.mark.laws
 
@@ -128,6 +128,12 @@ SETTINGS: dict[str, tuple[bool, dict[str, Any]]] = {
     "promotion in steps": (True, {"stepWeight": 30, "stepWeightPromotion": 20}),
     "blue-green": (True, {"iterations": 1, "webhooks": HOOKS}),
     "blue-green on kubernetes": (False, {"iterations": 1}),
+    "blue-green with copies": (True, {"iterations": 2, "mirror": True, "webhooks": HOOKS}),
+    "ab test": (True, {"iterations": 2, "match": [{"headers": {"x": {"exact": "1"}}}], "stepWeightPromotion": 40}),
+    "copies, weights and cookies": (
+        True,
+        {"stepWeight": 40, "maxWeight": 100, "mirror": True, "sessionAffinity": COOKIES, "webhooks": HOOKS},
+    ),
     "skipAnalysis": (True, {"_skipAnalysis": True}),
     "autoscaled": (True, {"stepWeight": 15, "webhooks": HOOKS, "_autoscalerRef": SCALER}),
     "autoscaled promotion in steps": (True, {"stepWeight": 30, "stepWeightPromotion": 20, "_autoscalerRef": SCALER}),

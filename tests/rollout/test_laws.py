@@ -21,7 +21,7 @@ from flaggerpy.rollout.decision import Plan
 from flaggerpy.rollout.transition import IDLE
 from tests.rollout.simulation import NAME
 from tests.rollout.workloads import Autoscaler, Deployment
-from tests.rollout.world import SCALER, World, hook, spec
+from tests.rollout.world import COOKIES, SCALER, World, hook, spec
 
 pytestmark = pytest.mark.laws
 
@@ -34,6 +34,10 @@ STRATEGIES: list[dict[str, Any]] = [
     {"iterations": 2},
     {"iterations": 2, "match": [{"headers": {"x-user": {"exact": "me"}}}]},
     {"_skipAnalysis": True},
+    {"mirror": True},
+    {"iterations": 2, "mirror": True},
+    {"sessionAffinity": COOKIES},
+    {"sessionAffinity": COOKIES, "stepWeight": 60, "maxWeight": 100, "stepWeightPromotion": 30, "mirror": True},
 ]
 REST_SECONDS = 3600
 

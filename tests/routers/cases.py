@@ -6,7 +6,9 @@ from typing import Any
 
 from flaggerpy.api.canary import Canary
 from flaggerpy.kube.objects import JsonObject
+from flaggerpy.rollout.traffic import Cookies
 from flaggerpy.routers.base import Router
+from flaggerpy.routers.registry import router_for
 from tests.builders import canary
 
 EVERYTHING: dict[str, Any] = {
@@ -33,10 +35,35 @@ AUDIENCE = {
 }
 
 
+COOKIES = {
+    "cookieName": "shop.seen",
+    "primaryCookieName": "shop-old",
+    "domain": "example.com",
+    "httpOnly": True,
+    "partitioned": True,
+    "path": "/",
+    "sameSite": "None",
+    "secure": True,
+}
+
+
+def cookies_at(weight: int, *, primary: bool = True) -> Cookies:
+    """Build the cookies that a route with this share for the canary may know."""
+    if weight == 0:
+        return Cookies(expired="shop.seen=before")
+    return Cookies(canary="shop.seen=now", primary="shop-old=now" if primary and weight < 100 else "")
+
+
 def canaries(provider: str, namespace: str = "shop") -> dict[str, Canary]:
     """Build canaries that use much of what a route can say; every provider must serve them or ignore what it cannot."""
     spec = {"provider": provider}
     gateways = {"gatewayRefs": EVERYTHING["gatewayRefs"]}
+    sticky = {
+        "with cookies": canary(namespace=namespace, spec=spec, service=gateways, analysis={"sessionAffinity": COOKIES}),
+        "with cookies and every setting": canary(
+            namespace=namespace, spec=spec, service=EVERYTHING, analysis={"sessionAffinity": COOKIES}
+        ),
+    }
     return {
         "plain": canary(namespace=namespace, spec=spec, service=gateways),
         "with every setting": canary(namespace=namespace, spec=spec, service=EVERYTHING),
@@ -44,6 +71,10 @@ def canaries(provider: str, namespace: str = "shop") -> dict[str, Canary]:
         "for an audience, with every setting": canary(
             namespace=namespace, spec=spec, service=EVERYTHING, analysis=AUDIENCE
         ),
+        "for a growing share of an audience": canary(
+            namespace=namespace, spec=spec, service=gateways, analysis={"match": AUDIENCE["match"], "mirrorWeight": 25}
+        ),
+        **(sticky if router_for(provider).capabilities.affinity else {}),
     }
 
 
@@ -77,10 +108,13 @@ def own_spec(kind: str, owner: Canary) -> JsonObject:
 
 
 def references(route: JsonObject) -> list[tuple[str, int]]:
-    """Return the Services that a routing object names, with their weights as the provider reads them."""
+    """Return the Services that a routing object names, with their weights as the provider reads them.
+
+    Copies are no share, and nobody misses them.
+    """
     spec = route["spec"]
     if route["kind"] == "HTTPProxy":
-        parts = [part["services"] for part in spec["routes"]]
+        parts = [[one for one in part["services"] if not one.get("mirror")] for part in spec["routes"]]
         # Contour: where no Service of a route has a weight, all get the same.
         return [
             (one["name"], int(one.get("weight", 0)) if any(other.get("weight") for other in services) else 1)

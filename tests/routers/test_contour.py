@@ -61,10 +61,18 @@ def test_one_service_alone_gets_everything_and_that_is_drift(position: int, rout
     assert state(proxy) == RouteState(routes, drifted=True)
 
 
+def test_copies_beside_a_share_are_read_apart_from_it() -> None:
+    routes = Routes(80, 20, mirrored=True)
+    assert state(written(routes)) == RouteState(routes)
+    changed = written(routes)
+    changed["spec"]["routes"][0]["services"][2]["weight"] = 5
+    assert state(changed) == RouteState(routes, drifted=True), "a share of the requests that nobody asked for"
+
+
 def test_copies_are_no_share() -> None:
     proxy = weights(written(), None, None)
     proxy["spec"]["routes"][0]["services"][1]["mirror"] = True
-    assert state(proxy) == RouteState(Routes(100, 0), drifted=True)
+    assert state(proxy) == RouteState(Routes(100, 0, mirrored=True), drifted=True)
 
 
 def test_a_proxy_that_leads_elsewhere_is_not_usable() -> None:

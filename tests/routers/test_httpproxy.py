@@ -46,6 +46,19 @@ def test_a_share_of_nothing_is_left_out() -> None:
     assert route["services"] == [chosen("web-primary", 100), chosen("web-canary", None)]
 
 
+@pytest.mark.parametrize(("share", "weight"), [(0, None), (25, 25)])
+def test_copies_go_to_the_canary_as_a_service_of_its_own(share: int, weight: int | None) -> None:
+    [route] = written({}, Routes(100, 0, mirrored=True), mirrorWeight=share)
+    copied = {**chosen("web-canary", weight), "mirror": True}
+    assert route["services"] == [chosen("web-primary", 100), chosen("web-canary", None), copied]
+
+
+def test_only_the_audience_is_copied() -> None:
+    audience = {"match": [{"headers": {"x-canary": {"exact": "insider"}}}]}
+    part, everyone = written({}, Routes(100, 0, mirrored=True), **audience)
+    assert [len(route["services"]) for route in (part, everyone)] == [3, 2]
+
+
 def test_an_audience_has_a_route_for_each_part_and_everyone_else_goes_to_the_primary() -> None:
     match = [{"headers": {"x-canary": {"exact": "insider"}}}, {"queryParams": {"v": {"exact": "2"}}}]
 

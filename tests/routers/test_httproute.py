@@ -180,7 +180,24 @@ PREFIX = {"rewrite": {"uri": "/x", "type": "ReplacePrefixMatch"}}
     [
         ("no Gateway", {"gatewayRefs": None}, {}, r"spec\.service\.gatewayRefs is empty: name at least one Gateway"),
         ("no service", None, {}, r"spec\.service is missing"),
-        ("session affinity", {}, {"sessionAffinity": {"cookieName": "c"}}, r"sessionAffinity is not built"),
+        (
+            "cookies and an audience",
+            {},
+            {"sessionAffinity": {"cookieName": "c"}, "match": [{"headers": {"h": {"exact": "1"}}}]},
+            r"sessionAffinity and spec\.analysis\.match both say who sees the canary",
+        ),
+        (
+            "cookies beside a condition on cookies",
+            {"match": [{"headers": {"cookie": {"regex": ".*a=b.*"}}}]},
+            {"sessionAffinity": {"cookieName": "c"}},
+            r"remove spec\.service\.match\[0\]\.headers\.cookie",
+        ),
+        (
+            "cookies beside a cookie for everyone",
+            {"headers": {"response": {"add": {"set-cookie": "a=b"}}}},
+            {"sessionAffinity": {"cookieName": "c"}},
+            r"Set-Cookie for itself.*remove it from spec\.service\.headers\.response\.add",
+        ),
         (
             "a header by prefix",
             {"match": [{"headers": {"h": {"prefix": "1"}}}]},

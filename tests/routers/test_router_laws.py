@@ -13,11 +13,11 @@ from flaggerpy.api.canary import Canary
 from flaggerpy.api.marks import made_by_us
 from flaggerpy.kube.objects import JsonObject
 from flaggerpy.kube.resources import Ref
-from flaggerpy.rollout.traffic import ALL_TO_CANARY, ALL_TO_PRIMARY, Acceptance, Routes
+from flaggerpy.rollout.traffic import ALL_TO_PRIMARY, NO_COOKIES, Acceptance, Routes
 from flaggerpy.routers.base import Router
 from flaggerpy.routers.registry import ROUTERS, router_for
 from tests.builders import canary
-from tests.routers.cases import canaries, foreign_routes, references
+from tests.routers.cases import canaries, cookies_at, foreign_routes, references
 from tests.routers.server import Server
 
 pytestmark = pytest.mark.router_laws
@@ -31,12 +31,19 @@ every_router = pytest.mark.parametrize(("router", "owner"), CASES)
 drawn = settings(max_examples=20, deadline=None)
 
 
-def shares(router: Router) -> st.SearchStrategy[Routes]:
+def shares(router: Router, owner: Canary) -> st.SearchStrategy[Routes]:
     """Draw what a router's capabilities admit; one without weights knows all or nothing."""
     can = router.capabilities
     weights = st.integers(0, 100) if can.weights else st.sampled_from([0, 100])
     mirrored = st.booleans() if can.mirror else st.just(False)
-    return st.builds(lambda weight, copies: Routes(100 - weight, weight, copies), weights, mirrored)
+    sticky = owner.analysis.session_affinity is not None
+    cookies = st.sampled_from(["none", "the canary's", "both"] if sticky else ["none"])
+    return st.builds(_routes, weights, mirrored, cookies)
+
+
+def _routes(weight: int, mirrored: bool, cookies: str) -> Routes:
+    known = NO_COOKIES if cookies == "none" else cookies_at(weight, primary=cookies == "both")
+    return Routes(100 - weight, weight, mirrored, known)
 
 
 @every_router
@@ -48,7 +55,7 @@ def test_the_case_is_one_that_the_provider_serves(router: Router, owner: Canary)
 @drawn
 @given(data=st.data())
 def test_what_is_written_is_what_is_read(router: Router, owner: Canary, data: st.DataObject) -> None:
-    routes = data.draw(shares(router))
+    routes = data.draw(shares(router, owner))
     server = Server(router, owner)
 
     server.write(router.render(owner, server.live, routes))
@@ -62,7 +69,7 @@ def test_what_is_written_is_what_is_read(router: Router, owner: Canary, data: st
 @drawn
 @given(data=st.data())
 def test_writing_again_changes_nothing(router: Router, owner: Canary, data: st.DataObject) -> None:
-    routes = data.draw(shares(router))
+    routes = data.draw(shares(router, owner))
     server = Server(router, owner)
     first = router.render(owner, server.live, routes)
     server.write(first)
@@ -74,7 +81,7 @@ def test_writing_again_changes_nothing(router: Router, owner: Canary, data: st.D
 @drawn
 @given(data=st.data())
 def test_only_shares_change_when_shares_change(router: Router, owner: Canary, data: st.DataObject) -> None:
-    before, after = data.draw(shares(router)), data.draw(shares(router))
+    before, after = data.draw(shares(router, owner)), data.draw(shares(router, owner))
     server = Server(router, owner)
     server.write(router.render(owner, server.live, before))
 
@@ -107,7 +114,7 @@ def test_a_users_own_route_is_given_back_as_it_was(router: Router, owner: Canary
     for obj in foreign_routes(router, owner, unheardOf={"a": 1}):
         server.put(obj)
     before = copy.deepcopy(server.live)
-    for routes in data.draw(st.lists(shares(router), min_size=1, max_size=4)):
+    for routes in data.draw(st.lists(shares(router, owner), min_size=1, max_size=4)):
         server.write(router.render(owner, server.live, routes))
 
     server.write(router.restore(owner, server.live))
@@ -117,8 +124,12 @@ def test_a_users_own_route_is_given_back_as_it_was(router: Router, owner: Canary
 
 
 @every_router
-@pytest.mark.parametrize("routes", [ALL_TO_PRIMARY, ALL_TO_CANARY, Routes(70, 30)], ids=str)
-def test_our_own_route_leads_everyone_to_the_apex_once_released(router: Router, owner: Canary, routes: Routes) -> None:
+@drawn
+@given(data=st.data())
+def test_our_own_route_leads_everyone_to_the_apex_once_released(
+    router: Router, owner: Canary, data: st.DataObject
+) -> None:
+    routes = data.draw(shares(router, owner))
     server = Server(router, owner)
     server.write(router.render(owner, server.live, routes))
 
@@ -174,8 +185,10 @@ def test_services_are_named_before_and_after_anybody_is_sent_to_them(router: Rou
 
 
 @every_router
-@pytest.mark.parametrize("routes", [ALL_TO_PRIMARY, Routes(70, 30)], ids=str)
-def test_our_own_route_is_released_without_a_gap(router: Router, owner: Canary, routes: Routes) -> None:
+@drawn
+@given(data=st.data())
+def test_our_own_route_is_released_without_a_gap(router: Router, owner: Canary, data: st.DataObject) -> None:
+    routes = data.draw(shares(router, owner))
     server = Server(router, owner)
     server.write(router.render(owner, server.live, routes))
 
@@ -186,8 +199,10 @@ def test_our_own_route_is_released_without_a_gap(router: Router, owner: Canary, 
 
 
 @every_router
-@pytest.mark.parametrize("routes", [ALL_TO_PRIMARY, Routes(70, 30)], ids=str)
-def test_a_step_of_a_rollout_needs_nothing_ahead(router: Router, owner: Canary, routes: Routes) -> None:
+@drawn
+@given(data=st.data())
+def test_a_step_of_a_rollout_needs_nothing_ahead(router: Router, owner: Canary, data: st.DataObject) -> None:
+    routes = data.draw(shares(router, owner))
     server = Server(router, owner)
     server.write(router.render(owner, server.live, ALL_TO_PRIMARY))
 

@@ -1,0 +1,139 @@
+"""Session affinity in an HTTPRoute: rules for users with a cookie, and headers that give one and take it back.
+
+The rules and their texts are Flagger's, so that a rollout may change hands. One is different on purpose: a cookie is
+taken back with the attributes that it was given with, because a browser knows it by these.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from flaggerpy.api.analysis import SessionAffinity, Strategy
+from flaggerpy.api.canary import Canary
+from flaggerpy.api.service import CanaryService
+from flaggerpy.kube.objects import JsonObject
+from flaggerpy.rollout.errors import UserError
+from flaggerpy.rollout.traffic import Cookies
+
+_HEADER = "Set-Cookie"
+_MODIFIER = "ResponseHeaderModifier"
+_GONE = -1
+_SPECIAL = re.compile(r"[$*+.^|]")
+"""What the name of a cookie may hold and a regular expression reads as something else."""
+
+
+def affinity_of(canary: Canary, service: CanaryService) -> SessionAffinity | None:
+    """Return the settings of the cookies, None where there are to be none.
+
+    Raises:
+        UserError: an HTTPRoute cannot tell users by their cookies beside something else that the canary asks for.
+
+    """
+    affinity = canary.analysis.session_affinity
+    if affinity is None or canary.analysis.strategy is not Strategy.CANARY:
+        return None
+    where = "spec.analysis.sessionAffinity"
+    if canary.analysis.match:
+        raise UserError(
+            f"{where} and spec.analysis.match both say who sees the canary, which an HTTPRoute cannot combine: remove "
+            f"one of them, or add iterations for an A/B test."
+        )
+    for index, match in enumerate(service.match):
+        if any(name.lower() == "cookie" for name in match.headers or {}):
+            raise UserError(
+                f"{where} needs the header Cookie for itself, and an HTTPRoute takes one condition a header: remove "
+                f"spec.service.match[{index}].headers.cookie."
+            )
+    response = service.headers.response if service.headers else None
+    if response and any(name.lower() == _HEADER.lower() for name in response.add or {}):
+        raise UserError(
+            f"{where} needs the header {_HEADER} for itself, and an HTTPRoute adds a header once: remove it from "
+            f"spec.service.headers.response.add."
+        )
+    return affinity
+
+
+def for_holders(matches: Iterable[Mapping[str, Any]], cookie: str) -> list[JsonObject]:
+    """Return the conditions, narrowed to users who have the cookie."""
+    name, _, value = cookie.partition("=")
+    pattern = f".*{_SPECIAL.sub(_escaped, name)}.*{value}.*"
+    condition = {"type": "RegularExpression", "name": "Cookie", "value": pattern}
+    return [{**match, "headers": [*(match.get("headers") or ()), condition]} for match in matches]
+
+
+def giving(backend: JsonObject, cookie: str, affinity: SessionAffinity, seconds: float) -> JsonObject:
+    """Return the backend so that whoever is served by it gets the cookie for so long; unchanged without a cookie."""
+    if not cookie:
+        return backend
+    text = _set_cookie(cookie, affinity, max(math.ceil(seconds), 1))
+    return {**backend, "filters": [_adding(text)]}
+
+
+def taking(rule: JsonObject, cookie: str, affinity: SessionAffinity) -> JsonObject:
+    """Return the rule so that its answers take the cookie back; a rule changes the headers of answers in one place."""
+    added = _adding(_set_cookie(cookie, affinity, _GONE))
+    filters = list(rule.get("filters") or ())
+    for index, part in enumerate(filters):
+        if part["type"] == _MODIFIER:
+            before = part["responseHeaderModifier"]
+            both = [*before.get("add", ()), *added["responseHeaderModifier"]["add"]]
+            merged = {**part, "responseHeaderModifier": {**before, "add": both}}
+            return {**rule, "filters": [*filters[:index], merged, *filters[index + 1 :]]}
+    return {**rule, "filters": [*filters, added]}
+
+
+def cookies_of(rules: Iterable[Mapping[str, Any]], split: Mapping[str, Any], names: tuple[str, str]) -> Cookies:
+    """Read the cookies that rules know; ``split`` is the one that shares users among the Services of ``names``."""
+    given = {one.get("name"): _given(one) for one in split.get("backendRefs") or ()}
+    weights = {one.get("name"): int(one.get("weight", 1)) for one in split.get("backendRefs") or ()}
+    primary, canary = names
+    if not weights.get(canary, 0):
+        holders = (rule for rule in rules if _is_for_holders(rule))
+        return Cookies(expired=next((text for rule in holders if (text := _given(rule, expired=True))), ""))
+    held = given.get(canary, "")
+    return Cookies(canary=held, primary=given.get(primary, "") if held and weights.get(primary, 0) else "")
+
+
+def gives_cookies(rule: Mapping[str, Any]) -> bool:
+    """Tell whether somebody who is served by this rule gets a cookie of ours."""
+    return any(_given(backend) for backend in rule.get("backendRefs") or ())
+
+
+def _is_for_holders(rule: Mapping[str, Any]) -> bool:
+    headers = [header for match in rule.get("matches") or () for header in match.get("headers") or ()]
+    return any(header.get("name") == "Cookie" and header.get("type") == "RegularExpression" for header in headers)
+
+
+def _escaped(found: re.Match[str]) -> str:
+    return f"\\{found[0]}"
+
+
+def _set_cookie(cookie: str, affinity: SessionAffinity, max_age: int) -> str:
+    """Write the header in Flagger's order."""
+    attributes = {
+        f"Max-Age={max_age}": True,
+        f"Domain={affinity.domain}": affinity.domain,
+        "HttpOnly": affinity.http_only,
+        "Partitioned": affinity.partitioned,
+        f"Path={affinity.path}": affinity.path,
+        f"SameSite={affinity.same_site}": affinity.same_site,
+        "Secure": affinity.secure,
+    }
+    return "; ".join([cookie, *(text for text, wanted in attributes.items() if wanted)])
+
+
+def _adding(text: str) -> JsonObject:
+    return {"type": _MODIFIER, "responseHeaderModifier": {"add": [{"name": _HEADER, "value": text}]}}
+
+
+def _given(part: Mapping[str, Any], *, expired: bool = False) -> str:
+    """Return the cookie that a rule or a backend gives or, if ``expired``, takes; empty when it does not."""
+    for one in part.get("filters") or ():
+        for header in (one.get("responseHeaderModifier") or {}).get("add") or ():
+            cookie, *attributes = [text.strip() for text in str(header.get("value")).split(";")]
+            if header.get("name") == _HEADER and (f"Max-Age={_GONE}" in attributes) is expired:
+                return cookie
+    return ""

@@ -1,0 +1,68 @@
+"""A/B tests and Blue/Green behind the Gateway API: who meets which version, and when everybody does."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.e2e.conftest import Figures
+from tests.e2e.counting import counted
+from tests.e2e.place import assert_served, load_tester, new_place, tally
+from tests.e2e.workloads import gate, routed
+
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(400)]
+
+
+async def test_an_audience_meets_the_canary_and_nobody_else_does(figures: Figures) -> None:
+    match = [
+        {"headers": {"x-canary": {"exact": "insider"}}},
+        {"headers": {"cookie": {"regex": "^(.*?;)?\\s*(canary=always)(;.*)?$"}}},
+    ]
+    by_header, by_cookie = {"x-canary": "insider"}, {"Cookie": "lang=en; canary=always; theme=dark"}
+    async with new_place("gateway-ab") as place, load_tester(place) as tester:
+        await place.set_up()
+        hooks = [gate("confirm-promotion")]
+        async with (
+            place.users() as everyone,
+            place.users(headers=by_header) as insiders,
+            place.users(rate=20.0, headers=by_cookie) as cookies,
+        ):
+            await place.bootstrap(routed(place.host, interval="2s", iterations=2, match=match, webhooks=hooks))
+            await place.roll_out("6.0.1")
+            await place.phase_is("WaitingPromotion", patience=90)
+            seen = [await counted(place, users, 200) for users in (everyone, insiders, cookies)]
+            await tester.open()
+            await place.ends("Succeeded")
+            for users in (everyone, insiders, cookies):
+                await place.all_served_by(users, "6.0.1")
+        for users in (everyone, insiders, cookies):
+            figures(tally(users.summary()))
+            assert_served(users.summary())
+        assert [set(versions) for versions in seen] == [{"6.0.0"}, {"6.0.1"}, {"6.0.1"}]
+
+
+async def test_blue_green_moves_everybody_at_once_after_the_iterations(figures: Figures) -> None:
+    async with new_place("gateway-blue-green") as place, load_tester(place) as tester:
+        await place.set_up()
+        hooks = [gate("confirm-promotion")]
+        async with place.users() as users:
+            await place.bootstrap(routed(place.host, interval="5s", iterations=2, webhooks=hooks))
+            await place.roll_out("6.0.1")
+            await place.phase_is("WaitingPromotion", patience=90)
+            before = await counted(place, users, 200)
+            await tester.open()
+            await place.weight_is(100)
+            assert await place.image("podinfo-primary") == "6.0.0", "the canary is judged with all users first"
+            await place.all_served_by(users, "6.0.1")
+            await place.ends("Succeeded")
+            await place.all_served_by(users, "6.0.1")
+        figures(tally(users.summary()))
+        assert_served(users.summary())
+        assert set(before) == {"6.0.0"}
+        assert await place.image("podinfo-primary") == "6.0.1"
+        steps = [text for text in await place.events() if "canary iteration" in text or "all traffic" in text]
+        assert steps == [
+            "Advance podinfo.gateway-blue-green canary iteration 1/2",
+            "Advance podinfo.gateway-blue-green canary iteration 2/2",
+            "Routing all traffic to canary",
+            "Routing all traffic to primary",
+        ]
