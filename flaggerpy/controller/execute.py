@@ -12,7 +12,7 @@ from typing import assert_never
 
 from flaggerpy.api.canary import Canary
 from flaggerpy.api.constants import FINALIZER
-from flaggerpy.api.marks import made_by_us
+from flaggerpy.api.marks import adopted, made_by_us, owned_through_flagger
 from flaggerpy.api.status import CanaryStatus
 from flaggerpy.clock import Clock
 from flaggerpy.controller.errors import Outdated, SchemaTooOld
@@ -25,6 +25,7 @@ from flaggerpy.kube.objects import (
     finalizers_of,
     metadata_of,
     resource_version_of,
+    without_noise,
 )
 from flaggerpy.kube.resources import CANARIES, HPAS, Ref, ref_of
 from flaggerpy.rollout.decision import (
@@ -34,6 +35,7 @@ from flaggerpy.rollout.decision import (
     CreatePrimary,
     DeleteChildren,
     DeleteScaler,
+    DisownPrimary,
     Plan,
     ReleaseRoute,
     ReleaseService,
@@ -109,6 +111,8 @@ class _Tick:
                 await self._set_finalizers([*finalizers_of(self._raw), FINALIZER])
             case RemoveFinalizer():
                 await self._set_finalizers([name for name in finalizers_of(self._raw) if name != FINALIZER])
+            case DisownPrimary():
+                await self._disown_primary()
             case WriteService(role):
                 await self._write_service(role)
             case ReleaseService():
@@ -146,7 +150,7 @@ class _Tick:
         old = self._raw.get("status") or {}
         known = {field.alias or name for name, field in CanaryStatus.model_fields.items()}
         foreign = {key: value for key, value in old.items() if key not in known}
-        body = {**self._raw, "status": {**foreign, **status.to_json()}}
+        body = {**without_noise(self._raw), "status": {**foreign, **status.to_json()}}
         async with self._writes.honest(self._world.ref):
             written = await self._client.replace_status(self._world.ref, body)
             if "rollout" not in (written.get("status") or {}):
@@ -197,6 +201,14 @@ class _Tick:
             rules=self._rules, tracked=self._world.seen.configs.ours, promotion_id=_promotion_id(self._world)
         )
         await self._writes.put(ref, kind.make_primary(self._canary, target, self._writes.live.get(ref), recipe))
+
+    async def _disown_primary(self) -> None:
+        """Take Flagger's ownerReferences off the primary and the copies of configs that it reads."""
+        refs = [self._primary_ref(), *(self._copies() if self._world.tracking else ())]
+        for ref in refs:
+            live = self._writes.live.get(ref) or await self._writes.find(ref)
+            if live is not None and owned_through_flagger(live, self._canary):
+                await self._writes.put(ref, adopted(live, self._canary), live=live)
 
     async def _write_scaler(self, minimum: int) -> None:
         ref, target_ref = primary_scaler_ref(self._canary), scaler_ref(self._canary)

@@ -14,6 +14,7 @@ class Workload:
         template: our versioned identity of its pod template, after the inverse of the primary translation for a
             primary, so that a target and its primary compare equal when they run the same thing.
         controller_revision: the workload controller's own revision number, None while it has none.
+        unrestarted: the identity without kubectl's mark of a restart by hand, empty where there is no such mark.
         unavailable_since: when the Available condition was last reported False for want of pods.
 
     """
@@ -32,6 +33,7 @@ class Workload:
     deadline_exceeded: bool
     unavailable_since: datetime | None
     deleting: bool = False
+    unrestarted: str = ""
 
     @property
     def runs_one_template(self) -> bool:

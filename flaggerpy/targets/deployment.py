@@ -25,7 +25,7 @@ from flaggerpy.rollout.errors import UserError
 from flaggerpy.rollout.workload import Workload
 from flaggerpy.targets.base import Recipe, TargetFacts
 from flaggerpy.targets.configs import config_refs, refuse_collisions
-from flaggerpy.targets.identity import template_identity
+from flaggerpy.targets.identity import template_identity, unrestarted_identity
 from flaggerpy.targets.labels import LabelRules
 from flaggerpy.targets.names import primary_value, target_value
 from flaggerpy.targets.ports import pod_ports
@@ -50,13 +50,13 @@ class DeploymentTarget:
 
     def state(self, target: Mapping[str, Any]) -> Workload:
         """Say what the target runs and how far it is."""
-        return _workload(target, template_identity(_template(target)))
+        return _workload(target, _template(target))
 
     def primary_state(self, canary: Canary, primary: Mapping[str, Any], recipe: Recipe) -> Workload:
         """Say what the primary runs, translated back, and how far it is."""
         label, value = _primary_selector(primary) or ("", "")
         translation = _translation(canary, label, target_value(value), recipe)
-        return _workload(primary, template_identity(translation.to_target(_template(primary))))
+        return _workload(primary, translation.to_target(_template(primary)))
 
     def facts(self, canary: Canary, target: JsonObject, rules: LabelRules, primary: JsonObject | None) -> TargetFacts:
         """Return what Services need to know; a live primary's selector is read back, never recomputed."""
@@ -155,7 +155,7 @@ def _translation(canary: Canary, label: str, value: str, recipe: Recipe) -> Tran
     return Translation(label, value, canary.target_name, recipe.rules.selector_labels, recipe.tracked)
 
 
-def _workload(obj: Mapping[str, Any], template: str) -> Workload:
+def _workload(obj: Mapping[str, Any], template: JsonObject) -> Workload:
     spec = obj.get("spec") or {}
     status = obj.get("status") or {}
     conditions = {condition.get("type"): condition for condition in status.get("conditions") or ()}
@@ -165,7 +165,7 @@ def _workload(obj: Mapping[str, Any], template: str) -> Workload:
         uid=uid_of(obj),
         generation=generation_of(obj),
         observed_generation=observed_generation_of(obj),
-        template=template,
+        template=template_identity(template),
         controller_revision=annotations_of(obj).get(REVISION),
         paused=bool(spec.get("paused")),
         replicas=1 if replicas is None else int(replicas),
@@ -175,6 +175,7 @@ def _workload(obj: Mapping[str, Any], template: str) -> Workload:
         deadline_exceeded=(conditions.get("Progressing") or {}).get("reason") == "ProgressDeadlineExceeded",
         unavailable_since=_unavailable_since(conditions.get("Available") or {}),
         deleting=is_deleting(obj),
+        unrestarted=unrestarted_identity(template),
     )
 
 

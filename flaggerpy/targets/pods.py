@@ -5,14 +5,14 @@ The last can only be read from a ReplicaSet: neither a pod nor a Deployment says
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any
 
 from flaggerpy.kube.objects import (
     JsonObject,
     annotations_of,
+    controller_of,
     is_deleting,
     labels_of,
     metadata_of,
@@ -51,7 +51,7 @@ def owned_pod(pod: JsonObject) -> tuple[Ref, OwnedPod] | None:
     """
     if is_deleting(pod) or (pod.get("status") or {}).get("phase") in _OVER:
         return None
-    owner = _controller(pod)
+    owner = controller_of(pod)
     name, suffix = str(owner.get("name") or ""), f"-{labels_of(pod).get(_TEMPLATE_HASH, '')}"
     is_replica_set = (owner.get("apiVersion"), owner.get("kind")) == (REPLICA_SETS.api_version, REPLICA_SETS.kind)
     if not is_replica_set or len(suffix) == 1 or not name.endswith(suffix):
@@ -73,7 +73,7 @@ def knows_newest(deployment: Workload) -> bool:
 
 def is_newest(deployment: Workload, replica_set: JsonObject) -> bool | None:
     """Tell whether a ReplicaSet has the Deployment's template; None when what is known of the Deployment is older."""
-    if _controller(replica_set).get("uid") != deployment.uid:
+    if controller_of(replica_set).get("uid") != deployment.uid:
         return False
     theirs, ours = _number(annotations_of(replica_set).get(REVISION)), _number(deployment.controller_revision)
     return None if theirs > ours else theirs == ours
@@ -81,11 +81,6 @@ def is_newest(deployment: Workload, replica_set: JsonObject) -> bool | None:
 
 def _number(revision: str | None) -> int:
     return int(revision) if revision and revision.isdecimal() else 0
-
-
-def _controller(obj: Mapping[str, Any]) -> JsonObject:
-    owners: list[JsonObject] = metadata_of(obj).get("ownerReferences") or []
-    return next((owner for owner in owners if owner.get("controller")), {})
 
 
 def _waiting(pod: JsonObject) -> Iterator[Waiting]:

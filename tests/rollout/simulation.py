@@ -22,7 +22,7 @@ from flaggerpy.rollout import decision as d
 from flaggerpy.rollout.checks import Answer, Check, HookCheck, Verdict
 from flaggerpy.rollout.decide import decide
 from flaggerpy.rollout.failfast import AWAITED
-from flaggerpy.rollout.observation import Bounds, ConfigsSeen, Limits, Observation, ScalerSeen, ServicesSeen
+from flaggerpy.rollout.observation import Bounds, ConfigsSeen, History, Limits, Observation, ScalerSeen, ServicesSeen
 from flaggerpy.rollout.pods import PodsSeen
 from flaggerpy.rollout.traffic import Acceptance, Capabilities, Routes, RouteState
 from tests.rollout.laws import Laws
@@ -74,6 +74,11 @@ class Simulation:
     deleting: bool = False
     gone: bool = False
     annotations: dict[str, str] = field(default_factory=dict)
+    history: History | None = None
+    """Since when the target has its template, as far as anybody looks."""
+    flagger_wrote_at: datetime | None = None
+    owned: bool = False
+    """Whether the primary has Flagger's ownerReference."""
     ahead: int = 0
     """Writes in which the router only names Services at weight 0 before or after it sends users to them."""
     named: Counter[str] = field(default_factory=Counter)
@@ -134,6 +139,9 @@ class Simulation:
             route_released=self.route is None or self.route.released,
             problems=(*self.problems, *((NO_SCALER,) if missing else ())),
             announced=frozenset(self.announced),
+            history=self.history,
+            flagger_wrote_at=self.flagger_wrote_at,
+            primary_is_owned=self.owned and self.primary is not None,
         )
 
     def _pods_seen(self) -> PodsSeen:
@@ -267,13 +275,15 @@ class Simulation:
         if plan.outcome:
             self.outcomes.append(plan.outcome)
 
-    def _carry_out(self, action: d.Action, seen: Observation) -> None:  # noqa: C901, PLR0912 -- one case an action
+    def _carry_out(self, action: d.Action, seen: Observation) -> None:  # noqa: C901, PLR0912, PLR0915 -- one case an action
         match action:
             case d.AddFinalizer():
                 self.finalizer = True
             case d.RemoveFinalizer():
                 self.finalizer = False
                 self.gone = self.deleting
+            case d.DisownPrimary():
+                self.owned = False
             case d.WriteService(role):
                 self.services.add(role)
                 if role is d.ServiceRole.APEX:
