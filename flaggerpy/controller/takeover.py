@@ -1,4 +1,4 @@
-"""What only matters when a cluster is taken over from Flagger: whether it still runs, and what changed since it stopped.
+"""What only matters when a cluster is taken over from Flagger: whether it still runs, and what changed since it ended.
 
 Flagger shows in the record that the API server keeps of who wrote a Canary when; it comes with every Canary. Only a
 write that is newer than the one that was there when we began to lead counts: what Flagger wrote before it was stopped
