@@ -8,12 +8,13 @@ from typing import Any
 
 import pytest
 
-from flaggerpy.api.status import CanaryStatus, Phase
+from flaggerpy.api.status import Phase
 from flaggerpy.rollout import adopt, revision
 from flaggerpy.rollout import decision as d
 from flaggerpy.rollout.checks import Verdict
 from flaggerpy.rollout.observation import History
 from flaggerpy.rollout.traffic import to_canary
+from tests.rollout.left import left, promoting, rolling
 from tests.rollout.world import World, hook, initialized, spec
 
 AB_TEST = {"iterations": 3, "match": [{"headers": {"x": {"exact": "y"}}}]}
@@ -21,44 +22,11 @@ GATE = [hook("confirm-promotion")]
 WRITES_OF_TRAFFIC = (d.SetRoutes, d.ScaleTarget, d.ScalePrimary, d.CreatePrimary, d.UpdatePrimary, d.ReleaseService)
 
 
-def left(world: World, phase: Phase, **status: Any) -> World:
-    """Exchange the status for the one that Flagger would have left: only its own fields, and its false ones."""
-    known = {
-        "canary_weight": world.weight if phase in {Phase.PROGRESSING, Phase.PROMOTING} else 0,
-        "last_applied_spec": "64c5fc694f",
-        "last_promoted_spec": "8dbdc448",
-        "tracked_configs": dict(world.configs),
-        "last_transition_time": world.now.replace(microsecond=0),
-    }
-    world.status = CanaryStatus(phase=phase, **known | status)
-    world.owned = True
-    world.finalizer = False
-    world.history = History(world.now - timedelta(minutes=5))
-    world.events.clear()
-    world.actions.clear()
-    world.outcomes.clear()
-    world.wake_at = world.now
-    return world.touch()
-
-
 def takeover(world: World) -> World:
     """Let the core look once: the tick that takes over."""
     assert world.advance()
     world.tick()
     return world
-
-
-def rolling(weight: int = 20, **analysis: Any) -> World:
-    """A rollout under way."""
-    world = initialized(spec=spec(**analysis)).push("v2")
-    while world.weight < weight or world.phase is not Phase.PROGRESSING:
-        assert world.advance()
-        world.tick()
-    return world
-
-
-def promoting(**analysis: Any) -> World:
-    return rolling(30, **analysis).run(Phase.PROMOTING).touch()
 
 
 def shares(world: World) -> list[int]:
