@@ -77,9 +77,7 @@ def _parts(obj: JsonObject) -> Iterator[tuple[JsonObject, tuple[str, ...]]]:
         yield container, OF_CONTAINERS
 
 
-@pytest.mark.parametrize(
-    "older_record", [False, True], ids=["the same defaults", "others when recorded"]
-)
+@pytest.mark.parametrize("older_record", [False, True], ids=["the same defaults", "others when recorded"])
 async def test_no_default_and_no_upgrade_starts_a_rollout(
     site: Site, gateway: Gateway, control_plane: Cluster, older_record: bool
 ) -> None:
