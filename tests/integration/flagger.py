@@ -10,11 +10,11 @@ import asyncio
 import copy
 import json
 import subprocess
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, ClassVar
 
 from flaggerpy.kube.client import Client
 from flaggerpy.kube.errors import Conflict
@@ -33,9 +33,9 @@ PROMOTED = {"Initialized": "True", "Succeeded": "True", "Failed": "False"}
 KINDS = {"gatewayapi:v1": HTTP_ROUTES, "contour": HTTP_PROXIES}
 
 
-def workload(tag: str = "6.0.0", name: str = "podinfo") -> JsonObject:
+def workload(tag: str) -> JsonObject:
     """Write the user's Deployment; its size is left to Flagger."""
-    made = deployment(name, tag)
+    made = deployment(tag=tag)
     del made["spec"]["replicas"]
     return made
 
@@ -46,10 +46,12 @@ def stamp() -> str:
 
 
 @asynccontextmanager
-async def flagger(site: Site, *, name: str = "podinfo", provider: str = "gatewayapi:v1") -> AsyncIterator[Flagger]:
-    """Let Flagger work on one canary of a site while the block lasts."""
+async def flagger(
+    site: Site, *, provider: str = "gatewayapi:v1", written: Callable[[str], JsonObject] = workload
+) -> AsyncIterator[Flagger]:
+    """Let Flagger work on the canary of a site while the block lasts; ``written`` is what the user applies by tag."""
     async with await connect() as transport:
-        yield Flagger(site, Client(transport, field_manager="flagger"), name, provider)
+        yield Flagger(site, Client(transport, field_manager="flagger"), provider, written)
 
 
 @dataclass
@@ -58,9 +60,11 @@ class Flagger:
 
     site: Site
     client: Client
-    name: str
     provider: str
+    written: Callable[[str], JsonObject]
     canary: JsonObject = field(default_factory=dict)
+
+    name: ClassVar[str] = "podinfo"
 
     async def apply(self, *objects: JsonObject) -> None:
         """Apply the user's objects as ``kubectl apply`` does on the client's side."""
@@ -75,14 +79,14 @@ class Flagger:
 
     async def begin(self, canary: JsonObject) -> None:
         """See a new Canary and make what it makes first: two Services and the primary."""
-        await self.apply(workload(name=self.name), canary)
+        await self.apply(self.written("6.0.0"), canary)
         await self.site.until(lambda: self._ready(self.name), "the target")
         self.canary = await self.site.canary(self.name)
         await self.status("Initializing", applied=None, promoted=None, tracked=None)
         await self._service(f"{self.name}-canary", self.name)
         await self._service(f"{self.name}-primary", f"{self.name}-primary")
         await self._primary()
-        await self.site.until(lambda: self._ready(f"{self.name}-primary"), "the primary")
+        await self.site.until(self.primary_is_ready, "the primary")
 
     async def initialize(self) -> None:
         """Move users to the primary and let the target sleep."""
@@ -152,15 +156,16 @@ class Flagger:
             spec = {"routes": [{"conditions": [{"prefix": "/"}], "services": services}]}
             return {"apiVersion": "projectcontour.io/v1", "kind": "HTTPProxy", "metadata": metadata, "spec": spec}
         backends = [{"group": "", "kind": "Service", "name": name, "port": 80, "weight": w} for name, w in names]
-        gateway = {"group": "gateway.networking.k8s.io", "kind": "Gateway", "name": "contour"}
+        service = self.canary["spec"]["service"]
+        gateway = {"group": "gateway.networking.k8s.io", "kind": "Gateway"}
         rule = {"matches": [{"path": {"type": "PathPrefix", "value": "/"}}], "backendRefs": backends}
         return {
             "apiVersion": "gateway.networking.k8s.io/v1",
             "kind": "HTTPRoute",
             "metadata": metadata,
             "spec": {
-                "hostnames": [f"{self.name}.local"],
-                "parentRefs": [{**gateway, "namespace": "projectcontour"}],
+                "hostnames": service["hosts"],
+                "parentRefs": [{**gateway, **reference} for reference in service["gatewayRefs"]],
                 "rules": [rule],
             },
         }
@@ -173,7 +178,7 @@ class Flagger:
 
     async def push(self, tag: str) -> None:
         """Let the user give the target a new revision."""
-        await self.apply(workload(tag, self.name))
+        await self.apply(self.written(tag))
 
     async def scale(self, replicas: int) -> None:
         """Scale the target, by writing it whole as Flagger does."""
@@ -194,6 +199,10 @@ class Flagger:
         """Copy the target's template to the primary."""
         target = await self.site.get(DEPLOYMENTS, self.name)
         await self._write(DEPLOYMENTS, f"{self.name}-primary", {"template": self._template(target, "second")})
+
+    async def primary_is_ready(self) -> bool:
+        """Tell whether the primary runs what it was given last."""
+        return await self._ready(f"{self.name}-primary")
 
     async def _write(self, resource: Resource, name: str, spec: JsonObject) -> None:
         """Replace an object with these fields in its spec, again if somebody else wrote it meanwhile."""
