@@ -26,6 +26,7 @@ from flaggerpy.controller.reconciler import Reconciler, Rooms
 from flaggerpy.controller.schema import SchemaGuard
 from flaggerpy.controller.series import CanarySeries
 from flaggerpy.controller.sources import Library
+from flaggerpy.controller.takeover import Takeover
 from flaggerpy.kube.cache import Caches, Scope
 from flaggerpy.kube.client import Client
 from flaggerpy.kube.controller import Reconcile, Result, Workers
@@ -90,7 +91,8 @@ class App:
         self._announcer = Announcer(channels, library, clock, self._queue.add)
         self._pods = Dependents(self._reader, PODS, PODS_OF_DEPLOYMENTS, clock=clock)
         pods = PodReader(self._reader, self._pods, settings.fail_fast_after)
-        observer = Observer(self._caches, ConfigDigests(self._reader, self._caches), pods, library, settings)
+        digests, takeover = ConfigDigests(self._reader, self._caches), Takeover(self._reader, clock)
+        observer = Observer(self._caches, digests, pods, library, settings, takeover)
         sources = Sources(library.metric_template, library.secret, settings.metrics_server, settings.mesh_provider)
         rooms = Rooms(
             observer=observer,

@@ -89,6 +89,16 @@ def without_canary_owners(metadata: Mapping[str, Any]) -> JsonObject:
     return {**kept, "ownerReferences": rest} if rest else kept
 
 
+def adopted(obj: JsonObject, canary: Canary) -> JsonObject:
+    """Return an object that Flagger made with our marks in the place of its ownerReference, and else as it is."""
+    owners = ",".join(sorted({*owners_in(obj), owner_key(canary)}))
+    metadata = without_canary_owners(metadata_of(obj)) | {
+        "labels": labels_of(obj) | MARK_LABELS,
+        "annotations": annotations_of(obj) | {OWNER: owners},
+    }
+    return {**obj, "metadata": metadata}
+
+
 def without_marks(metadata: Mapping[str, Any]) -> JsonObject:
     """Return the metadata of an object that is handed to its user: no marks of ours or of Flagger are left."""
     kept = without_canary_owners(metadata)

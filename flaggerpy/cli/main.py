@@ -12,6 +12,7 @@ from flaggerpy import __version__
 
 _PLACES = {
     "abort": "flaggerpy.cli.verbs:abort",
+    "adopt": "flaggerpy.cli.adopt:adopt",
     "controller": "flaggerpy.cli.controller:controller",
     "crds": "flaggerpy.cli.crds:crds",
     "get": "flaggerpy.cli.get:get",

@@ -7,27 +7,27 @@ from __future__ import annotations
 
 import hashlib
 import json
-from contextlib import suppress
 from datetime import datetime
 from typing import assert_never
 
 from flaggerpy.api.canary import Canary
 from flaggerpy.api.constants import FINALIZER
-from flaggerpy.api.marks import made_by_us
+from flaggerpy.api.marks import adopted, made_by_us, owned_through_flagger
 from flaggerpy.api.status import CanaryStatus
 from flaggerpy.clock import Clock
 from flaggerpy.controller.errors import Outdated, SchemaTooOld
 from flaggerpy.controller.kept import Keeper
+from flaggerpy.controller.removal import Remover, copies_of
 from flaggerpy.controller.world import World
 from flaggerpy.controller.writes import Writes
 from flaggerpy.kube.cache import Caches
 from flaggerpy.kube.client import Client
-from flaggerpy.kube.errors import Forbidden
 from flaggerpy.kube.objects import (
     JsonObject,
     finalizers_of,
     metadata_of,
     resource_version_of,
+    without_noise,
 )
 from flaggerpy.kube.resources import BUDGETS, CANARIES, HPAS, Ref, ref_of
 from flaggerpy.rollout.decision import (
@@ -37,6 +37,7 @@ from flaggerpy.rollout.decision import (
     CreatePrimary,
     DeleteChildren,
     DeleteScaler,
+    DisownPrimary,
     DropCopies,
     KeepRevision,
     Plan,
@@ -55,9 +56,9 @@ from flaggerpy.rollout.decision import (
 )
 from flaggerpy.rollout.traffic import Routes
 from flaggerpy.routers.base import Router
-from flaggerpy.targets.autoscaler import made_scaler_refs, make_primary_scaler, primary_scaler_ref, scaler_ref
+from flaggerpy.targets.autoscaler import make_primary_scaler, primary_scaler_ref, scaler_ref
 from flaggerpy.targets.base import Recipe
-from flaggerpy.targets.configs import checksum, config_refs, make_copy, refs_of_keys
+from flaggerpy.targets.configs import checksum, make_copy
 from flaggerpy.targets.labels import LabelRules
 from flaggerpy.targets.services import desired_service, released_service, service_ref
 
@@ -104,6 +105,7 @@ class _Tick:
         self._world = world
         self._writes = Writes(client, caches, world.live)
         self._keeper = Keeper(self._writes, world, rules)
+        self._remover = Remover(client, self._writes, self._keeper, world)
         self._raw = world.raw
         self._gone = False
 
@@ -119,6 +121,8 @@ class _Tick:
                 await self._set_finalizers([name for name in finalizers_of(self._raw) if name != FINALIZER])
             case WriteService() | ReleaseService() | SetRoutes() | ReleaseRoute():
                 await self._direct(action)
+            case DisownPrimary():
+                await self._disown_primary()
             case CopyConfigs(expected):
                 await self._copy_configs(dict(expected))
             case CreatePrimary() | UpdatePrimary():
@@ -130,7 +134,7 @@ class _Tick:
             case WriteBudgets():
                 await self._write_budgets()
             case DeleteChildren(serving):
-                await self._delete_children(serving=serving)
+                await self._remover.children(serving=serving)
             case _ as unreachable:
                 assert_never(unreachable)
 
@@ -164,7 +168,7 @@ class _Tick:
             case WriteScaler(minimum):
                 await self._write_scaler(minimum)
             case DeleteScaler(name):
-                await self._delete_ours(Ref(HPAS, self._canary.namespace, name))
+                await self._remover.ours(Ref(HPAS, self._canary.namespace, name))
 
     async def _resize(self, ref: Ref, replicas: int) -> None:
         kind, live = self._world.target_kind, self._writes.live.get(ref)
@@ -181,7 +185,7 @@ class _Tick:
         old = self._raw.get("status") or {}
         known = {field.alias or name for name, field in CanaryStatus.model_fields.items()}
         foreign = {key: value for key, value in old.items() if key not in known}
-        body = {**self._raw, "status": {**foreign, **status.to_json()}}
+        body = {**without_noise(self._raw), "status": {**foreign, **status.to_json()}}
         async with self._writes.honest(self._world.ref):
             written = await self._client.replace_status(self._world.ref, body)
             if "rollout" not in (written.get("status") or {}):
@@ -233,6 +237,14 @@ class _Tick:
         )
         await self._writes.put(ref, kind.make_primary(self._canary, target, self._writes.live.get(ref), recipe))
 
+    async def _disown_primary(self) -> None:
+        """Take Flagger's ownerReferences off the primary and the copies of configs that it reads."""
+        refs = [self._primary_ref(), *(copies_of(self._world) if self._world.tracking else ())]
+        for ref in refs:
+            live = self._writes.live.get(ref) or await self._writes.find(ref)
+            if live is not None and owned_through_flagger(live, self._canary):
+                await self._writes.put(ref, adopted(live, self._canary), live=live)
+
     async def _write_scaler(self, minimum: int) -> None:
         ref, target_ref = primary_scaler_ref(self._canary), scaler_ref(self._canary)
         scaler = self._writes.live.get(target_ref) if target_ref is not None else None
@@ -245,7 +257,7 @@ class _Tick:
         for body in self._world.budgets.writes:
             await self._writes.put(ref_of(BUDGETS, body), body)
         for ref in self._world.budgets.deletions:
-            await self._delete_ours(ref)
+            await self._remover.ours(ref)
 
     async def _set_routes(self, routes: Routes) -> None:
         if self._world.router is None:
@@ -267,46 +279,6 @@ class _Tick:
         name = metadata_of(body).get("name")
         refs = self._world.router.refs(self._canary)
         return next(ref for ref in refs if (ref.resource.kind, ref.name) == (body["kind"], name))
-
-    async def _delete_children(self, *, serving: bool) -> None:
-        """Delete what we made; what users come through stays where they are still served.
-
-        The primary goes last: it names the copies of configs, so a crash on the way forgets none.
-        """
-        refs = [service_ref(self._canary, role) for role in (ServiceRole.PRIMARY, ServiceRole.CANARY)]
-        if not serving:
-            refs.append(service_ref(self._canary, ServiceRole.APEX))
-            refs += self._world.router.refs(self._canary) if self._world.router else ()
-        for ref in refs:
-            await self._delete_ours(ref)
-        for ref in made_scaler_refs(self._canary):
-            await self._delete_ours(ref)
-        await self._keeper.let_go(self._copies())
-        await self._keeper.forget()
-        await self._delete_budgets()
-        if self._world.target_kind is not None:
-            await self._delete_ours(self._primary_ref())
-
-    async def _delete_ours(self, ref: Ref) -> None:
-        live = self._writes.live.get(ref)
-        if live is not None and made_by_us(live, self._canary):
-            await self._writes.delete(ref, live)
-
-    async def _delete_budgets(self) -> None:
-        """Delete the primary's budgets, which no name leads to: where they may not be listed, none were made."""
-        with suppress(Forbidden):
-            budgets, _ = await self._client.list(BUDGETS, self._canary.namespace)
-            for budget in budgets:
-                if made_by_us(budget, self._canary):
-                    await self._writes.delete(ref_of(BUDGETS, budget), budget)
-
-    def _copies(self) -> list[Ref]:
-        """The copies that the primary reads or read before, and those that it would read next."""
-        namespace = self._canary.namespace
-        read = [config.ref(namespace) for config in config_refs(_template(self._world.primary))]
-        made = [config.copy_ref(namespace) for config in config_refs(_template(self._world.target))]
-        kept = [key for one in self._world.kept for key in one.revision.configs]
-        return list(dict.fromkeys([*read, *made, *(config.copy_ref(namespace) for config in refs_of_keys(kept))]))
 
     def _target_ref(self) -> Ref:
         if self._world.target_kind is None:
@@ -334,11 +306,6 @@ def on_time(before: CanaryStatus, after: CanaryStatus, now: datetime) -> CanaryS
 
 def _no_sooner(before: datetime | None, after: datetime | None, now: datetime) -> datetime | None:
     return after if after is None or after == before else max(after, now)
-
-
-def _template(workload: JsonObject | None) -> JsonObject:
-    template: JsonObject = ((workload or {}).get("spec") or {}).get("template") or {}
-    return template
 
 
 def _promotion_id(world: World) -> str:

@@ -10,12 +10,14 @@ from dataclasses import dataclass, field, replace
 
 from flaggerpy.api.canary import Canary, parse_canary
 from flaggerpy.api.errors import InvalidObject
+from flaggerpy.api.marks import owned_through_flagger
 from flaggerpy.api.validation import cross_namespace, remarks
 from flaggerpy.api.validation import problems as problems_of
 from flaggerpy.controller.configs import ConfigDigests
 from flaggerpy.controller.pods import PodReader
 from flaggerpy.controller.served import choose_router, choose_target, provider_of, template_problem, unserved
 from flaggerpy.controller.sources import Library
+from flaggerpy.controller.takeover import Takeover
 from flaggerpy.controller.world import World
 from flaggerpy.kube.cache import Caches
 from flaggerpy.kube.objects import JsonObject
@@ -71,9 +73,16 @@ class Observer:
     """Reads one canary and its surroundings."""
 
     def __init__(
-        self, caches: Caches, digests: ConfigDigests, pods: PodReader, library: Library, settings: Settings
+        self,
+        caches: Caches,
+        digests: ConfigDigests,
+        pods: PodReader,
+        library: Library,
+        settings: Settings,
+        takeover: Takeover,
     ) -> None:
         self._caches = caches
+        self._takeover = takeover
         self._library = library
         self._digests = digests
         self._pods = pods
@@ -87,6 +96,10 @@ class Observer:
             fail_fast_after=settings.fail_fast_after,
         )
 
+    def leadership_began(self) -> None:
+        """What was known of the process that led before does not hold any more."""
+        self._takeover.leadership_began()
+
     async def observe(self, key: Key, announced: frozenset[str]) -> World | None:
         """Return the world of one canary, None when the Canary does not exist.
 
@@ -98,6 +111,7 @@ class Observer:
         if not isinstance(found, Present):
             self._caches.forget(key)
             self._pods.forget(key)
+            self._takeover.forget(key)
             self._configs.pop(key, None)
             return None
         try:
@@ -111,7 +125,8 @@ class Observer:
         self._choose(draft)
         await self._read(draft, key)
         world = self._world(draft, announced)
-        return replace(world, seen=replace(world.seen, pods=await self._pods.read(world)))
+        world = replace(world, seen=replace(world.seen, pods=await self._pods.read(world)))
+        return await self._takeover.observe(world)
 
     def _choose(self, draft: _Draft) -> None:
         """Pick the translators; what is not served is a problem."""
@@ -230,6 +245,7 @@ class Observer:
             problems=tuple(dict.fromkeys(draft.problems)),
             notes=self._notes(draft),
             announced=announced,
+            primary_is_owned=primary_obj is not None and owned_through_flagger(primary_obj, canary),
         )
         return World(
             draft.raw,

@@ -61,6 +61,7 @@ class Reconciler:
     def leadership_began(self) -> None:
         """Trust no cache for the first write of any canary: another process may have written meanwhile."""
         self._acted.clear()
+        self._rooms.observer.leadership_began()
 
     def leadership_ended(self) -> None:
         """Show no canaries any more: from now on another process knows how they are."""

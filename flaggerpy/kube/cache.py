@@ -309,7 +309,8 @@ class Caches:
         """Return the part of an object that is kept in memory."""
         if resource in METADATA_ONLY:
             return only_metadata(obj, OUR_ANNOTATIONS)
-        kept = without_noise(obj, keep_last_applied=resource not in WITHOUT_LAST_APPLIED)
+        last_applied = resource not in WITHOUT_LAST_APPLIED
+        kept = without_noise(obj, keep_last_applied=last_applied, keep_writers=resource == CANARIES)
         if resource in WITHOUT_STATUS:
             kept.pop("status", None)
         return kept

@@ -6,6 +6,7 @@ No I/O here, and nothing that knows a particular kind.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from datetime import datetime
 from typing import Any
 
 JsonObject = dict[str, Any]
@@ -79,6 +80,22 @@ def is_deleting(obj: Mapping[str, Any]) -> bool:
     return bool(metadata_of(obj).get("deletionTimestamp"))
 
 
+def controller_of(obj: Mapping[str, Any]) -> JsonObject:
+    """Return the ownerReference to the controller that made the object, empty when none did."""
+    owners: list[JsonObject] = metadata_of(obj).get("ownerReferences") or []
+    return next((owner for owner in owners if owner.get("controller")), {})
+
+
+def writers_of(obj: Mapping[str, Any]) -> dict[str, datetime]:
+    """Return when each field manager last changed the object or its status, to the second, by the server's clock."""
+    latest: dict[str, datetime] = {}
+    for row in metadata_of(obj).get("managedFields") or ():
+        if row.get("time"):
+            manager, at = str(row.get("manager")), datetime.fromisoformat(row["time"])
+            latest[manager] = max(at, latest.get(manager, at))
+    return latest
+
+
 def with_type(obj: JsonObject, api_version: str, kind: str) -> JsonObject:
     """Return the object with its type written in it: items of a list come without."""
     if obj.get("apiVersion") == api_version and obj.get("kind") == kind:
@@ -86,10 +103,15 @@ def with_type(obj: JsonObject, api_version: str, kind: str) -> JsonObject:
     return {**obj, "apiVersion": api_version, "kind": kind}
 
 
-def without_noise(obj: JsonObject, *, keep_last_applied: bool = True) -> JsonObject:
-    """Return the object without managedFields, and without kubectl's copy of it when nobody reads that."""
+def without_noise(obj: JsonObject, *, keep_last_applied: bool = True, keep_writers: bool = False) -> JsonObject:
+    """Return the object without managedFields, and without kubectl's copy of it when nobody reads that.
+
+    With ``keep_writers`` it still says who wrote it when. Such an object must not be sent: take that away first.
+    """
     metadata = dict(metadata_of(obj))
-    metadata.pop("managedFields", None)
+    rows = metadata.pop("managedFields", None) or ()
+    if keep_writers:
+        metadata["managedFields"] = [{"manager": row.get("manager"), "time": row.get("time")} for row in rows]
     if not keep_last_applied and LAST_APPLIED in (metadata.get("annotations") or {}):
         metadata["annotations"] = {k: v for k, v in metadata["annotations"].items() if k != LAST_APPLIED}
     return {**obj, "metadata": metadata}

@@ -2,13 +2,14 @@
 
 Read this first. A decision is a short chain of guards, then the room that belongs to the phase:
 
+    Flagger still runs            → predecessor.py
     a person's new request        → requests.py
     deletion or release           → release.py      Initializing                → initialize.py
     suspension                    → nothing         Initialized, Waiting,
-    a status that Flagger left    → adopt.py          Succeeded, Failed         → start.py
-    the target is gone            → rollback.py     Progressing,
-    found bad, not yet acted on   → rollback.py       WaitingPromotion          → analyse.py
-    a user's mistake              → nothing         Promoting                   → promote.py
+    the target is gone            → rollback.py       Succeeded, Failed         → start.py
+    found bad, not yet acted on   → rollback.py     Progressing,
+    a user's mistake              → nothing           WaitingPromotion          → analyse.py
+    a status that Flagger left    → adopt.py        Promoting                   → promote.py
                                                     Finalising                  → finalize.py
 
 and last, whatever the phase, the primary's autoscaler → scaling.py and disruption budgets → children.py
@@ -29,6 +30,7 @@ from flaggerpy.rollout import (
     children,
     finalize,
     initialize,
+    predecessor,
     promote,
     release,
     requests,
@@ -36,7 +38,7 @@ from flaggerpy.rollout import (
     scaling,
     start,
 )
-from flaggerpy.rollout.decision import AddFinalizer, Decision, NeedChecks
+from flaggerpy.rollout.decision import AddFinalizer, Decision, DisownPrimary, NeedChecks
 from flaggerpy.rollout.observation import Observation
 from flaggerpy.rollout.transition import ANALYSIS
 from flaggerpy.rollout.turn import Turn
@@ -59,7 +61,7 @@ def decide(seen: Observation, now: datetime) -> Decision:
 
 
 def _decide(turn: Turn) -> NeedChecks | None:
-    if requests.answer(turn):
+    if predecessor.still_runs(turn) or requests.answer(turn):
         return None
     if release.wanted(turn):
         release.run(turn)
@@ -73,15 +75,18 @@ def _decide(turn: Turn) -> NeedChecks | None:
     if turn.seen.target is None or turn.seen.target.deleting:
         _without_target(turn)
         return None
-    adopt.run(turn)
     if turn.status.rollout.failing and turn.status.phase in ANALYSIS:
         rollback.run(turn)
         return None
     if turn.seen.problems:
         turn.stall(" ".join(turn.seen.problems))
         return None
+    if adopt.run(turn):
+        return None
     if not turn.canary.has_finalizer:
         turn.do(AddFinalizer())
+    if turn.seen.primary_is_owned:
+        turn.do(DisownPrimary())
     children.mend_services(turn)
     question = _dispatch(turn)
     scaling.keep(turn)

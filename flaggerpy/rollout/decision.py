@@ -36,6 +36,11 @@ class RemoveFinalizer:
 
 
 @dataclass(frozen=True, slots=True)
+class DisownPrimary:
+    """Take Flagger's ownerReferences off the primary and its configs, so that no deletion collects them."""
+
+
+@dataclass(frozen=True, slots=True)
 class WriteService:
     """Create or mend one of the three Services; the apex then selects the primary."""
 
@@ -146,6 +151,7 @@ class DeleteChildren:
 Action = (
     AddFinalizer
     | RemoveFinalizer
+    | DisownPrimary
     | WriteService
     | ReleaseService
     | CopyConfigs

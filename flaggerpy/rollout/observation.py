@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from flaggerpy.api.canary import Canary
 from flaggerpy.api.status import Revision
@@ -117,6 +117,20 @@ class ScalerSeen:
 
 
 @dataclass(frozen=True, slots=True)
+class History:
+    """Since when the target has its present pod template, as its ReplicaSets tell.
+
+    Attributes:
+        since: the latest time at which it can have come.
+        put_back: the target had this template before, and another one in between.
+
+    """
+
+    since: datetime
+    put_back: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class Observation:
     """One canary and everything around it that matters.
 
@@ -131,6 +145,9 @@ class Observation:
         problems: sentences about what a user must mend first.
         notes: sentences about settings that are served differently from how they read.
         announced: ids of pending announcements that this process has already made.
+        history: of the target's template; only read where taking a canary over depends on it, None where unknown.
+        flagger_wrote_at: when Flagger was last seen writing this Canary while we lead, None if never.
+        primary_is_owned: the garbage collector would delete the primary together with the Canary.
 
     """
 
@@ -152,3 +169,6 @@ class Observation:
     notes: tuple[str, ...] = ()
     announced: frozenset[str] = frozenset()
     answers: Mapping[Check, Answer] = field(default_factory=dict)
+    history: History | None = None
+    flagger_wrote_at: datetime | None = None
+    primary_is_owned: bool = False

@@ -44,8 +44,8 @@ def run(turn: Turn) -> None:
         if not turn.canary.is_deleting:
             turn.set(phase=Phase.TERMINATED, canary_weight=0)
         return
-    if turn.status.phase is not Phase.TERMINATING:
-        _begin(turn)
+    if turn.status.phase is not Phase.TERMINATING or turn.status.rollout.step.started_at is None:
+        _begin(turn)  # or go on where Flagger began
         return
     target = turn.seen.target
     if target is None or target.deleting:

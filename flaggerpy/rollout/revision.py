@@ -34,7 +34,8 @@ def of_primary(seen: Observation, target: Workload) -> Revision | None:
         return None
     recorded = seen.canary.status.tracked_configs
     known = recorded is None or recorded == dict(seen.configs.flagger)
-    if known and primary.template == target.template:
+    # Somebody may have restarted the primary by hand, which is no revision.
+    if known and target.template in {primary.template, primary.unrestarted}:
         return current(seen, target)
     return Revision(template=primary.template, configs=dict(seen.configs.ours) if known else {})
 

@@ -54,7 +54,8 @@ NEXT: dict[Phase, frozenset[Phase]] = {
     Phase.PROMOTING: frozenset({Phase.FINALISING, Phase.FAILED, Phase.PROGRESSING}),
     Phase.FINALISING: frozenset({Phase.SUCCEEDED, Phase.FAILED, Phase.PROMOTING}),
     Phase.SUCCEEDED: frozenset({Phase.WAITING, Phase.PROGRESSING}),
-    Phase.FAILED: frozenset({Phase.WAITING, Phase.PROGRESSING, Phase.SUCCEEDED}),
+    # Only a bootstrap that Flagger gave up begins again.
+    Phase.FAILED: frozenset({Phase.WAITING, Phase.PROGRESSING, Phase.SUCCEEDED, Phase.INITIALIZING}),
     Phase.TERMINATING: frozenset({Phase.TERMINATED, Phase.INITIALIZING, Phase.INITIALIZED}),
     Phase.TERMINATED: frozenset({Phase.INITIALIZING, Phase.INITIALIZED}),
 }

@@ -14,6 +14,7 @@ class Workload:
         template: our versioned identity of its pod template, after the inverse of the primary translation for a
             primary, so that a target and its primary compare equal when they run the same thing.
         controller_revision: the workload controller's own revision number, None while it has none.
+        unrestarted: the identity without kubectl's mark of a restart by hand, empty where there is no such mark.
         unavailable_since: when the Available condition was last reported False for want of pods.
         per_node: the nodes give its number of pods (a DaemonSet): it sleeps or is awake, and no other size can be asked
             for. Its ``replicas`` are 0 asleep and the nodes that it is meant for awake, 1 at least.
@@ -34,6 +35,7 @@ class Workload:
     deadline_exceeded: bool
     unavailable_since: datetime | None
     deleting: bool = False
+    unrestarted: str = ""
     per_node: bool = False
 
     @property

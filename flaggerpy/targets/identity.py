@@ -16,12 +16,24 @@ from flaggerpy.kube.objects import JsonObject
 from flaggerpy.targets.labels import without_toolkit
 
 _VERSION = "v1"
+_RESTARTED = "kubectl.kubernetes.io/restartedAt"
+"""Annotation that ``kubectl rollout restart`` puts into a pod template."""
 
 
 def template_identity(template: Mapping[str, Any]) -> str:
     """Return ``v1-`` and sixteen hexadecimal digits that are equal for equal pod templates."""
     text = json.dumps(_canonical(template), sort_keys=True, separators=(",", ":"), ensure_ascii=False)
     return f"{_VERSION}-{hashlib.sha256(text.encode()).hexdigest()[:16]}"
+
+
+def unrestarted_identity(template: Mapping[str, Any]) -> str:
+    """Return the identity that the template had before somebody restarted its pods by hand; empty if nobody did."""
+    metadata = template.get("metadata") or {}
+    annotations = metadata.get("annotations") or {}
+    if _RESTARTED not in annotations:
+        return ""
+    kept = {key: value for key, value in annotations.items() if key != _RESTARTED}
+    return template_identity({**template, "metadata": {**metadata, "annotations": kept}})
 
 
 def _canonical(template: Mapping[str, Any]) -> JsonObject:

@@ -15,7 +15,7 @@ from flaggerpy.rollout.errors import UserError
 from flaggerpy.rollout.workload import Workload
 from flaggerpy.targets.base import Recipe, TargetFacts
 from flaggerpy.targets.configs import config_refs, refuse_collisions
-from flaggerpy.targets.identity import template_identity
+from flaggerpy.targets.identity import template_identity, unrestarted_identity
 from flaggerpy.targets.labels import LabelRules
 from flaggerpy.targets.names import primary_value, target_value
 from flaggerpy.targets.ports import pod_ports
@@ -70,14 +70,18 @@ class PoddedTarget:
 
     def state(self, target: Mapping[str, Any]) -> Workload:
         """Say what the target runs and how far it is."""
-        return self.describe(target, template_identity(self.template(target)))
+        return self._described(target, self.template(target))
 
     def primary_state(self, canary: Canary, primary: Mapping[str, Any], recipe: Recipe) -> Workload:
         """Say what the primary runs, translated back, and how far it is."""
         label, value = _primary_selector(primary) or ("", "")
         translation = self._translation(canary, label, target_value(value), recipe)
         translation = replace(translation, by_flagger=not is_annotated(primary, canary))
-        return self.describe(primary, template_identity(translation.to_target(self.template(primary))))
+        return self._described(primary, translation.to_target(self.template(primary)))
+
+    def _described(self, obj: Mapping[str, Any], template: JsonObject) -> Workload:
+        workload = self.describe(obj, template_identity(template))
+        return replace(workload, unrestarted=unrestarted_identity(template))
 
     def facts(self, canary: Canary, target: JsonObject, rules: LabelRules, primary: JsonObject | None) -> TargetFacts:
         """Return what Services need to know; a live primary's selector is read back, never recomputed."""

@@ -6,14 +6,14 @@ number in common. See docs/design/0003-fail-fast.md.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any
 
 from flaggerpy.kube.objects import (
     JsonObject,
     annotations_of,
+    controller_of,
     generation_of,
     is_deleting,
     labels_of,
@@ -59,7 +59,7 @@ def owned_pod(pod: JsonObject) -> tuple[Ref, OwnedPod] | None:
     """
     if is_deleting(pod) or (pod.get("status") or {}).get("phase") in _OVER:
         return None
-    owner, seen = _controller(pod), Pod(name_of(pod), tuple(_waiting(pod)))
+    owner, seen = controller_of(pod), Pod(name_of(pod), tuple(_waiting(pod)))
     if (owner.get("apiVersion"), owner.get("kind")) == (DAEMONSETS.api_version, DAEMONSETS.kind):
         name = str(owner.get("name") or "")
         owned = OwnedPod(seen, "", str(owner.get("uid")), labels_of(pod).get(_POD_GENERATION, ""))
@@ -84,7 +84,7 @@ def knows_newest(deployment: Workload) -> bool:
 
 def is_newest(deployment: Workload, replica_set: JsonObject) -> bool | None:
     """Tell whether a ReplicaSet has the Deployment's template; None when what is known of the Deployment is older."""
-    if _controller(replica_set).get("uid") != deployment.uid:
+    if controller_of(replica_set).get("uid") != deployment.uid:
         return False
     theirs, ours = _number(annotations_of(replica_set).get(REVISION)), _number(deployment.controller_revision)
     return None if theirs > ours else theirs == ours
@@ -100,11 +100,6 @@ def of_newest(daemon_set: JsonObject, pods: Iterable[OwnedPod]) -> tuple[Pod, ..
 
 def _number(revision: str | None) -> int:
     return int(revision) if revision and revision.isdecimal() else 0
-
-
-def _controller(obj: Mapping[str, Any]) -> JsonObject:
-    owners: list[JsonObject] = metadata_of(obj).get("ownerReferences") or []
-    return next((owner for owner in owners if owner.get("controller")), {})
 
 
 def _waiting(pod: JsonObject) -> Iterator[Waiting]:

@@ -37,6 +37,7 @@ from flaggerpy.settings import Settings
 from tests.charts.helm import Json, Rendered, render
 from tests.cluster.api import Cluster
 from tests.integration.conftest import control_plane, crds, full_node, pods, site
+from tests.integration.flagger import SECOND_HASH, flagger
 from tests.integration.objects import (
     autoscaler,
     blue_green,
@@ -137,6 +138,7 @@ NOT_SEEN = {
     "get poddisruptionbudgets": "only when somebody else wrote one at the same moment",
     "get metrictemplates": "a canary that names one before the first list is in",
     "get alertproviders": "a canary that names one before the first list is in",
+    "list replicasets": "only when a rollout of Flagger's in flight is taken over, which is tested by itself",
     "get replicasets": "only when a container cannot start, which is tested by itself",
 }
 Install = Callable[..., Installed]
@@ -279,6 +281,24 @@ async def test_pods_that_cannot_start_are_seen_under_the_rights_of_each_mode(
     assert installed.refused() == refused
     asked = {(verb, where) for _, verb, _, where in installed.requests("flaggerpy")}
     assert {("list", "pods"), ("watch", "pods"), ("get", "replicasets")} <= asked
+
+
+@pytest.mark.parametrize("values", [{}, {"watchNamespaces": "the site's"}])
+async def test_a_rollout_of_flaggers_is_taken_over_under_the_rights_of_each_mode(
+    install: Install, site: Site, values: Json
+) -> None:
+    installed = install(**values)
+    async with flagger(site, provider="kubernetes") as left:
+        await left.begin(blue_green(iterations=3))
+        await left.initialize()
+        await left.push("6.0.1")
+        await left.wake()
+        await left.status("Progressing", iterations=1, applied=SECOND_HASH)
+    async with installed.controller():
+        await site.phase_is("Succeeded")
+    assert await site.image("podinfo-primary") == "6.0.1"
+    assert installed.refused() <= {"get customresourcedefinitions"}
+    assert ("list", "replicasets") in {(verb, where) for _, verb, _, where in installed.requests("flaggerpy")}
 
 
 async def test_without_fail_fast_pods_are_not_asked_for(install: Install, site: Site) -> None:

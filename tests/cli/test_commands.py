@@ -16,6 +16,7 @@ from tools import commands
 
 COMMANDS = (
     "abort",
+    "adopt",
     "controller",
     "crds",
     "get",
@@ -63,6 +64,8 @@ def test_the_version_is_told() -> None:
 @pytest.mark.parametrize(
     ("words", "code", "says"),
     [
+        (["adopt"], 2, "the controller takes canaries over by itself"),
+        (["adopt", "--dry-run", "-A", "web"], 2, "-A asks for every canary"),
         (["release"], 2, "name one canary, or say --all"),
         (["release", "web", "--all"], 2, "name one canary, or say --all"),
         (["release", "web", "--kubeconfig", "/nowhere"], 1, "no usable credentials in /nowhere"),

@@ -13,6 +13,7 @@ from flaggerpy.controller.execute import Executor
 from flaggerpy.controller.observe import Observer
 from flaggerpy.controller.pods import PODS_OF_DEPLOYMENTS, PodReader
 from flaggerpy.controller.sources import Library
+from flaggerpy.controller.takeover import Takeover
 from flaggerpy.controller.world import World
 from flaggerpy.kube.cache import Caches
 from flaggerpy.kube.client import Client
@@ -42,7 +43,8 @@ class Stage:
         settings = Settings(mesh_provider="kubernetes")
         library = Library(client, self.caches)
         pods = PodReader(client, Dependents(client, PODS, PODS_OF_DEPLOYMENTS), settings.fail_fast_after)
-        self.observer = Observer(self.caches, ConfigDigests(client, self.caches), pods, library, settings)
+        digests, takeover = ConfigDigests(client, self.caches), Takeover(client, SystemClock())
+        self.observer = Observer(self.caches, digests, pods, library, settings, takeover)
         self.executor = Executor(client, self.caches, self.observer.rules, SystemClock())
 
     async def look(self) -> World:

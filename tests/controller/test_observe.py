@@ -13,6 +13,7 @@ from flaggerpy.controller.configs import ConfigDigests
 from flaggerpy.controller.observe import Observer
 from flaggerpy.controller.pods import PODS_OF_DEPLOYMENTS, PodReader
 from flaggerpy.controller.sources import Library
+from flaggerpy.controller.takeover import Takeover
 from flaggerpy.controller.world import World
 from flaggerpy.kube.cache import Caches
 from flaggerpy.kube.client import Client
@@ -50,7 +51,7 @@ class Stage:
         library, digests = Library(self._client, self.caches), ConfigDigests(self._client, self.caches)
         chosen = Settings(config_tracking=False, **settings)
         pods = PodReader(self._client, Dependents(self._client, PODS, PODS_OF_DEPLOYMENTS), chosen.fail_fast_after)
-        observer = Observer(self.caches, digests, pods, library, chosen)
+        observer = Observer(self.caches, digests, pods, library, chosen, Takeover(self._client, SkippingClock()))
         world = await observer.observe(KEY, frozenset())
         assert world is not None
         return world

@@ -27,6 +27,7 @@ LIMIT = 420
         ["tests/integration/late_kinds.py", "tests/integration/schema_versions.py"],
         ["tests/integration/kube_caches.py"],
         ["tests/integration/outages.py"],
+        pytest.param(["tests/integration/stored_defaults.py"], marks=pytest.mark.takeover),
     ],
     ids=lambda modules: Path(modules[0]).stem,
 )

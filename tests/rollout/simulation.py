@@ -22,7 +22,16 @@ from flaggerpy.rollout import decision as d
 from flaggerpy.rollout.checks import Answer, Check, HookCheck, Verdict
 from flaggerpy.rollout.decide import decide
 from flaggerpy.rollout.failfast import AWAITED
-from flaggerpy.rollout.observation import Bounds, ConfigsSeen, KeptSeen, Limits, Observation, ScalerSeen, ServicesSeen
+from flaggerpy.rollout.observation import (
+    Bounds,
+    ConfigsSeen,
+    History,
+    KeptSeen,
+    Limits,
+    Observation,
+    ScalerSeen,
+    ServicesSeen,
+)
 from flaggerpy.rollout.pods import PodsSeen
 from flaggerpy.rollout.traffic import Acceptance, Capabilities, Routes, RouteState
 from tests.rollout.laws import Laws
@@ -90,6 +99,11 @@ class Simulation:
     annotations: dict[str, str] = field(default_factory=dict)
     budgets: bool = True
     """Whether the primary's PodDisruptionBudgets are as the target's."""
+    history: History | None = None
+    """Since when the target has its template, as far as anybody looks."""
+    flagger_wrote_at: datetime | None = None
+    owned: bool = False
+    """Whether the primary has Flagger's ownerReference."""
     ahead: int = 0
     """Writes in which the router only names Services at weight 0 before or after it sends users to them."""
     named: Counter[str] = field(default_factory=Counter)
@@ -154,6 +168,9 @@ class Simulation:
             route_released=self.route is None or self.route.released,
             problems=(*self.problems, *((NO_SCALER,) if missing else ())),
             announced=frozenset(self.announced),
+            history=self.history,
+            flagger_wrote_at=self.flagger_wrote_at,
+            primary_is_owned=self.owned and self.primary is not None,
         )
 
     def _kept_seen(self) -> KeptSeen:
@@ -302,6 +319,8 @@ class Simulation:
             case d.RemoveFinalizer():
                 self.finalizer = False
                 self.gone = self.deleting
+            case d.DisownPrimary():
+                self.owned = False
             case d.WriteService(role):
                 self.services.add(role)
                 if role is d.ServiceRole.APEX:

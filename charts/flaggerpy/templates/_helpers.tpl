@@ -97,6 +97,10 @@ The label that names a canary's namespace once Prometheus has scraped it: withou
 - apiGroups: [apps]
   resources: [controllerrevisions]
   verbs: [get, list, watch, create, delete]
+{{- /* Whether a target changed after Flagger stopped, asked once where a rollout in flight is taken over. */}}
+- apiGroups: [apps]
+  resources: [replicasets]
+  verbs: [list]
 - apiGroups: [autoscaling]
   resources: [horizontalpodautoscalers]
   verbs: [get, list, watch, create, update, delete]

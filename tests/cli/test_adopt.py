@@ -1,0 +1,134 @@
+"""``flaggerpy adopt --dry-run``: one line a canary, told by the controller's own decisions."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+
+from flaggerpy.api.status import CanaryStatus, Phase
+from flaggerpy.cli.outlook import Outlook, outlook, table
+from flaggerpy.kube.objects import JsonObject
+from flaggerpy.kube.resources import CANARIES, DEPLOYMENTS
+from flaggerpy.rollout.observation import History
+from tests.cli import served
+from tests.cli.served import Served
+from tests.rollout.left import left, rolling
+from tests.rollout.world import World, hook, initialized, spec
+
+FIRST = "adds its finalizer; takes Flagger's ownerReference off payment-primary"
+
+
+def seen(world: World) -> Outlook:
+    return outlook(world.observe(), world.now)
+
+
+@pytest.mark.parametrize("phase", [Phase.INITIALIZED, Phase.SUCCEEDED, Phase.FAILED])
+def test_a_canary_at_rest_is_quiet(phase: Phase) -> None:
+    world = left(initialized(), phase)
+    assert seen(world) == Outlook("shop/payment", phase.value, f"nothing to roll out; {FIRST}")
+
+
+def test_a_rollout_goes_on_quietly() -> None:
+    assert seen(left(rolling(20), Phase.PROGRESSING)) == Outlook(
+        "shop/payment", "Progressing", f"the rollout goes on at 20%; {FIRST}"
+    )
+
+
+def test_a_gate_that_would_be_asked_is_told() -> None:
+    world = left(initialized(spec=spec(webhooks=[hook("confirm-rollout")])).push("v2"), Phase.WAITING)
+    row = seen(world)
+    assert (row.words, row.quiet) == ("its new revision waits for approval; asks its webhooks", True)
+
+
+def test_what_begins_anew_is_not_quiet() -> None:
+    world = left(rolling(20), Phase.PROGRESSING)
+    world.history = History(world.now.replace(year=2030))
+    row = seen(world)
+    assert row.quiet is False
+    assert row.words.startswith("payment.shop was changed since, so its analysis begins anew; ")
+    assert "sends 0% of users to payment" in row.words
+
+
+def test_a_pushed_revision_is_not_quiet() -> None:
+    row = seen(left(initialized(), Phase.SUCCEEDED).push("v2"))
+    assert (row.quiet, row.words.partition(";")[0]) == (False, "a new revision was pushed since")
+
+
+def test_what_cannot_go_on_is_not_quiet() -> None:
+    world = left(rolling(20), Phase.PROGRESSING)
+    world.problems = ("provider istio is not served",)
+    assert seen(world) == Outlook(
+        "shop/payment", "Progressing", "cannot go on: provider istio is not served", quiet=False
+    )
+
+
+def test_one_that_was_taken_over_is_left_out() -> None:
+    assert seen(initialized()).words == "has been taken over already"
+
+
+def test_the_report_is_what_the_controller_then_does() -> None:
+    world = left(rolling(20), Phase.PROGRESSING)
+    foretold = seen(world).words.partition(";")[0]
+    world.run()
+    assert world.texts[0] == f"Taken over from Flagger in phase Progressing: {foretold}"
+
+
+def test_the_table_has_a_line_a_canary() -> None:
+    rows = [Outlook("shop/a", "Failed", "x"), Outlook("shop/payment", "New", "y")]
+    assert table(rows) == [
+        "CANARY         PHASE    WHAT WOULD HAPPEN",
+        "shop/a         Failed   x",
+        "shop/payment   New      y",
+    ]
+
+
+# The command on a server
+
+
+def idle(**spec: Any) -> JsonObject:
+    """A canary of provider kubernetes as Flagger leaves it."""
+    status = CanaryStatus(phase=Phase.SUCCEEDED, last_applied_spec="8dbdc448", last_promoted_spec="8dbdc448")
+    made = served.canary(status, **{"provider": "kubernetes", "analysis": {"iterations": 2}, **spec})
+    del made["metadata"]["finalizers"], made["status"]["rollout"]
+    return made
+
+
+def adopt(cluster: Served, *words: str) -> tuple[int, str]:
+    result = cluster.run("adopt", "--dry-run", "--no-config-tracking", *words)
+    return result.exit_code, result.output
+
+
+def test_nothing_is_written_and_nobody_would_notice(cluster: Served) -> None:
+    cluster.put(CANARIES, idle())
+    code, said = adopt(cluster)
+    assert (code, "shop/web   Succeeded   nothing to roll out" in said) == (0, True), said
+    assert {seen.method for seen in cluster.do(lambda server: server.seen())} == {"GET"}
+
+
+def test_a_rollout_that_would_begin_is_an_exit_code(cluster: Served) -> None:
+    cluster.put(CANARIES, idle())
+    cluster.put(DEPLOYMENTS, served.workloads("2")[0])
+    code, said = adopt(cluster, "web")
+    assert (code, "a new revision was pushed since" in said) == (1, True), said
+
+
+def test_a_provider_that_is_not_served_is_told(cluster: Served) -> None:
+    cluster.put(CANARIES, idle(provider="levitation"))
+    code, said = adopt(cluster)
+    assert (code, "cannot go on: " in said) == (1, True), said
+
+
+def test_a_flagger_that_wrote_lately_is_told(cluster: Served) -> None:
+    canary = idle()
+    now = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    canary["metadata"]["managedFields"] = [{"manager": "flagger", "operation": "Update", "time": now}]
+    cluster.put(CANARIES, canary)
+    code, said = adopt(cluster)
+    assert (code, "Flagger wrote shop/web within the last minute" in said) == (0, True), said
+
+
+def test_without_canaries_there_is_nothing_to_tell(cluster: Served) -> None:
+    code, said = adopt(cluster)
+    assert (code, "there are no canaries in namespace shop" in said) == (0, True), said
