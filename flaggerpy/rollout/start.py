@@ -10,7 +10,7 @@ from datetime import timedelta
 
 from flaggerpy.api.analysis import HookType
 from flaggerpy.api.status import Phase, Step
-from flaggerpy.rollout import children, gates, revision, rollback, scaling
+from flaggerpy.rollout import children, gates, reload, revision, rollback, scaling
 from flaggerpy.rollout.decision import NeedChecks, ScaleTarget, SetRoutes
 from flaggerpy.rollout.traffic import ALL_TO_PRIMARY
 from flaggerpy.rollout.turn import Turn
@@ -151,6 +151,8 @@ def _primary_lost(turn: Turn) -> None:
 def _begin(turn: Turn) -> NeedChecks | None:
     if turn.target.falling_asleep:
         turn.wait(turn.before.rollout.reason)
+        return None
+    if reload.needed(turn) and not reload.emptied(turn):
         return None
     primary = turn.primary_readiness()
     if not primary.ready and not primary.stuck and not turn.canary.spec.skip_analysis:

@@ -148,6 +148,9 @@ class Laws:
         assert revision.same(applied, seen, seen.target), "the template is not the analysed one"
         if self.skipped or self.overruled:
             return
+        assert world.target is not None
+        read = {pod.reads for pod in world.target.pods}
+        assert read <= {world.target.reads} or status.rollout.serving_canary, f"analysed with the configs {read}"
         passed = {
             world.spec.analysis.webhooks[check.index].name
             for _, check, answer in world.asked[self.began :]
