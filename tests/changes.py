@@ -13,6 +13,7 @@ IMPOSSIBLE = "–"
 
 SERVING = "Failed, target serving"
 ROUTE = "route deleted"
+WEIGHTS = "weights edited"
 
 PHASES = (
     "Initializing",
@@ -37,12 +38,14 @@ CHANGES = (
     "suspended, then resumed",
     "spec.service edited",
     "analysis edited",
+    "skipAnalysis set",
     "Canary deleted",
     "namespace deleted",
     "target scaled up",
     "primary deleted",
     "Services deleted",
     ROUTE,
+    WEIGHTS,
 )
 
 
@@ -110,6 +113,7 @@ OUTCOMES = {
     "handed back": Outcome(now=AWAY, end=GONE),
     "all goes": Outcome(now=AWAY, end=GONE),
     "put back": SAME,
+    "promoted": Outcome(now=("Promoting",)),
     "kept": SAME,
     "made again": SAME,
     "promoted again": Outcome(now=("Promoting",), users="target"),
@@ -177,5 +181,5 @@ def cells() -> list[Cell]:
         Cell(phase, change, word, routed)
         for phase, change, word in table()
         for routed in (True, False)
-        if word != IMPOSSIBLE and (routed or (phase != SERVING and change != ROUTE))
+        if word != IMPOSSIBLE and (routed or (phase != SERVING and change not in {ROUTE, WEIGHTS}))
     ]

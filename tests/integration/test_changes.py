@@ -30,6 +30,8 @@ TAGS = {changes.A: "6.0.0", changes.B: "6.0.1", changes.C: "6.0.2"}
 GATES = ("confirm-rollout", "rollout", "confirm-promotion")
 BREAKS_PODS = frozenset({"Initializing", "Promoting", "Finalising", SERVING, "Terminating"})
 PORT, OTHER_PORT = 80, 8080
+OWN_WAY = 70
+"""A weight that no step has."""
 BEFORE, AFTER = "1", "2"
 STEPS, MORE_STEPS = 3, 5
 
@@ -185,8 +187,9 @@ class Play:
         assert stage.replicas(self.name) >= 1
         assert stage.is_ready(self.name)
         assert stage.find(SERVICES, self.primary) is None
-        deleted = self.cell.change in {"Services deleted", changes.ROUTE}
-        assert deleted or stage.place(self.name) == "target"
+        # Before the bootstrap has moved users there is no Service but one of the user's own.
+        nowhere = self.cell.change == "Services deleted" or self.cell.phase == "Initializing"
+        assert stage.place(self.name) == ("" if nowhere else "target")
 
 
 # How a canary comes to a phase, and what keeps it there
@@ -321,12 +324,14 @@ ACTS: dict[str, Callable[[Play], Awaitable[None]]] = {
     "suspended, then resumed": lambda play: play.edit({"suspend": True}),
     "spec.service edited": lambda play: play.edit({"service": {"port": OTHER_PORT}}),
     "analysis edited": lambda play: play.edit({"analysis": analysis(play.cell.routed, MORE_STEPS)}),
+    "skipAnalysis set": lambda play: play.edit({"skipAnalysis": True}),
     "Canary deleted": lambda play: play.delete(),
     "namespace deleted": delete_namespace,
     "target scaled up": lambda play: play.site.scale(3, play.name),
     "primary deleted": delete_primary,
     "Services deleted": delete_services,
     changes.ROUTE: delete_route,
+    changes.WEIGHTS: lambda play: play.site.set_weights(100 - OWN_WAY, OWN_WAY, play.name),
 }
 
 
@@ -416,6 +421,14 @@ async def route_made(play: Play) -> None:
     assert play.stage.gateway.shares(play.name)[-1] == play.share
 
 
+async def weights_put_back(play: Play) -> None:
+    shares = play.stage.gateway.shares
+    await play.until(lambda: OWN_WAY in shares(play.name), "weights of somebody else")
+    if play.cell.phase == "Finalising":
+        await play.let_go()  # weights are put back once an interval, which is long here
+    await play.until(lambda: shares(play.name)[-2:] == [OWN_WAY, play.share], "weights as they were")
+
+
 LOOKS: dict[str, Callable[[Play], Awaitable[None]]] = {
     "retry": answered,
     "suspended, then resumed": held,
@@ -425,6 +438,7 @@ LOOKS: dict[str, Callable[[Play], Awaitable[None]]] = {
     "primary deleted": primary_made,
     "Services deleted": services_made,
     changes.ROUTE: route_made,
+    changes.WEIGHTS: weights_put_back,
 }
 
 

@@ -122,6 +122,12 @@ def delete_namespace(world: World) -> None:
     world.delete()
 
 
+def skip_analysis(world: World) -> None:
+    world.spec = world.spec.model_copy(update={"skip_analysis": True})
+    world.generation += 1
+    world.touch()
+
+
 def fire_rollback(world: World) -> None:
     world.hooks["rollback"] = Verdict.PASSED
     world.touch()
@@ -136,12 +142,14 @@ ACTS: dict[str, Callable[[World], object]] = {
     "suspended, then resumed": lambda world: world.suspend(),
     "spec.service edited": edit_service,
     "analysis edited": lambda world: world.edit(**settings(routed=world.routed, steps=5)),
+    "skipAnalysis set": skip_analysis,
     "Canary deleted": lambda world: world.delete(),
     "namespace deleted": delete_namespace,
     "target scaled up": lambda world: world.scale(3),
     "primary deleted": lambda world: world.delete_primary(),
     "Services deleted": delete_services,
     changes.ROUTE: lambda world: world.delete_route(),
+    changes.WEIGHTS: lambda world: world.turn_route(70),
 }
 
 
@@ -242,6 +250,10 @@ def route_made(world: World, cell: Cell, before: Before) -> None:
     assert world.weight == (before.weight if world.route else 0)
 
 
+def weights_put_back(world: World, cell: Cell, before: Before) -> None:
+    assert world.weight == before.weight
+
+
 LOOKS: dict[str, Callable[[World, Cell, Before], None]] = {
     "retry": answered,
     "suspended, then resumed": held,
@@ -251,6 +263,7 @@ LOOKS: dict[str, Callable[[World, Cell, Before], None]] = {
     "primary deleted": primary_made,
     "Services deleted": services_made,
     changes.ROUTE: route_made,
+    changes.WEIGHTS: weights_put_back,
 }
 
 
