@@ -62,6 +62,10 @@ class Stage:
         """Return the phase of a Canary."""
         return self.phases[name][-1] if self.phases[name] else ""
 
+    def share(self, name: str) -> int:
+        """Return the canary's share of a route, 0 where none is split."""
+        return canary_share(self.find(HTTP_ROUTES, name) or {"spec": {}}) or 0
+
     def place(self, name: str) -> str:
         """Return where users are sent: to the target, to the primary or to both; empty when nowhere."""
         share = canary_share(self.find(HTTP_ROUTES, name) or {"spec": {}})

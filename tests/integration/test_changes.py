@@ -60,7 +60,7 @@ class Play:
     async def run(self) -> None:
         await self.apply()
         await SCENES[self.cell.phase](self)
-        self.share = (self.stage.gateway.shares(self.name) or [0])[-1]
+        self.share = self.stage.share(self.name)
         phases, places = len(self.stage.phases[self.name]), len(self.stage.places[self.name])
         await ACTS[self.cell.change](self)
         await self.answers(phases, places)
@@ -123,8 +123,8 @@ class Play:
         stage, outcome = self.stage, self.cell.outcome
         if outcome.now:
             wanted = set(outcome.now)
-            # A rollout may be restarted within one phase, which is not written down again.
-            since = max(phases - 1, 0) if self.cell.word == "begins again" else phases
+            # Where the phase begins again, nothing new is written down.
+            since = phases - (self.cell.phase in wanted)
             await self.until(lambda: wanted & set(stage.phases[self.name][since:]), " or ".join(outcome.now))
         if outcome.users and self.cell.routed:
             await self.until(
@@ -373,7 +373,7 @@ async def written(play: Play) -> None:
     if play.cell.phase == "Finalising":
         await play.let_go()  # Services are mended once an interval, which is long here
     await play.until(lambda: port() == OTHER_PORT, "new port")
-    assert (play.stage.gateway.shares(play.name) or [0])[-1] == play.share
+    assert play.stage.share(play.name) == play.share
 
 
 async def goes_by_it(play: Play) -> None:
@@ -418,7 +418,7 @@ async def route_made(play: Play) -> None:
     if play.cell.word == "nothing":
         return
     await play.until(lambda: play.stage.find(HTTP_ROUTES, play.name), "new route")
-    assert play.stage.gateway.shares(play.name)[-1] == play.share
+    assert play.stage.share(play.name) == play.share
 
 
 async def weights_put_back(play: Play) -> None:
