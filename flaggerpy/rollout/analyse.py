@@ -16,6 +16,7 @@ from flaggerpy.rollout import (
     gates,
     kept,
     promote,
+    reload,
     revision,
     rollback,
     scaling,
@@ -67,7 +68,13 @@ def _change_of_mind(turn: Turn) -> None:
     """The target asks for something else: cancel when it is the promoted revision, else begin again."""
     now = turn.current_revision()
     serving = turn.status.rollout.serving_canary
+    reloads = reload.needed(turn) and not revision.promoted(turn.seen, turn.target)
+    if reloads and not _rid_of_older_configs(turn):
+        return
     _back_to_the_start(turn)
+    if reloads:
+        turn.do(ScaleTarget(scaling.first_size(turn)))
+        turn.note(scaled_at=turn.now)
     turn.note(applied=now)
     turn.set(last_applied_spec=now.template, tracked_configs=dict(turn.seen.configs.flagger))
     turn.wake_now()
@@ -76,6 +83,16 @@ def _change_of_mind(turn: Turn) -> None:
         turn.say(f"Rollout of {turn.target_name} cancelled: the promoted revision was put back")
         return
     turn.say(f"New revision detected! Restarting analysis for {turn.target_name}")
+
+
+def _rid_of_older_configs(turn: Turn) -> bool:
+    """Whether no pod is left that read the configs before they changed; users leave them first."""
+    live = turn.seen.route.routes if turn.seen.routed else None
+    if _started(turn) or (live is not None and live.canary > 0):
+        _back_to_the_start(turn)
+        turn.wake_now()
+        return False
+    return reload.emptied(turn)
 
 
 def _back_to_the_start(turn: Turn) -> None:

@@ -11,7 +11,7 @@ from datetime import timedelta
 from flaggerpy.api.analysis import HookType
 from flaggerpy.api.constants import SCALE_TO_ZERO
 from flaggerpy.api.status import Phase, Step
-from flaggerpy.rollout import affinity, children, gates, kept, revision, rollback, scaling
+from flaggerpy.rollout import affinity, children, gates, kept, reload, revision, rollback, scaling
 from flaggerpy.rollout.decision import NeedChecks, ScaleTarget, SetRoutes
 from flaggerpy.rollout.turn import Turn
 
@@ -144,6 +144,8 @@ def _remember_fight(turn: Turn) -> None:
 def _begin(turn: Turn) -> NeedChecks | None:
     if turn.target.falling_asleep:
         turn.wait(turn.before.rollout.reason)
+        return None
+    if reload.needed(turn) and not reload.emptied(turn):
         return None
     primary = turn.primary_readiness()
     if not primary.ready and not primary.stuck and not turn.canary.spec.skip_analysis:

@@ -68,6 +68,11 @@ class Breaker:
         self.held.append(Held(app, tag, waiting, restarts, most))
         self._changed.set()
 
+    def heal_pods(self, app: str) -> None:
+        """Let all pods of this app pass again."""
+        self.broken = [(name, tag) for name, tag in self.broken if name != app]
+        self._changed.set()
+
     def heal(self) -> None:
         """Let all pods pass again."""
         self.broken.clear()
@@ -87,10 +92,13 @@ class Breaker:
 
     async def _follow(self) -> None:
         client = self.site.client
-        _, version = await client.list(PODS, self.site.namespace)
-        async for event in client.watch(PODS, self.site.namespace, resource_version=version):
-            if event.type in {"ADDED", "MODIFIED"}:
-                await self._look(event.object)
+        while True:  # watches end
+            pods, version = await client.list(PODS, self.site.namespace)
+            for pod in pods:
+                await self._look(pod)
+            async for event in client.watch(PODS, self.site.namespace, resource_version=version):
+                if event.type in {"ADDED", "MODIFIED"}:
+                    await self._look(event.object)
 
     async def _look(self, pod: JsonObject) -> None:
         status = pod.get("status") or {}

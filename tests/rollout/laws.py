@@ -189,6 +189,9 @@ class Laws:
         self.analysed.add(seen.target.template.rstrip("+"))
         if self.skipped or self.overruled:
             return
+        assert world.target is not None
+        read = {pod.reads for pod in world.target.pods}
+        assert read <= {world.target.reads} or status.rollout.serving_canary, f"analysed with the configs {read}"
         passed = {
             world.spec.analysis.webhooks[check.index].name
             for _, check, answer in world.asked[self.began :]

@@ -131,9 +131,15 @@ class Simulation:
     _written: int = 0
 
     def __post_init__(self) -> None:
+        self.reread()
         if self.target is not None:
             self.target.sync(START - timedelta(minutes=10))  # users have been served for a while
             self.target.sync(START)
+
+    def reread(self) -> None:
+        """Let pods of the target that start from now on read the configs as they are."""
+        if self.target is not None:
+            self.target.reads = json.dumps(self.configs, sort_keys=True)
 
     def observe(self) -> Observation:
         metadata = ObjectMeta(

@@ -50,6 +50,41 @@ def test_a_changed_config_is_a_new_revision() -> None:
     assert world.status.tracked_configs == {"configmap/app": "2"}
 
 
+@pytest.mark.parametrize("routed", [True, False])
+def test_a_config_edited_in_mid_analysis_is_read_by_new_pods_before_it_is_analysed(routed: bool) -> None:
+    made = spec() if routed else spec(iterations=3)
+    world = initialized(spec=made, routed=routed, configs={"configmap/app": "1"}).push("v2").run(Phase.PROGRESSING)
+    world.run_for(15)
+    assert world.weight == (20 if routed else 0)
+    world.actions.clear()
+    world.configure(app="2").run_for(5)
+    assert (world.phase, world.weight) == (Phase.PROGRESSING, 0)
+    assert world.status.rollout.reason == (
+        "waiting for the pods of payment.shop to end that read its configs before they changed"
+    )
+    assert not [action for _, action in world.actions if isinstance(action, d.ScaleTarget)], "users are still leaving"
+    world.run()
+    assert (world.outcomes, world.primary_configs) == (["succeeded"], {"configmap/app": "2"})
+    done = [action for _, action in world.actions if isinstance(action, d.ScaleTarget | d.SetRoutes)]
+    sizes = [d.ScaleTarget(0), d.ScaleTarget(2), d.ScaleTarget(0)]
+    shares = [0, 10, 20, 30, 0] if routed else []
+    assert [action for action in done if isinstance(action, d.ScaleTarget)] == sizes
+    assert [action.routes.canary for action in done if isinstance(action, d.SetRoutes)] == shares
+    assert world.texts.count("New revision detected! Restarting analysis for payment.shop") == 1
+
+
+def test_a_target_that_serves_all_users_keeps_its_pods_when_a_config_is_edited() -> None:
+    world = initialized(configs={"configmap/app": "1"})
+    assert world.primary
+    world.primary.broken = {"v2"}
+    world.push("v2").run(Phase.FAILED).run()
+    world.actions.clear()
+    world.configure(app="2").run_for(30)
+    assert world.phase is Phase.PROMOTING
+    assert world.destinations() == {"target"}
+    assert not [action for _, action in world.actions if isinstance(action, d.ScaleTarget)]
+
+
 def test_a_config_that_changes_between_look_and_copy_is_not_promoted() -> None:
     world = initialized(configs={"configmap/app": "1"}).configure(app="2")
     world.run(Phase.PROMOTING)

@@ -59,11 +59,15 @@ def ask_after(ticks: int, verb: str) -> Step:
     return begin
 
 
-def bad_with_users(world: World) -> None:
+def with_users(world: World) -> World:
     world.push("v2")
     while world.weight == 0 and world.advance():
         world.tick()
-    world.hooks["rollback"] = Verdict.PASSED
+    return world
+
+
+def bad_with_users(world: World) -> None:
+    with_users(world).hooks["rollback"] = Verdict.PASSED
     world.touch()
 
 
@@ -104,6 +108,7 @@ FLOWS: dict[str, list[Step]] = {
     "rollback of a canary with users": [bad_with_users],
     "deadline": [never_ready],
     "config": [lambda world: world.configure(app="2")],
+    "config edited in mid-analysis": [lambda world: with_users(world).configure(app="2")],
     "failed promotion": [not_as_primary],
     "failed promotion, fixed forward": [not_as_primary, push("v3")],
     "failed promotion, put back": [not_as_primary, push("v1")],

@@ -20,6 +20,7 @@ class Pod:
     version: str
     started: datetime
     number: int = 0
+    reads: str = ""
 
 
 @dataclass
@@ -47,6 +48,8 @@ class Deployment:
     """The deployment controller does not look."""
     room: int = 1000
     """For how many of its pods the cluster has room."""
+    reads: str = ""
+    """What pods that start now read of the tracked configs."""
     default: str = ""
     """What a newer API server adds to every template."""
     pods: list[Pod] = field(default_factory=list)
@@ -109,7 +112,9 @@ class Deployment:
     def _create(self) -> None:
         new = [pod for pod in self.pods if pod.version == self.rolled]
         free = [number for number in range(self.replicas) if number not in {pod.number for pod in new}]
-        self.pods += [Pod(self.rolled, self.now, number) for number in free[: max(self.replicas - len(new), 0)]]
+        self.pods += [
+            Pod(self.rolled, self.now, number, self.reads) for number in free[: max(self.replicas - len(new), 0)]
+        ]
 
     def _remove(self) -> None:
         new = sorted((pod for pod in self.pods if pod.version == self.rolled), key=self.is_ready, reverse=True)

@@ -74,6 +74,7 @@ class World(Simulation):
 
     def configure(self, **configs: str) -> World:
         self.configs = {f"configmap/{name}": value for name, value in configs.items()}
+        self.reread()
         return self.touch()
 
     def load(self, *, target: int = 0, primary: int = 0) -> World:

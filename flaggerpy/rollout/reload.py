@@ -1,0 +1,31 @@
+"""Pods read their configs when they start, so those that read older ones go before newer ones are analysed.
+
+A target that sleeps has none. Where one runs, in mid-rollout, its users leave it first. Only a target that serves all
+users, because the primary cannot, keeps its pods.
+"""
+
+from __future__ import annotations
+
+from flaggerpy.rollout import revision
+from flaggerpy.rollout.decision import ScaleTarget
+from flaggerpy.rollout.turn import Turn
+
+
+def needed(turn: Turn) -> bool:
+    """Whether the target asks for the template that it ran before, with other configs."""
+    applied = turn.status.rollout.applied
+    if applied is None or turn.status.rollout.serving_canary:
+        return False
+    return revision.same_template(applied, turn.target) and not revision.same(applied, turn.seen, turn.target)
+
+
+def emptied(turn: Turn) -> bool:
+    """Whether the last of those pods is gone; until then they are sent away, at most once an interval."""
+    target, scaled = turn.target, turn.status.rollout.scaled_at
+    if target.replicas == 0 and not target.falling_asleep:
+        return True
+    turn.wait(f"waiting for the pods of {turn.target_name} to end that read its configs before they changed")
+    if target.replicas > 0 and turn.traffic_left() and (scaled is None or turn.passed(scaled + turn.interval)):
+        turn.do(ScaleTarget(0))
+        turn.note(scaled_at=turn.now)
+    return False
