@@ -107,7 +107,7 @@ def _write_primary(turn: Turn, *, unchanged: bool) -> None:
             turn.do(ScalePrimary(turn.target.replicas))
         turn.do(CopyConfigs(dict(applied.configs)), UpdatePrimary())
     turn.note(promoted=applied)
-    turn.wait(f"waiting for {turn.primary_name} to become ready")
+    turn.wait_for_new_pods()
 
 
 def _leave_changed_canary(turn: Turn) -> bool:

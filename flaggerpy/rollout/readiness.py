@@ -28,6 +28,8 @@ class Readiness:
 READY = Readiness(ready=True)
 
 _WAITING = "waiting for rollout to finish: "
+NOT_LOOKED_AT = f"{_WAITING}observed deployment generation less than desired generation"
+"""Why a workload is not ready whose controller has not seen what was written; the words are Flagger's."""
 
 
 def readiness(
@@ -44,7 +46,7 @@ def readiness(
 
     """
     if workload.generation > workload.observed_generation:
-        return Readiness(False, message=_WAITING + "observed deployment generation less than desired generation")
+        return Readiness(False, message=NOT_LOOKED_AT)
     if workload.deadline_exceeded:
         return Readiness(False, stuck=True, message=f'deployment "{workload.name}" exceeded its progress deadline')
     missing = _missing(workload, percent)

@@ -144,7 +144,8 @@ def _primary_lost(turn: Turn) -> None:
         return
     turn.stall(
         f"{turn.primary_name} was deleted while {turn.target_name} asks for a revision that was never promoted: "
-        f"put the promoted template back into {turn.target_name}, or delete the Canary to serve from the target"
+        f"put the promoted template back into {turn.target_name}, or delete the Canary to serve from the target",
+        "PrimaryMissing",
     )
 
 

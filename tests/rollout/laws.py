@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 BOOTSTRAP = (Phase.NEW, Phase.INITIALIZING, Phase.TERMINATING, Phase.TERMINATED)
 """Phases stored while a (new) bootstrap may begin."""
 
+CONDITIONS = ("Ready", "Reconciling", "Stalled", "Promoted")
 DEADLINE = timedelta(seconds=60)
 SECOND, MOST = timedelta(seconds=1), timedelta(seconds=10)
 
@@ -76,6 +77,7 @@ class Laws:
             assert status.phase in allowed, f"{old.phase} → {status.phase}"
         assert status != old, "a status write changes something"
         assert status.observed_generation == world.generation
+        self.truthful(status)
         if old.phase is not status.phase and status.phase is Phase.PROMOTING:
             self.skipped = world.spec.skip_analysis
         if old.phase in {*IDLE, Phase.WAITING} and status.phase is Phase.PROGRESSING:
@@ -85,6 +87,19 @@ class Laws:
             self.overruled = False
         if status.rollout.advance is not None:
             self.overruled = True
+
+    @staticmethod
+    def truthful(status: CanaryStatus) -> None:
+        """Conditions are of the generation that was looked at, and never contradict each other or the phase."""
+        rows = {row.type: row for row in status.conditions if row.type in CONDITIONS}
+        assert {row.observed_generation for row in rows.values()} == {status.observed_generation}
+        ready, reconciling, stalled, promoted = (rows[kind].status for kind in CONDITIONS)
+        assert (reconciling, stalled) != ("True", "True")
+        assert (ready == "False") == (stalled == "True" or status.phase is Phase.FAILED)
+        assert ready != "True" or reconciling == "False"
+        assert (promoted == "False") == (status.phase is Phase.FAILED)
+        assert stalled == "False" or rows["Stalled"].message
+        assert status.phase is not Phase.FAILED or rows["Ready"].message
 
     @staticmethod
     def started(status: CanaryStatus) -> None:
