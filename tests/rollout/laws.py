@@ -78,6 +78,11 @@ class Laws:
         assert status != old, "a status write changes something"
         assert status.observed_generation == world.generation
         self.truthful(status)
+        if status.phase is Phase.FAILED:
+            weight = 100 if status.rollout.serving_canary else 0
+            assert status.rollout.step.weight == status.canary_weight == weight, (
+                "after Failed users are on one workload"
+            )
         if old.phase is not status.phase and status.phase is Phase.PROMOTING:
             self.skipped = world.spec.skip_analysis
         if old.phase in {*IDLE, Phase.WAITING} and status.phase is Phase.PROGRESSING:
@@ -131,6 +136,14 @@ class Laws:
             assert any(reasons), f"the weight fell from {old} to {new} for no reason"
         if new < old and status.phase is Phase.PROMOTING:
             self.returned(world, seen)
+        if new < old and status.phase in {*IDLE, Phase.WAITING, Phase.FINALISING}:
+            assert status.rollout.serving_canary or self.moved_at is None, f"{status.phase}: from {old} to {new}"
+        if new > old and status.phase not in ANALYSIS and self.moved_at is not None:
+            reasons = (
+                new == 100 and status.phase in {Phase.PROMOTING, Phase.FINALISING},  # the primary cannot serve
+                world.route is None or new == status.rollout.step.weight,  # written again
+            )
+            assert any(reasons), f"{status.phase}: the weight rose from {old} to {new} outside of an analysis"
         if new != old:
             self.moved_at = world.now
 
