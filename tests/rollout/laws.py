@@ -1,4 +1,17 @@
-"""What must hold at every instant of every simulated rollout; the world calls these after each write and time jump."""
+"""What must hold at every instant of every simulated rollout; the world calls these after each write and time jump.
+
+| law | where |
+|---|---|
+| weights add up to 100 | ``Routes`` itself, shown in test_ways_out.py |
+| the canary's weight falls by rollback, restart, cancellation, promotion or deletion only | ``routed`` |
+| every weight is held for an interval at least, under any crash | ``routed``, in test_crash.py and test_laws.py |
+| no promotion without every gate; what is promoted is what was analysed | ``promoted`` |
+| users are sent to workloads that can serve, and after Failed to one only | ``look``, ``status_written`` |
+| users can be taken off a new revision in every phase, and traffic be given back | test_ways_out.py, test_requests.py |
+| every path ends | the end of every history in test_laws.py, and test_crash.py |
+| a decision is made of any observation | test_total.py |
+| phases follow each other as drawn; conditions do not contradict them | ``status_written``, ``truthful`` |
+"""
 
 from __future__ import annotations
 
