@@ -1,4 +1,4 @@
-"""Events that scripts and log scrapers look for have Flagger's type and its words; what may follow them is ours."""
+"""Events and alerts that people and programs look for have Flagger's type and words; what may follow them is ours."""
 
 from __future__ import annotations
 
@@ -170,3 +170,59 @@ def test_what_flagger_says_at_every_tick_of_a_suspended_or_healthy_canary_is_not
     world = with_hook("rollback", Verdict.FAILED)()
     assert world.phase is Phase.SUCCEEDED
     assert not [text for text in world.texts if "not signaling" in text or "metrics providers" in text]
+
+
+INIT = ("info", "New Deployment detected, initialization completed.", True)
+BEGUN = ("info", "New revision detected, progressing canary analysis.", True)
+DONE = ("info", "Canary analysis completed successfully, promotion finished.", False)
+
+ALERTS: list[tuple[str, Scene, list[tuple[str, str, bool]]]] = [
+    ("success", rolled_out(), [INIT, BEGUN, DONE]),
+    (
+        "success without analysis",
+        rolled_out(_skipAnalysis=True),
+        [INIT, BEGUN, ("info", "Canary analysis was skipped, promotion finished.", False)],
+    ),
+    (
+        "gate before the rollout",
+        with_hook("confirm-rollout", Verdict.FAILED),
+        [INIT, ("warn", "Canary is waiting for approval.", False)],
+    ),
+    (
+        "gate before a step",
+        with_hook("confirm-traffic-increase", Verdict.FAILED),
+        [INIT, BEGUN, ("warn", "Canary traffic increase is waiting for approval.", False)],
+    ),
+    (
+        "gate before the promotion",
+        with_hook("confirm-promotion", Verdict.FAILED),
+        [INIT, BEGUN, ("warn", "Canary promotion is waiting for approval.", False)],
+    ),
+    (
+        "rollback hook",
+        with_hook("rollback", Verdict.PASSED),
+        [INIT, BEGUN, ("warn", "Rolling back payment.shop manual webhook invoked", False)],
+    ),
+    (
+        "threshold",
+        with_hook("rollout", Verdict.FAILED),
+        [INIT, BEGUN, ("error", "Failed checks threshold reached 2", False)],
+    ),
+    (
+        "failed promotion",
+        not_promoted,
+        [INIT, BEGUN, ("error", "Promotion of payment.shop failed, primary not ready: ", False)],
+    ),
+    ("restart", restarted, [INIT, BEGUN, DONE]),
+    ("deletion", deleted, [INIT]),
+]
+
+
+@pytest.mark.parametrize(("moment", "scene", "expected"), ALERTS, ids=[row[0] for row in ALERTS])
+def test_every_moment_that_alerts_has_flaggers_severity_words_and_details(
+    moment: str, scene: Scene, expected: list[tuple[str, str, bool]]
+) -> None:
+    sent = [item for item in scene().sent if item.kind == "alert"]
+    assert [(item.severity, item.fields) for item in sent] == [(severity, fields) for severity, _, fields in expected]
+    for item, (_, text, _) in zip(sent, expected, strict=True):
+        assert item.message.startswith(text), moment
