@@ -152,11 +152,11 @@ class Laws:
         if new < old and status.phase in {*IDLE, Phase.WAITING, Phase.FINALISING}:
             assert status.rollout.serving_canary or self.moved_at is None, f"{status.phase}: from {old} to {new}"
         if new > old and status.phase not in ANALYSIS and self.moved_at is not None:
-            reasons = (
+            admitted = (
                 new == 100 and status.phase in {Phase.PROMOTING, Phase.FINALISING},  # the primary cannot serve
                 world.route is None or new == status.rollout.step.weight,  # written again
             )
-            assert any(reasons), f"{status.phase}: the weight rose from {old} to {new} outside of an analysis"
+            assert any(admitted), f"{status.phase}: the weight rose from {old} to {new} outside of an analysis"
         if new != old:
             self.moved_at = world.now
 
