@@ -100,4 +100,4 @@ def may_write_again(turn: Turn) -> bool:
 def clone_target(turn: Turn) -> None:
     """Create the primary from the target, with its configs first."""
     turn.do(CopyConfigs(dict(turn.seen.configs.ours)), CreatePrimary())
-    turn.wait(f"waiting for {turn.primary_name} to become ready")
+    turn.wait_for_new_pods()

@@ -70,7 +70,7 @@ def _decide(turn: Turn) -> NeedChecks | None:
     if turn.status.phase in (Phase.NEW, Phase.TERMINATING, Phase.TERMINATED):
         initialize.enter(turn)
     if turn.canary.spec.suspend:
-        turn.wait("suspended by spec.suspend")
+        turn.freeze()
         return None
     if turn.seen.target is None or turn.seen.target.deleting:
         _without_target(turn)
@@ -117,7 +117,8 @@ def _without_target(turn: Turn) -> None:
         finalize.succeed(turn)
     elif turn.status.phase in ANALYSIS or turn.status.phase is Phase.PROMOTING:
         rollback.target_is_gone(turn)
-    turn.stall(" ".join(turn.seen.problems) or f"{turn.canary.spec.target_ref.kind} {turn.target_name} does not exist")
+    missing = f"{turn.canary.spec.target_ref.kind} {turn.target_name} does not exist"
+    turn.stall(" ".join(turn.seen.problems) or missing, "TargetMissing")
 
 
 def _explain_settings(turn: Turn) -> None:

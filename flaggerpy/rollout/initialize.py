@@ -50,7 +50,7 @@ def _primary_is_as_wanted(turn: Turn) -> bool:
         children.clone_target(turn)
     elif not begun and not revision.same(turn.status.rollout.applied, turn.seen, target):
         turn.do(CopyConfigs(dict(turn.seen.configs.ours)), UpdatePrimary())
-        turn.wait(f"waiting for {turn.primary_name} to become ready")
+        turn.wait_for_new_pods()
         turn.wake_now()
     elif not scaling.has_size(turn, target.replicas):
         turn.wait(f"waiting for {turn.primary_name} to become ready")

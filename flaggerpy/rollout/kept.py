@@ -63,7 +63,7 @@ def bring_back(turn: Turn) -> None:
     if turn.only_canary_serves() and turn.seen.route.routes != turn.routes_at(100):
         _send_users(turn, stay=True)
     if not _at_hand(turn):
-        turn.stall(_advice(turn))
+        turn.stall(_advice(turn), "PrimaryMissing")
         return
     promoted, kept = turn.status.rollout.promoted, turn.seen.kept.revision
     asked_for = revision.same(promoted, turn.seen, turn.target)
@@ -136,7 +136,7 @@ def is_in_place(turn: Turn) -> bool:
     if primary is not None and revision.alike(applied, kept):
         return True
     if turn.seen.kept.lacking:
-        turn.stall(_advice(turn))
+        turn.stall(_advice(turn), "PrimaryMissing")
         return False
     turn.do(RestorePrimary())
     turn.note(applied=kept, step=Step(started_at=turn.now))

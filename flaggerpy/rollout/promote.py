@@ -108,7 +108,7 @@ def _write_primary(turn: Turn, *, unchanged: bool) -> None:
         turn.do(SetRoutes(turn.routes_at(100)))
         turn.begin_step(100)
     turn.note(promoted=applied)
-    turn.wait(f"waiting for {turn.primary_name} to become ready")
+    turn.wait_for_new_pods()
 
 
 def _leave_changed_canary(turn: Turn) -> bool:

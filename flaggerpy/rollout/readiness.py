@@ -44,8 +44,7 @@ def readiness(
 
     """
     if workload.generation > workload.observed_generation:
-        kind = "daemonset" if workload.per_node else "deployment"
-        return Readiness(False, message=f"{_WAITING}observed {kind} generation less than desired generation")
+        return Readiness(False, message=not_looked_at("daemonset" if workload.per_node else "deployment"))
     if workload.deadline_exceeded:
         return Readiness(False, stuck=True, message=f'deployment "{workload.name}" exceeded its progress deadline')
     missing = _missing(workload, percent)
@@ -56,6 +55,11 @@ def readiness(
         return Readiness(False, message=message)
     stuck_at = max(workload.unavailable_since, since or workload.unavailable_since) + deadline
     return Readiness(False, stuck=now >= stuck_at, message=message, stuck_at=stuck_at)
+
+
+def not_looked_at(kind: str) -> str:
+    """Say why a workload is not ready whose controller has not seen what was written; the words are Flagger's."""
+    return f"{_WAITING}observed {kind} generation less than desired generation"
 
 
 def enough(pods: int, percent: int) -> int:

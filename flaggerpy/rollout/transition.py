@@ -73,6 +73,7 @@ class Words:
         serving_canary: the target serves all users, because the primary cannot.
         problem: what a user must mend, empty when nothing.
         reason: why the canary waits, empty when it does not.
+        cause: what stalls or holds it, in one word; empty when the phase says it all.
 
     """
 
@@ -82,6 +83,7 @@ class Words:
     serving_canary: bool = False
     problem: str = ""
     reason: str = ""
+    cause: str = ""
 
 
 def conditions(old: list[Condition], phase: Phase, now: datetime, *, words: Words) -> list[Condition]:
@@ -96,11 +98,12 @@ def conditions(old: list[Condition], phase: Phase, now: datetime, *, words: Word
     problem, reason = words.problem, words.reason
     settled = phase in IDLE or phase is Phase.TERMINATED
     ready: Truth = "False" if problem or phase is Phase.FAILED else ("True" if settled else "Unknown")
+    cause = words.cause or phase.value
     wanted = [
         ("Promoted", truth, phase.value, text),
-        ("Ready", ready, "Stalled" if problem else phase.value, problem or reason or text),
-        ("Reconciling", "False" if settled or problem else "True", phase.value, reason or text),
-        ("Stalled", "True" if problem else "False", "UserError" if problem else "AsExpected", problem),
+        ("Ready", ready, cause, problem or reason or text),
+        ("Reconciling", "False" if settled or problem else "True", cause, reason or text),
+        ("Stalled", "True" if problem else "False", cause if problem else "AsExpected", problem),
     ]
     by_type = {condition.type: condition for condition in old}
     foreign = [condition for condition in old if condition.type not in {row[0] for row in wanted}]

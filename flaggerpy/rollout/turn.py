@@ -14,7 +14,7 @@ from flaggerpy.api.status import CanaryStatus, Pending, Phase, Revision, Step
 from flaggerpy.rollout import affinity, revision
 from flaggerpy.rollout.decision import Action, Event, Plan
 from flaggerpy.rollout.observation import Observation
-from flaggerpy.rollout.readiness import Readiness, readiness
+from flaggerpy.rollout.readiness import Readiness, not_looked_at, readiness
 from flaggerpy.rollout.traffic import Acceptance, Routes, to_canary
 from flaggerpy.rollout.transition import Words, conditions
 from flaggerpy.rollout.workload import Workload
@@ -33,6 +33,7 @@ class Turn:
         self.before = seen.canary.status
         self.status = self.before
         self.problem = ""
+        self._cause = ""
         self.outcome: Literal["succeeded", "failed", "skipped"] | None = None
         self.analysed = False
         self._actions: list[Action] = []
@@ -96,8 +97,13 @@ class Turn:
     @property
     def paused(self) -> str:
         """Why the rollout is held by a person, empty when it is not (or not for the step that somebody asked for)."""
+        return self._held if self._held and self.advance is None else ""
+
+    @property
+    def _held(self) -> str:
+        """Who holds the rollout, empty when nobody does."""
         pause = self.status.rollout.paused
-        return f"paused by {pause.by}" if pause and self.advance is None else ""
+        return f"paused by {pause.by}" if pause else ""
 
     @property
     def advance(self) -> Literal["step", "full"] | None:
@@ -214,6 +220,7 @@ class Turn:
     def wait(self, reason: str, event: str = "") -> None:
         """Say why nothing moves; the event is recorded once per reason."""
         self._reason = reason
+        self._cause = "Paused" if reason and reason == self._held else ""
         if event and self.before.rollout.reason != reason:
             self.warn(event)
 
@@ -221,11 +228,21 @@ class Turn:
         """Add to what was said: that a revision failed, say, stays true while its users move back."""
         self.wait(f"{self._reason}; {reason}" if self._reason else reason)
 
+    def freeze(self) -> None:
+        """Leave everything as it is, as spec.suspend asks for."""
+        self.wait("suspended by spec.suspend")
+        self._cause = "Suspended"
+
     def wait_until_ready(self, who: str, state: Readiness, reason: str = "") -> None:
         """Wait for a workload, at most until it counts as stuck."""
         self.wait(reason or f"waiting for {who} {UNREADY}", event=f"{who} not ready: {state.message}")
         if state.stuck_at and not state.stuck:
             self.wake(state.stuck_at)
+
+    def wait_for_new_pods(self) -> None:
+        """Wait for the primary, which is written in this tick, so that nobody can have looked at it yet."""
+        who, kind = self.primary_name, self.canary.spec.target_ref.kind.lower()
+        self.wait(f"waiting for {who} {UNREADY}", event=f"{who} not ready: {not_looked_at(kind)}")
 
     def hopeless(self, since: datetime | None) -> None:
         """Keep in mind since when waiting is pointless; what a tick does not say again is over."""
@@ -238,9 +255,9 @@ class Turn:
         else:
             self.wait(f"waiting for the cluster to look at the change of {self.target_name}")
 
-    def stall(self, problem: str) -> None:
-        """Say what a user must mend before anything can go on."""
-        self.problem = problem
+    def stall(self, problem: str, cause: str = "UserError") -> None:
+        """Say what a user must mend before anything can go on; the cause is one word for programs."""
+        self.problem, self._cause = problem, cause
         if self.before.rollout.reason != problem:
             self.warn(problem)
 
@@ -312,6 +329,7 @@ class Turn:
                     serving_canary=self.status.rollout.serving_canary,
                     problem=self.problem,
                     reason=self._reason,
+                    cause=self._cause,
                 ),
             ),
         )

@@ -121,6 +121,20 @@ def test_a_mistake_in_the_analysis_says_where_and_what_to_write(
     assert any(said.startswith(f"spec.analysis.{where}") and says in said for said in found), (title, found)
 
 
+@pytest.mark.parametrize(
+    ("analysis", "says"),
+    [
+        ({"stepWeight": 0}, "with 0 the canary never advances"),
+        ({"stepWeight": None}, "with 0 the canary never advances"),
+        ({"stepWeight": None, "stepWeights": [50, 20]}, "20 after 50 is not ascending"),
+        ({"stepWeight": None, "stepWeights": [10, 10, 50]}, "10 after 10 is not ascending"),
+    ],
+)
+def test_w11_steps_that_lead_nowhere_are_refused_with_what_to_write(analysis: JsonObject, says: str) -> None:
+    (sentence,) = problems(parse_canary(canary_json(analysis=analysis)))
+    assert says in sentence
+
+
 TARGETS_AND_SERVICES = [
     ("a Deployment without Service", canary_json(spec={"service": None}), "spec.service", "add spec.service.port"),
     ("a port of 0", canary_json(service={"port": 0}), "spec.service.port", "write 1 to 65535"),

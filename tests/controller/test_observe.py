@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from flaggerpy.controller.configs import ConfigDigests
-from flaggerpy.controller.observe import Observer
+from flaggerpy.controller.observe import Observer, Unreadable
 from flaggerpy.controller.pods import PODS_OF_DEPLOYMENTS, PodReader
 from flaggerpy.controller.sources import Library
 from flaggerpy.controller.takeover import Takeover
@@ -18,8 +18,10 @@ from flaggerpy.controller.world import World
 from flaggerpy.kube.cache import Caches
 from flaggerpy.kube.client import Client
 from flaggerpy.kube.dependents import Dependents
-from flaggerpy.kube.resources import CANARIES, DEPLOYMENTS, HTTP_PROXIES, PODS
+from flaggerpy.kube.objects import generation_of
+from flaggerpy.kube.resources import CANARIES, DEPLOYMENTS, HTTP_PROXIES, PODS, Ref
 from flaggerpy.kube.sessions import HttpTransport, Server
+from flaggerpy.kube.store import Present
 from flaggerpy.rollout.traffic import ALL_TO_PRIMARY
 from flaggerpy.settings import Settings
 from tests.builders import canary_json
@@ -120,3 +122,31 @@ async def test_an_audience_that_the_provider_cannot_choose_is_said(provider: str
         stage.put(spec={"provider": provider}, analysis={"match": match, "iterations": 2, "stepWeight": None})
         notes = (await stage.observe()).seen.notes
         assert any("A/B testing is not supported" in note for note in notes) == said
+
+
+async def test_w19_a_canary_without_an_analysis_is_unreadable_with_a_sentence() -> None:
+    async with running() as stage:
+        made = canary_json()
+        made["spec"]["canaryAnalysis"] = made["spec"].pop("analysis")
+        stage.server.put(DEPLOYMENTS, deployment())
+        stage.server.put(CANARIES, made)
+        with pytest.raises(Unreadable, match=r"spec\.analysis is missing: add it\."):
+            await stage.observe()
+
+
+async def test_w20_a_reference_into_another_namespace_is_refused_in_canaries_that_were_valid_before() -> None:
+    elsewhere = [{"name": "x", "templateRef": {"name": "there", "namespace": "monitoring"}}]
+    async with running() as stage:
+        stage.put(spec={"provider": "kubernetes"})
+        assert (await stage.observe(no_cross_namespace_refs=True)).seen.problems == ()
+        edited = canary_json(spec={"provider": "kubernetes"}, analysis={"metrics": elsewhere})
+        edited["metadata"]["generation"] = 2
+        stage.server.put(CANARIES, edited)
+        await eventually(lambda: _generation(stage) == 2)
+        problems = (await stage.observe(no_cross_namespace_refs=True)).seen.problems
+        assert any("monitoring is another namespace, which this controller forbids" in said for said in problems)
+
+
+def _generation(stage: Stage) -> int:
+    found = stage.caches.get(Ref(CANARIES, *KEY))
+    return generation_of(found.obj) if isinstance(found, Present) else 0

@@ -172,11 +172,26 @@ async def test_a_mistake_made_during_a_rollout_holds_it_where_it_is(site: Site, 
         await site.phase_is("Succeeded")
 
 
+async def test_w20_a_reference_into_another_namespace_stops_a_canary_that_was_valid_before(site: Site) -> None:
+    elsewhere = {"name": "mood", "templateRef": {"name": "mood", "namespace": "monitoring"}}
+    async with site.controller(no_cross_namespace_refs=True):
+        await site.apply(deployment(), blue_green())
+        await site.phase_is("Initialized")
+        await site.edit(CANARIES, "podinfo", {"spec": {"analysis": {"metrics": [elsewhere]}}})
+        sentence = await site.stalled("monitoring is another namespace, which this controller forbids")
+        assert await site.event(sentence) == sentence
+        made = await site.canary()
+        rows = made["status"]["conditions"]
+        assert {row["observedGeneration"] for row in rows} == {made["metadata"]["generation"]}
+        assert (await site.condition("Stalled"))["reason"] == "UserError"
+
+
 async def test_a_target_may_come_later(site: Site) -> None:
     async with site.controller():
         await site.apply(blue_green())
         sentence = await site.stalled("Deployment podinfo does not exist")
         assert await site.event("does not exist") == sentence
+        assert (await site.condition("Ready"))["reason"] == "TargetMissing"
         assert await site.find(SERVICES, "podinfo-canary") is None
         await site.apply(deployment())
         await site.phase_is("Initialized")

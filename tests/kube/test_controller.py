@@ -99,7 +99,7 @@ def failing(*errors: BaseException) -> tuple[Callable[[Key], Awaitable[Result]],
     [(Unreachable("gone"), "warning"), (ZeroDivisionError(), "error"), (asyncio.CancelledError(), "error")],
     ids=["transient", "a bug", "cancelled from within"],
 )
-async def test_one_failing_key_is_tried_again_and_hurts_no_other(error: BaseException, level: str) -> None:
+async def test_w27_one_failing_key_is_tried_again_and_hurts_no_other(error: BaseException, level: str) -> None:
     clock = ManualClock()
     reconcile, seen = failing(error, error)
     with capture_logs() as logs:

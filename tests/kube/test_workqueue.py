@@ -51,7 +51,7 @@ async def test_a_waiting_worker_gets_what_is_added(queue: WorkQueue) -> None:
     assert await getting == A
 
 
-async def test_a_key_that_is_held_is_given_to_nobody_else_and_comes_again(queue: WorkQueue) -> None:
+async def test_w17_a_key_that_is_held_is_given_to_nobody_else_and_comes_again(queue: WorkQueue) -> None:
     queue.add(A)
     assert await queue.get() == A
     queue.add(A)

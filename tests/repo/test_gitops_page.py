@@ -9,7 +9,8 @@ import pytest
 import yaml
 
 from flaggerpy.api.constants import HANDS_OFF, MANAGED_BY
-from flaggerpy.api.status import Phase
+from flaggerpy.api.status import CanaryStatus, Phase
+from tests.rollout.test_status import in_phase
 from tests.rollout.world import initialized
 from tools.ci.phases import ROOT
 
@@ -86,6 +87,43 @@ def test_health_checks_speak_of_phases_and_conditions_that_there_are(check: str)
     assert phases <= {phase.value for phase in Phase}
     assert named <= CONDITIONS
     assert phases | named
+
+
+def flux(expression: str, status: CanaryStatus) -> bool:
+    """Evaluate an expression of the page as Flux does, as far as it uses what the page uses."""
+    holds = {(row.type, row.status) for row in status.conditions}
+    words = re.sub(
+        r"status\.conditions\.exists\(c, c\.type == ('\w+') && c\.status == ('\w+')\)", r"(\1, \2) in holds", expression
+    )
+    words = words.replace("||", "or").replace("status.phase", "phase")
+    return bool(eval(words, {"__builtins__": {}}, {"holds": holds, "phase": status.phase.value}))  # noqa: S307 -- ours
+
+
+def kstatus(status: CanaryStatus, generation: int) -> str:
+    """Say what kstatus, by which Flux waits, makes of conditions."""
+    holds = {row.type: row.status for row in status.conditions}
+    if status.observed_generation != generation or holds["Reconciling"] == "True":
+        return "InProgress"
+    if holds["Stalled"] == "True":
+        return "Failed"
+    return "Current" if holds["Ready"] == "True" else "InProgress"
+
+
+@pytest.mark.parametrize("phase", [phase for phase in Phase if phase is not Phase.NEW])
+def test_flux_is_told_the_truth_in_every_phase(phase: Phase) -> None:
+    (checks,) = of_kind("Kustomization")["spec"]["healthCheckExprs"]
+    world = in_phase(phase)
+    at_rest = phase in {Phase.INITIALIZED, Phase.SUCCEEDED, Phase.TERMINATED}
+    assert flux(checks["current"], world.status) == at_rest
+    assert flux(checks["failed"], world.status) == (phase is Phase.FAILED)
+    assert kstatus(world.status, world.generation) == ("Current" if at_rest else "InProgress")
+    assert kstatus(world.status, world.generation + 1) == "InProgress"
+    if phase in {Phase.TERMINATING, Phase.TERMINATED}:
+        return
+    world.problems = ("spec.x is wrong: write y",)
+    world.touch().run_for(1)
+    assert (flux(checks["current"], world.status), flux(checks["failed"], world.status)) == (False, True)
+    assert kstatus(world.status, world.generation) == "Failed"
 
 
 def test_the_sentence_about_a_fight_is_the_one_that_users_see() -> None:

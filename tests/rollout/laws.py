@@ -1,4 +1,17 @@
-"""What must hold at every instant of every simulated rollout; the world calls these after each write and time jump."""
+"""What must hold at every instant of every simulated rollout; the world calls these after each write and time jump.
+
+| law | where |
+|---|---|
+| weights add up to 100 | ``Routes`` itself, shown in test_ways_out.py |
+| the canary's weight falls by rollback, restart, cancellation, promotion or deletion only | ``routed`` |
+| every weight is held for an interval at least, under any crash | ``routed``, in test_crash.py and test_laws.py |
+| no promotion without every gate; what is promoted is what was analysed | ``promoted`` |
+| users are sent to workloads that can serve, and after Failed to one only | ``look``, ``status_written`` |
+| users can be taken off a new revision in every phase, and traffic be given back | test_ways_out.py, test_requests.py |
+| every path ends | the end of every history in test_laws.py, and test_crash.py |
+| a decision is made of any observation | test_total.py |
+| phases follow each other as drawn; conditions do not contradict them | ``status_written``, ``truthful`` |
+"""
 
 from __future__ import annotations
 
@@ -21,6 +34,7 @@ if TYPE_CHECKING:
 BOOTSTRAP = (Phase.NEW, Phase.INITIALIZING, Phase.TERMINATING, Phase.TERMINATED)
 """Phases stored while a (new) bootstrap may begin."""
 
+CONDITIONS = ("Ready", "Reconciling", "Stalled", "Promoted")
 DEADLINE = timedelta(seconds=60)
 SECOND, MOST = timedelta(seconds=1), timedelta(seconds=10)
 
@@ -80,6 +94,12 @@ class Laws:
             assert status.phase in allowed, f"{old.phase} → {status.phase}"
         assert status != old, "a status write changes something"
         assert status.observed_generation == world.generation
+        self.truthful(status)
+        if status.phase is Phase.FAILED:
+            weight = 100 if status.rollout.serving_canary else 0
+            assert status.rollout.step.weight == status.canary_weight == weight, (
+                "after Failed users are on one workload"
+            )
         if old.phase is not status.phase and status.phase is Phase.PROMOTING:
             self.skipped = world.spec.skip_analysis
         if old.phase in {*IDLE, Phase.WAITING} and status.phase is Phase.PROGRESSING:
@@ -89,6 +109,19 @@ class Laws:
             self.overruled = False
         if status.rollout.advance is not None:
             self.overruled = True
+
+    @staticmethod
+    def truthful(status: CanaryStatus) -> None:
+        """Conditions are of the generation that was looked at, and never contradict each other or the phase."""
+        rows = {row.type: row for row in status.conditions if row.type in CONDITIONS}
+        assert {row.observed_generation for row in rows.values()} == {status.observed_generation}
+        ready, reconciling, stalled, promoted = (rows[kind].status for kind in CONDITIONS)
+        assert (reconciling, stalled) != ("True", "True")
+        assert (ready == "False") == (stalled == "True" or status.phase is Phase.FAILED)
+        assert ready != "True" or reconciling == "False"
+        assert (promoted == "False") == (status.phase is Phase.FAILED)
+        assert stalled == "False" or rows["Stalled"].message
+        assert status.phase is not Phase.FAILED or rows["Ready"].message
 
     @staticmethod
     def started(status: CanaryStatus) -> None:
@@ -124,6 +157,14 @@ class Laws:
             assert any(reasons), f"the weight fell from {old} to {new} for no reason"
         if new < old and status.phase is Phase.PROMOTING:
             self.returned(world, seen)
+        if new < old and status.phase in {*IDLE, Phase.WAITING, Phase.FINALISING}:
+            assert status.rollout.serving_canary or self.moved_at is None, f"{status.phase}: from {old} to {new}"
+        if new > old and status.phase not in ANALYSIS and self.moved_at is not None:
+            admitted = (
+                new == 100 and (seen.primary is None or status.phase in {Phase.PROMOTING, Phase.FINALISING}),
+                world.route is None or new == status.rollout.step.weight,  # written again
+            )
+            assert any(admitted), f"{status.phase}: the weight rose from {old} to {new} outside of an analysis"
         if routes.traffic != before.traffic:
             self.moved_at = world.now
 

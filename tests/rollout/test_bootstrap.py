@@ -6,6 +6,7 @@ import pytest
 
 from flaggerpy.api.status import Phase
 from flaggerpy.rollout import decision as d
+from flaggerpy.rollout.readiness import not_looked_at
 from flaggerpy.rollout.traffic import ALL_TO_PRIMARY
 from tests.rollout.world import World, initialized, spec
 
@@ -80,7 +81,9 @@ def test_a_primary_that_needs_time_is_named_in_the_status_and_in_one_event() -> 
     assert world.status.rollout.reason == "waiting for payment-primary.shop to become ready"
     assert world.condition("Reconciling") == "True"
     world.touch().run(Phase.INITIALIZED)
-    assert len([text for text in world.texts if "not ready" in text]) <= 1
+    assert [text for text in world.texts if "not ready" in text] == [
+        f"payment-primary.shop not ready: {not_looked_at('deployment')}"
+    ]
 
 
 def test_a_stuck_primary_alerts_once_and_the_repaired_template_ends_the_bootstrap() -> None:

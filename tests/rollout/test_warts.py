@@ -6,7 +6,7 @@ import pytest
 
 from flaggerpy.api.status import Phase
 from flaggerpy.rollout import decision as d
-from flaggerpy.rollout.checks import Verdict
+from flaggerpy.rollout.checks import HookCheck, Verdict
 from tests.rollout.world import World, hook, initialized, spec
 
 
@@ -24,6 +24,10 @@ def failed() -> World:
     world.hooks.clear()
     assert world.phase is Phase.FAILED
     return world
+
+
+def message(world: World, kind: str) -> str:
+    return next(row.message for row in world.status.conditions if row.type == kind)
 
 
 def test_w01_a_revision_seen_in_failed_while_the_primary_is_unready_still_starts_later() -> None:
@@ -92,6 +96,18 @@ def test_w04_a_rollout_that_dies_by_its_deadline_says_so_in_an_event_and_an_aler
     assert message in world.texts
 
 
+def test_w05_a_rollback_hook_is_heard_while_the_revision_waits_for_approval() -> None:
+    world = initialized(spec=spec(webhooks=[hook("rollback"), hook("confirm-rollout")]))
+    world.hooks["confirm-rollout"] = Verdict.FAILED
+    world.push("v2").run(Phase.WAITING)
+    world.hooks["rollback"] = Verdict.PASSED
+    world.run()
+    assert (world.phase, world.outcomes) == (Phase.FAILED, ["failed"])
+    assert world.alerts[-1] == ("warn", "Rolling back payment.shop manual webhook invoked: the-rollback")
+    assert world.target
+    assert world.target.replicas == 0, "the revision never ran"
+
+
 def test_w06_the_promoted_template_put_back_cancels_and_starts_nothing_afterwards() -> None:
     world = at_weight(initialized().push("v2"), 20)
     world.push("v1").run()
@@ -109,6 +125,41 @@ def test_w07_a_waiting_revision_is_withdrawn_by_the_promoted_template() -> None:
     world.hooks.clear()
     world.touch().run_for(3600)
     assert (world.phase, world.outcomes) == (Phase.SUCCEEDED, [])
+
+
+def test_w08_a_config_that_is_put_back_cancels_and_starts_nothing_afterwards() -> None:
+    world = at_weight(initialized(configs={"configmap/app": "1"}).configure(app="2"), 20)
+    world.configure(app="1").run()
+    world.touch().run_for(3600)
+    assert (world.phase, world.weight, world.outcomes) == (Phase.SUCCEEDED, 0, [])
+    assert world.primary_configs == {"configmap/app": "1"}
+
+
+@pytest.mark.parametrize("analysis", [{}, {"iterations": 2}])
+def test_w09_mirroring_that_the_provider_cannot_do_starts_the_analysis_once(analysis: dict[str, int]) -> None:
+    kinds = [hook("pre-rollout"), hook("rollout")]
+    world = initialized(spec=spec(**analysis, mirror=True, webhooks=kinds)).push("v2").run()
+    assert world.outcomes == ["succeeded"]
+    assert world.texts.count("Starting canary analysis for payment.shop") == 1
+    types = [check.type.value for _, check, _ in world.asked if isinstance(check, HookCheck)]
+    assert types.count("pre-rollout") == 1
+
+
+@pytest.mark.parametrize(
+    ("now", "then", "expected"),
+    [
+        ([10, 50, 100], [20, 40], [10, 20, 40, 0]),
+        ([10, 50, 100], [5, 8], [10, 0]),
+        ([10, 20], [10, 15, 60], [10, 15, 60, 0]),
+    ],
+)
+def test_w10_step_weights_edited_in_mid_rollout_go_on_with_the_next_higher_one(
+    now: list[int], then: list[int], expected: list[int]
+) -> None:
+    world = at_weight(initialized(spec=spec(stepWeights=now)).push("v2"), 10)
+    world.edit(stepWeights=then).run()
+    shares = [action.routes.canary for _, action in world.actions if isinstance(action, d.SetRoutes)]
+    assert (world.outcomes, shares[1:]) == (["succeeded"], expected), "the first is the bootstrap's"
 
 
 @pytest.mark.parametrize("died_after", [1, 2])
@@ -172,6 +223,16 @@ def test_w15_a_target_that_gets_stuck_after_its_analysis_is_no_rollback(phase: P
     assert (world.status.last_promoted_spec, world.primary.template) == ("v2", "v2")
 
 
+def test_w16_failed_checks_are_not_carried_into_a_success() -> None:
+    world = at_weight(initialized(spec=spec(threshold=5, webhooks=[hook("rollout")])).push("v2"), 10)
+    world.hooks["rollout"] = Verdict.FAILED
+    world.run_for(25)
+    assert world.status.failed_checks == 2
+    world.hooks.clear()
+    world.run()
+    assert (world.phase, world.status.failed_checks) == (Phase.SUCCEEDED, 0)
+
+
 def test_w18_a_suspended_canary_is_silent() -> None:
     world = initialized()
     world.suspend().run()
@@ -179,6 +240,50 @@ def test_w18_a_suspended_canary_is_silent() -> None:
     for _ in range(10):
         world.touch().run_for(60)
     assert world.events == []
+
+
+def test_w21_a_canary_that_is_released_says_what_it_does_and_ends_in_terminated() -> None:
+    world = initialized().release().run(Phase.TERMINATING)
+    assert message(world, "Promoted") == "Giving the traffic back to Deployment payment."
+    world.run()
+    assert world.phase is Phase.TERMINATED
+    assert message(world, "Promoted") == "Released: Deployment payment serves its users itself."
+
+
+@pytest.mark.parametrize("phase", [Phase.INITIALIZED, Phase.SUCCEEDED, Phase.FAILED])
+def test_w22_at_rest_nothing_is_written_and_the_time_of_the_last_transition_stays(phase: Phase) -> None:
+    world = failed() if phase is Phase.FAILED else initialized()
+    if phase is Phase.SUCCEEDED:
+        world.push("v2").run()
+    assert world.phase is phase
+    writes, since = world.status_writes, world.status.last_transition_time
+    for _ in range(5):
+        world.touch().run_for(60)
+    assert world.status_writes == writes
+    world.edit(threshold=7, webhooks=[hook("rollback")]).run()
+    assert (world.status.observed_generation, world.status.last_transition_time) == (2, since)
+
+
+def test_w22_the_last_transition_is_when_something_of_the_rollout_moved() -> None:
+    world = at_weight(initialized().push("v2"), 10)
+    assert world.status.last_transition_time == world.now.replace(microsecond=0)
+    since = world.status.last_transition_time
+    world.ask("pause").run_for(5)
+    assert world.status.rollout.paused
+    assert world.status.last_transition_time == since
+
+
+def test_w23_without_analysis_users_wait_for_a_ready_primary_all_the_same() -> None:
+    world = World(spec=spec(_skipAnalysis=True), primary_breaks={"v1"}).run()
+    world.run_for(7200)
+    assert world.phase is Phase.INITIALIZING
+    assert world.destinations() == {"target"}, "the bootstrap does not move them to pods that never start"
+    assert world.primary
+    world.primary.broken = {"v2"}
+    world.touch().run()
+    world.push("v2").run()
+    assert (world.phase, world.destinations()) == (Phase.FAILED, {"target"}), "nor does a promotion"
+    assert [action for _, action in world.actions if action == d.ScaleTarget(0)] == [d.ScaleTarget(0)], "bootstrap's"
 
 
 def test_w24_one_replica_at_half_the_threshold_needs_a_pod() -> None:
@@ -191,6 +296,19 @@ def test_w24_one_replica_at_half_the_threshold_needs_a_pod() -> None:
     assert not [a for _, a in world.actions if isinstance(a, d.SetRoutes) and a.routes.canary]
 
 
+def test_w25_a_primary_that_somebody_scaled_to_zero_has_a_pod_before_it_gets_users() -> None:
+    world = initialized()
+    assert world.primary
+    world.laws.sabotaged = True
+    world.primary.edit(replicas=0)
+    world.push("v2").run()
+    assert world.outcomes == ["succeeded"]
+    assert world.sizes == (0, 1), "the canary had one pod, and so has the primary"
+    world.primary.edit(replicas=0)
+    world.delete().run()
+    assert world.sizes == (1, 0), "nor is a deletion's target made as small"
+
+
 @pytest.mark.parametrize("missing", ["target", "primary", "route", "apex"])
 def test_w26_whatever_is_missing_the_finalizer_goes(missing: str) -> None:
     world = initialized()
@@ -199,3 +317,13 @@ def test_w26_whatever_is_missing_the_finalizer_goes(missing: str) -> None:
     world.problems = ("spec.x is wrong: write y",)
     world.delete().run()
     assert world.gone
+
+
+@pytest.mark.parametrize("routed", [True, False])
+def test_w43_a_deleted_canary_leaves_its_target_serving(routed: bool) -> None:
+    world = initialized(routed=routed)
+    assert world.sizes == (0, 2)
+    world.delete().run()
+    assert world.gone
+    assert world.sizes == (2, 0)
+    assert world.destinations() == {"target"}

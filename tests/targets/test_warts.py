@@ -8,12 +8,13 @@ import pytest
 
 from flaggerpy.rollout.decision import ServiceRole
 from flaggerpy.targets.base import PodPort, Recipe, TargetFacts
+from flaggerpy.targets.configs import checksum, config_refs, configs_seen, digest, make_copy
 from flaggerpy.targets.deployment import DeploymentTarget
 from flaggerpy.targets.labels import LabelRules
 from flaggerpy.targets.ports import wanted_ports
 from flaggerpy.targets.services import desired_service, service_notes
 from tests.builders import canary
-from tests.targets.objects import RECIPE, deployment, stored, user_service
+from tests.targets.objects import RECIPE, RULES, config_map, deployment, stored, template, user_service
 
 FACTS = TargetFacts("app", "web", "web-primary")
 APEX = ServiceRole.APEX
@@ -106,3 +107,23 @@ def test_w42_discovered_ports_keep_their_protocol_and_none_gets_lost() -> None:
         (5353, "UDP"),
     ]
     assert len({port["name"] for port in ports}) == len(ports), "the names of a Service's ports differ"
+
+
+def test_w30_binary_data_of_a_config_is_copied_and_its_change_is_a_new_revision() -> None:
+    before, after = config_map(binaryData={"logo": "AAAA"}), config_map(binaryData={"logo": "BBBB"})
+    copied = make_copy(canary(), after, None, RULES)
+    assert copied["binaryData"] == {"logo": "BBBB"}
+    assert checksum(copied) == checksum(after)
+    refs = [ref for ref in config_refs(template()) if ref.name == "settings"]
+    seen = [configs_seen(tuple(refs), {refs[0]: digest(config)}, "shop")[0] for config in (before, after)]
+    assert seen[0].ours != seen[1].ours
+    assert seen[0].flagger == seen[1].flagger, "what Flagger would not have noticed"
+
+
+def test_w35_what_is_written_depends_on_the_canary_and_not_on_what_was_written_before() -> None:
+    read = canary(service={"apex": {"labels": {"team": "a"}, "annotations": {"note": "1"}}})
+    before = read.model_dump()
+    facts = TargetFacts("app", "web", "web-primary", (), ())
+    first = [desired_service(read, role, facts, None) for role in ServiceRole]
+    assert [desired_service(read, role, facts, None) for role in ServiceRole] == first
+    assert read.model_dump() == before
