@@ -36,6 +36,7 @@ from flaggerpy.rollout.decision import (
     DeleteChildren,
     DeleteScaler,
     DropCopies,
+    ForgetPromoted,
     KeepRevision,
     Plan,
     ReleaseRoute,
@@ -122,7 +123,7 @@ class _Tick:
                 await self._copy_configs(dict(expected))
             case CreatePrimary() | UpdatePrimary():
                 await self._write_primary()
-            case KeepRevision() | RestorePrimary() | DropCopies():
+            case KeepRevision() | ForgetPromoted() | RestorePrimary() | DropCopies():
                 await self._keep(action)
             case ScaleTarget() | ScalePrimary() | WriteScaler() | DeleteScaler():
                 await self._scale(action)
@@ -135,10 +136,12 @@ class _Tick:
             case _ as unreachable:
                 assert_never(unreachable)
 
-    async def _keep(self, action: KeepRevision | RestorePrimary | DropCopies) -> None:
+    async def _keep(self, action: KeepRevision | ForgetPromoted | RestorePrimary | DropCopies) -> None:
         match action:
             case KeepRevision():
                 await self._keeper.keep(action)
+            case ForgetPromoted():
+                await self._keeper.forget_last()
             case RestorePrimary():
                 await self._keeper.restore()
             case DropCopies(configs):

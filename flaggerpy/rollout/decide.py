@@ -35,6 +35,7 @@ from flaggerpy.rollout import (
     rollback,
     scaling,
     start,
+    undo,
 )
 from flaggerpy.rollout.decision import AddFinalizer, Decision, NeedChecks
 from flaggerpy.rollout.observation import Observation
@@ -97,7 +98,7 @@ def _dispatch(turn: Turn) -> NeedChecks | None:
         case Phase.PROGRESSING | Phase.WAITING_PROMOTION:
             return analyse.run(turn)
         case Phase.PROMOTING:
-            promote.run(turn)
+            (undo if turn.status.rollout.failing else promote).run(turn)
         case Phase.FINALISING:
             finalize.run(turn)
         case _ as unreachable:

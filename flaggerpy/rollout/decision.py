@@ -80,6 +80,11 @@ class KeepRevision:
 
 
 @dataclass(frozen=True, slots=True)
+class ForgetPromoted:
+    """Forget what was promoted last: what was promoted before that counts again."""
+
+
+@dataclass(frozen=True, slots=True)
 class RestorePrimary:
     """Make the primary, or make it again, from the revision that is kept, with the configs that were promoted."""
 
@@ -147,6 +152,7 @@ Action = (
     | CreatePrimary
     | UpdatePrimary
     | KeepRevision
+    | ForgetPromoted
     | RestorePrimary
     | DropCopies
     | ScaleTarget
