@@ -39,6 +39,7 @@ from flaggerpy.rollout.decision import (
     DeleteScaler,
     DisownPrimary,
     DropCopies,
+    ForgetPromoted,
     KeepRevision,
     Plan,
     ReleaseRoute,
@@ -127,7 +128,7 @@ class _Tick:
                 await self._copy_configs(dict(expected))
             case CreatePrimary() | UpdatePrimary():
                 await self._write_primary()
-            case KeepRevision() | RestorePrimary() | DropCopies():
+            case KeepRevision() | ForgetPromoted() | RestorePrimary() | DropCopies():
                 await self._keep(action)
             case ScaleTarget() | ScalePrimary() | WriteScaler() | DeleteScaler():
                 await self._scale(action)
@@ -150,10 +151,12 @@ class _Tick:
             case ReleaseRoute():
                 await self._release_route()
 
-    async def _keep(self, action: KeepRevision | RestorePrimary | DropCopies) -> None:
+    async def _keep(self, action: KeepRevision | ForgetPromoted | RestorePrimary | DropCopies) -> None:
         match action:
             case KeepRevision():
                 await self._keeper.keep(action)
+            case ForgetPromoted():
+                await self._keeper.forget_last()
             case RestorePrimary():
                 await self._keeper.restore()
             case DropCopies(configs):

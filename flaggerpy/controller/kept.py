@@ -118,6 +118,11 @@ class Keeper:
             else:
                 await self._writes.put(ref, kept, live=live)
 
+    async def forget_last(self) -> None:
+        """Delete what was promoted last."""
+        for kept in self._world.kept[:1]:
+            await self._writes.delete(kept.ref, self._writes.live[kept.ref])
+
     async def forget(self) -> None:
         """Delete what is kept."""
         for ref in kept_refs(self._world.canary):

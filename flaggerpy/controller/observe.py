@@ -267,8 +267,8 @@ class Observer:
             return KeptSeen()
         if not draft.kept:
             return KeptSeen(usable=True)
-        last, former = draft.kept[0], [key for kept in draft.kept[1:] for key in kept.revision.configs]
-        return KeptSeen(True, last.revision, last.ref.name, frozenset(former), draft.lacking)
+        last, before = draft.kept[0], next((kept.revision for kept in draft.kept[1:]), None)
+        return KeptSeen(True, last.revision, last.ref.name, before, draft.lacking)
 
     def _services(self, draft: _Draft, target: JsonObject | None, primary: JsonObject | None) -> ServicesSeen:
         canary = draft.canary

@@ -37,6 +37,7 @@ from flaggerpy.rollout import (
     rollback,
     scaling,
     start,
+    undo,
 )
 from flaggerpy.rollout.decision import AddFinalizer, Decision, DisownPrimary, NeedChecks
 from flaggerpy.rollout.observation import Observation
@@ -103,7 +104,7 @@ def _dispatch(turn: Turn) -> NeedChecks | None:
         case Phase.PROGRESSING | Phase.WAITING_PROMOTION:
             return analyse.run(turn)
         case Phase.PROMOTING:
-            promote.run(turn)
+            (undo if turn.status.rollout.failing else promote).run(turn)
         case Phase.FINALISING:
             finalize.run(turn)
         case _ as unreachable:

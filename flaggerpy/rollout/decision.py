@@ -85,6 +85,11 @@ class KeepRevision:
 
 
 @dataclass(frozen=True, slots=True)
+class ForgetPromoted:
+    """Forget what was promoted last: what was promoted before that counts again."""
+
+
+@dataclass(frozen=True, slots=True)
 class RestorePrimary:
     """Make the primary, or make it again, from the revision that is kept, with the configs that were promoted."""
 
@@ -158,6 +163,7 @@ Action = (
     | CreatePrimary
     | UpdatePrimary
     | KeepRevision
+    | ForgetPromoted
     | RestorePrimary
     | DropCopies
     | ScaleTarget

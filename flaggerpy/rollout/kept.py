@@ -34,8 +34,8 @@ def mend(turn: Turn) -> None:
 
 def prune(turn: Turn) -> None:
     """Let go of copies of configs that only the primary's revision before read."""
-    promoted = turn.status.rollout.promoted
-    if promoted is not None and (unread := turn.seen.kept.former - promoted.configs.keys()):
+    promoted, before = turn.status.rollout.promoted, turn.seen.kept.before
+    if promoted is not None and before is not None and (unread := before.configs.keys() - promoted.configs.keys()):
         turn.do(DropCopies(tuple(sorted(unread))))
 
 

@@ -69,7 +69,7 @@ class KeptSeen:
         usable: whether revisions can be kept at all: there is a pod template, and the right to keep it.
         revision: what was promoted last, None while nothing is kept.
         name: the object that holds it.
-        former: configs of what was promoted before that, as ``configmap/x`` or ``secret/x``.
+        before: what was promoted before that, None while it is not kept.
         lacking: configs that are nowhere any more with the content that was promoted; looked for only while there is
             no primary.
 
@@ -78,7 +78,7 @@ class KeptSeen:
     usable: bool = False
     revision: Revision | None = None
     name: str = ""
-    former: frozenset[str] = frozenset()
+    before: Revision | None = None
     lacking: tuple[str, ...] = ()
 
 

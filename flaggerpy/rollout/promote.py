@@ -33,7 +33,7 @@ def run(turn: Turn) -> None:
     if not _primary_has_it(turn, unchanged=unchanged):
         _write_primary(turn, unchanged=unchanged)
         return
-    if not unchanged and _leave_changed_canary(turn):
+    if not unchanged and leave_changed_canary(turn):
         return
     if not _route_stands(turn):
         return
@@ -111,7 +111,7 @@ def _write_primary(turn: Turn, *, unchanged: bool) -> None:
     turn.wait_for_new_pods()
 
 
-def _leave_changed_canary(turn: Turn) -> bool:
+def leave_changed_canary(turn: Turn) -> bool:
     """The target runs something else by now: nobody may reach it, the primary has what was analysed."""
     live = turn.seen.route.routes
     if not turn.seen.routed or live is None or live.traffic == NOTHING:

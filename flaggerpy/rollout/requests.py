@@ -15,7 +15,7 @@ from flaggerpy.api.constants import REQUEST
 from flaggerpy.api.errors import InvalidObject
 from flaggerpy.api.request import Request, Verb, fingerprint, read_request
 from flaggerpy.api.status import Advance, AnsweredRequest, Pause, Phase
-from flaggerpy.rollout import release, revision, rollback, start
+from flaggerpy.rollout import release, revision, rollback, start, undo
 from flaggerpy.rollout.transition import ANALYSIS, BOOTSTRAP, IDLE
 from flaggerpy.rollout.turn import Turn
 
@@ -153,10 +153,13 @@ def _abort(turn: Turn, request: Request) -> Answer:
             rollback.decide(turn, why, severity="warn")
         case Phase.WAITING if turn.seen.target is not None:
             start.refuse(turn, why)
+        case Phase.PROMOTING if turn.seen.target is not None and not undo.obstacle(turn):
+            rollback.decide(turn, why, severity="warn")
         case Phase.PROMOTING | Phase.FINALISING:
+            obstacle = undo.obstacle(turn) if turn.status.phase is Phase.PROMOTING else "its users have returned"
             return _no(
-                f"{turn.target_name} passed its analysis and {turn.primary_name} takes it over: put the template "
-                f"that you want back into {turn.target_name} to roll that out"
+                f"{turn.target_name} passed its analysis and {turn.primary_name} takes it over; {obstacle}: put the "
+                f"template that you want back into {turn.target_name} to roll that out"
             )
         case _:
             return _no(f"no rollout of {turn.name} is running")
@@ -180,7 +183,7 @@ def _unable(turn: Turn, *, target_needed: bool = True) -> Answer | None:
     """Say what keeps any rollout of this canary from being moved; None when nothing does."""
     if turn.canary.spec.suspend:
         return _no(f"{turn.name} is suspended by spec.suspend: set that to false where the Canary is kept")
-    if turn.status.rollout.failing and turn.status.phase in ANALYSIS:
+    if turn.status.rollout.failing and turn.status.phase in ANALYSIS | {Phase.PROMOTING}:
         return _no(f"{turn.name} is being rolled back")
     if target_needed and (turn.seen.target is None or turn.seen.target.deleting):
         return _no(f"{turn.canary.spec.target_ref.kind} {turn.target_name} does not exist")

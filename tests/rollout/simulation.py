@@ -182,10 +182,9 @@ class Simulation:
     def _kept_seen(self) -> KeptSeen:
         if not self.may_keep or not self.kept:
             return KeptSeen(usable=self.may_keep)
-        last, former = self.kept[0], frozenset(key for one in self.kept[1:] for key in one.configs)
         lacking = self.lacking if self.primary is None else ()
-        revision = Revision(template=last.template, configs=last.configs)
-        return KeptSeen(True, revision, f"{NAME}-promoted-1", former, lacking)
+        revisions = [Revision(template=one.template, configs=one.configs) for one in self.kept]
+        return KeptSeen(True, revisions[0], f"{NAME}-promoted-1", next(iter(revisions[1:]), None), lacking)
 
     def _pods_seen(self) -> PodsSeen:
         awaited = {"target": self.target, "primary": self.primary, None: None}[AWAITED.get(self.status.phase)]
@@ -339,7 +338,7 @@ class Simulation:
                 self.primary_configs = dict(self.configs)
             case d.CreatePrimary():
                 self._create_primary(seen)
-            case d.KeepRevision() | d.RestorePrimary() | d.DropCopies():
+            case d.KeepRevision() | d.ForgetPromoted() | d.RestorePrimary() | d.DropCopies():
                 self._carry_out_kept(action, seen)
             case d.UpdatePrimary():
                 if self.primary is None or seen.target is None or self.target is None:
@@ -379,7 +378,9 @@ class Simulation:
             raise Stale
         workload.edit(replicas=replicas)
 
-    def _carry_out_kept(self, action: d.KeepRevision | d.RestorePrimary | d.DropCopies, seen: Observation) -> None:
+    def _carry_out_kept(
+        self, action: d.KeepRevision | d.ForgetPromoted | d.RestorePrimary | d.DropCopies, seen: Observation
+    ) -> None:
         assert self.may_keep
         match action:
             case d.KeepRevision(configs, of_primary):
@@ -390,6 +391,8 @@ class Simulation:
                 new = Kept(source.template, dict(configs), max(1, *sizes))
                 self.laws.kept(self, seen, new.template)
                 self.kept = [new, *self.kept[:1]]
+            case d.ForgetPromoted():
+                self.kept.pop(0)
             case d.RestorePrimary():
                 self._restore_primary()
             case d.DropCopies(configs):

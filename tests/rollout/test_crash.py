@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from flaggerpy.api.status import Phase
 from flaggerpy.rollout.checks import Verdict
 from tests.rollout.workloads import Autoscaler
 from tests.rollout.world import COOKIES, DAEMON_SET, SCALER, World, daemon_set, hook, spec
@@ -57,6 +58,19 @@ def ask_after(ticks: int, verb: str) -> Step:
         world.ask(verb)
 
     return begin
+
+
+def ask_in_promotion(ticks: int) -> Step:
+    """Somebody aborts so many ticks after the promotion was decided."""
+
+    def abort(world: World) -> None:
+        world.push("v2").run(Phase.PROMOTING)
+        for _ in range(ticks):
+            if world.advance():
+                world.tick()
+        world.ask("abort")
+
+    return abort
 
 
 def with_users(world: World) -> World:
@@ -124,6 +138,9 @@ FLOWS: dict[str, list[Step]] = {
     "paused, resumed": [ask_after(3, "pause"), ask("resume")],
     "stepped by hand": [ask("pause"), push("v2"), *[ask("promote")] * 6, ask("resume")],
     "promoted in full": [ask("pause"), push("v2"), ask("promote-full")],
+    "aborted as its promotion begins": [ask_in_promotion(0)],
+    "aborted in its promotion": [ask_in_promotion(1)],
+    "aborted while the primary starts": [ask_in_promotion(3)],
     "retried": [judged_bad, ask("retry")],
     "release and back": [lambda world: world.release(), release_back],
 }
@@ -151,6 +168,7 @@ OTHERS = [
     "failed promotion, fixed forward",
     "primary lost together with a push",
     "built again",
+    "aborted while the primary starts",
     "deletion",
 ]
 CASES = [("weights", flow) for flow in FLOWS] + [

@@ -10,6 +10,7 @@ import pytest
 
 from flaggerpy.api.status import Phase
 from flaggerpy.rollout.checks import Verdict
+from flaggerpy.rollout.decision import RestorePrimary
 from tests.rollout.world import World, hook, initialized, spec
 
 PAGE = Path(__file__).parents[2] / "docs" / "requests.md"
@@ -258,6 +259,71 @@ def test_abort_goes_back_with_the_name_of_who_asked() -> None:
     assert world.status.rollout.failing == "aborted by alice"
     assert ("warn", "Rolling back payment.shop aborted by alice") in world.alerts
     assert world.outcomes == ["failed"]
+
+
+@pytest.mark.parametrize("routed", [True, False])
+@pytest.mark.parametrize("ticks", [0, 1, 2])
+def test_abort_of_a_promotion_gives_the_primary_back_what_it_ran(routed: bool, ticks: int) -> None:
+    world = initialized(routed=routed).push("v2")
+    world.run(Phase.PROMOTING)
+    for _ in range(ticks):
+        world.advance()
+        world.tick()
+    assert world.phase is Phase.PROMOTING
+    asked(world, "abort").run()
+    assert (world.phase, world.status.rollout.failing) == (Phase.FAILED, "aborted by alice")
+    assert world.primary
+    assert (world.primary.template, world.primary.complete(), world.sizes) == ("v1", True, (0, 2))
+    assert world.destinations() == {"primary"}
+    assert [one.template for one in world.kept] == ["v1"]
+    asked(world, "retry").run()
+    assert (world.phase, world.primary.template) == (Phase.SUCCEEDED, "v2")
+
+
+def test_a_primary_that_never_got_the_aborted_revision_is_not_written() -> None:
+    world = rolling(Phase.PROMOTING)
+    world.actions.clear()
+    asked(world, "abort").run()
+    assert not [action for _, action in world.actions if isinstance(action, RestorePrimary)]
+
+
+def test_a_primary_that_cannot_go_back_leaves_the_users_on_the_canary() -> None:
+    world = rolling(Phase.PROMOTING)
+    world.advance()
+    world.tick()
+    assert world.primary
+    world.primary.broken = {"v1", "v2"}
+    world.laws.sabotaged = True
+    asked(world, "abort").run()
+    assert (world.phase, world.destinations()) == (Phase.FAILED, {"target"})
+    world.primary.broken = set()
+    world.touch().run()
+    assert (world.phase, world.destinations(), world.primary.template) == (Phase.FAILED, {"primary"}, "v1")
+
+
+def test_another_push_while_a_promotion_is_undone_is_rolled_out_after_it() -> None:
+    world = rolling(Phase.PROMOTING)
+    world.advance()
+    world.tick()
+    asked(world, "abort")
+    world.push("v3").run()
+    assert world.primary
+    assert (world.phase, world.primary.template, world.outcomes) == (Phase.SUCCEEDED, "v3", ["failed", "succeeded"])
+
+
+@pytest.mark.parametrize("lost", ["configs", "kept"])
+def test_a_promotion_whose_way_back_is_gone_goes_on(lost: str) -> None:
+    world = initialized(may_keep=lost != "kept", configs={"configmap/settings": "1"})
+    world.configure(settings="2" if lost == "configs" else "1").push("v2").run(Phase.PROMOTING)
+    world.may_keep = True
+    world.advance()
+    world.tick()
+    asked(world, "abort")
+    accepted, sentence = answer(world)
+    assert not accepted
+    assert ("are overwritten" if lost == "configs" else "is not kept") in sentence
+    world.run()
+    assert world.phase is Phase.SUCCEEDED
 
 
 def test_abort_before_the_start_fails_the_revision() -> None:
