@@ -25,6 +25,7 @@ from flaggerpy.rollout.decision import ServiceRole
 from flaggerpy.rollout.errors import UserError
 from flaggerpy.rollout.observation import ConfigsSeen, Limits, Observation, ScalerSeen, ServicesSeen
 from flaggerpy.rollout.traffic import Acceptance, Capabilities, RouteState
+from flaggerpy.rollout.workload import Workload
 from flaggerpy.routers.base import Options, Router
 from flaggerpy.settings import Settings
 from flaggerpy.targets.autoscaler import made_scaler_refs, primary_scaler_ref, scaler_notes, scaler_ref, scaler_seen
@@ -185,7 +186,7 @@ class Observer:
         route, released = self._route(draft)
         seen = Observation(
             canary=canary,
-            target=target.state(target_obj) if target and target_obj is not None else None,
+            target=_target_state(target, target_obj, draft.facts, services),
             primary=target.primary_state(canary, primary_obj, recipe) if target and primary_obj is not None else None,
             services=services,
             route=route,
@@ -271,6 +272,17 @@ class Observer:
             provider = provider_of(draft.canary, self._settings.mesh_provider)
             notes += unserved(provider, draft.router.capabilities, draft.canary.analysis)
         return tuple(notes)
+
+
+def _target_state(
+    target: Target | None, obj: JsonObject | None, facts: TargetFacts | None, services: ServicesSeen
+) -> Workload | None:
+    """The target's state; one that is a Service is ready when the canary's Service is as it is."""
+    if target is None or obj is None:
+        return None
+    state = target.state(obj)
+    behind = facts is not None and facts.clone is not None and not services.canary
+    return replace(state, updated_replicas=0) if behind else state
 
 
 def _template_refs(canary: Canary) -> list[Ref]:

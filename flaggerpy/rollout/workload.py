@@ -17,6 +17,7 @@ class Workload:
         unavailable_since: when the Available condition was last reported False for want of pods.
         per_node: the nodes give its number of pods (a DaemonSet): it sleeps or is awake, and no other size can be asked
             for. Its ``replicas`` are 0 asleep and the nodes that it is meant for awake, 1 at least.
+        sleeps: whether it can be sent to sleep; a Service's pods are somebody else's business.
 
     """
 
@@ -35,6 +36,7 @@ class Workload:
     unavailable_since: datetime | None
     deleting: bool = False
     per_node: bool = False
+    sleeps: bool = True
 
     @property
     def runs_one_template(self) -> bool:
