@@ -16,18 +16,19 @@ from flaggerpy.api.validation import problems as problems_of
 from flaggerpy.controller.configs import ConfigDigests
 from flaggerpy.controller.pods import PodReader
 from flaggerpy.controller.served import choose_router, choose_target, provider_of, template_problem, unserved
-from flaggerpy.controller.sources import Library
+from flaggerpy.controller.sources import Library, template_refs
 from flaggerpy.controller.takeover import Takeover
 from flaggerpy.controller.world import World
 from flaggerpy.kube.cache import Caches
 from flaggerpy.kube.objects import JsonObject
-from flaggerpy.kube.resources import BUDGETS, CANARIES, CONTROLLER_REVISIONS, HPAS, METRIC_TEMPLATES, Ref, ref_of
+from flaggerpy.kube.resources import BUDGETS, CANARIES, CONTROLLER_REVISIONS, HPAS, Ref, ref_of
 from flaggerpy.kube.store import Absent, Present
 from flaggerpy.kube.workqueue import Key
 from flaggerpy.rollout.decision import ServiceRole
 from flaggerpy.rollout.errors import UserError
 from flaggerpy.rollout.observation import ConfigsSeen, KeptSeen, Limits, Observation, ScalerSeen, ServicesSeen
 from flaggerpy.rollout.traffic import Acceptance, Capabilities, RouteState
+from flaggerpy.rollout.workload import Workload
 from flaggerpy.routers.base import Options, Router
 from flaggerpy.settings import Settings
 from flaggerpy.targets.autoscaler import made_scaler_refs, primary_scaler_ref, scaler_notes, scaler_ref, scaler_seen
@@ -143,7 +144,7 @@ class Observer:
         if draft.router is not None:
             refs += draft.router.refs(canary)
         refs += [ref for ref in (scaler_ref(canary), *made_scaler_refs(canary)) if ref is not None]
-        refs += [*_template_refs(canary), *kept_refs(canary)]
+        refs += [*template_refs(canary), *kept_refs(canary)]
         await self._load(draft, key, refs)
         self._check_templates(draft)
         draft.kept = kept_revisions(canary, draft.live)
@@ -230,7 +231,7 @@ class Observer:
         route, released = self._route(draft)
         seen = Observation(
             canary=canary,
-            target=target.state(target_obj) if target and target_obj is not None else None,
+            target=_target_state(target, target_obj, draft.facts, services),
             primary=target.primary_state(canary, primary_obj, recipe) if target and primary_obj is not None else None,
             services=services,
             route=route,
@@ -334,7 +335,12 @@ class Observer:
         return tuple(notes)
 
 
-def _template_refs(canary: Canary) -> list[Ref]:
-    """MetricTemplates are followed so that one that appears or changes wakes the canaries that wait for it."""
-    named = (metric.template_ref for metric in canary.analysis.metrics)
-    return [Ref(METRIC_TEMPLATES, ref.namespace or canary.namespace, ref.name) for ref in named if ref is not None]
+def _target_state(
+    target: Target | None, obj: JsonObject | None, facts: TargetFacts | None, services: ServicesSeen
+) -> Workload | None:
+    """The target's state; one that is a Service is ready when the canary's Service is as it is."""
+    if target is None or obj is None:
+        return None
+    state = target.state(obj)
+    behind = facts is not None and facts.clone is not None and not services.canary
+    return replace(state, updated_replicas=0) if behind else state

@@ -22,13 +22,17 @@ from flaggerpy.targets.base import Target
 from flaggerpy.targets.registry import target_for
 
 Problems = tuple[str, ...]
+_UNSCALED = {
+    "DaemonSet": "which has one pod on each of its nodes",
+    "Service": "whose pods are somebody else's business",
+}
 
 
 def choose_target(canary: Canary) -> tuple[Target | None, Problems]:
     """Return the translator of the canary's workload, and what of the workload is not served."""
-    problems, per_node = [], canary.spec.target_ref.kind == "DaemonSet"
-    if canary.spec.autoscaler_ref is not None and per_node:
-        problems.append("spec.autoscalerRef goes with no DaemonSet, which has one pod on each of its nodes: remove it.")
+    problems, unscaled = [], _UNSCALED.get(kind_of_target(canary))
+    if canary.spec.autoscaler_ref is not None and unscaled:
+        problems.append(f"spec.autoscalerRef goes with no {canary.spec.target_ref.kind}, {unscaled}: remove it.")
     elif canary.spec.autoscaler_ref is not None:
         try:
             usable_ref(canary)
@@ -52,7 +56,14 @@ def choose_router(canary: Canary, mesh_provider: str, options: Options = DEFAULT
         router = router_for(provider, options)
     except UserError as error:
         return None, (str(error),)
-    return router, router.problems(canary)
+    problems = router.problems(canary)
+    if kind_of_target(canary) == "Service" and not router.capabilities.weights:
+        problems = (
+            *problems,
+            f"spec.targetRef is a Service, and the provider {provider} cannot split users between two states of one: "
+            "name a provider that routes traffic, or make the workload behind the Service the target.",
+        )
+    return router, problems
 
 
 def unserved(provider: str, can: Capabilities, analysis: CanaryAnalysis) -> Iterator[str]:

@@ -80,3 +80,9 @@ def payload(canary: Canary, phase: str, metadata: Mapping[str, str] | None) -> W
         checksum=checksum_of(canary),
         metadata=dict(metadata) if metadata else None,
     )
+
+
+def template_refs(canary: Canary) -> list[Ref]:
+    """MetricTemplates are followed so that one that appears or changes wakes the canaries that wait for it."""
+    named = (metric.template_ref for metric in canary.analysis.metrics)
+    return [Ref(METRIC_TEMPLATES, ref.namespace or canary.namespace, ref.name) for ref in named if ref is not None]

@@ -28,6 +28,7 @@ def mend_services(turn: Turn) -> None:
     ]
     if wrong and (bootstrap or may_mend(turn, "the Services")):
         turn.do(*(WriteService(role) for role in wrong))
+        _look_again(turn)
 
 
 def mend_route(turn: Turn) -> bool:
@@ -101,3 +102,10 @@ def clone_target(turn: Turn) -> None:
     """Create the primary from the target, with its configs first."""
     turn.do(CopyConfigs(dict(turn.seen.configs.ours)), CreatePrimary())
     turn.wait_for_new_pods()
+    _look_again(turn)
+
+
+def _look_again(turn: Turn) -> None:
+    """Where the target is a Service, what was written is ready at once, and nothing else will tell."""
+    if not turn.target.sleeps:
+        turn.wake_now()

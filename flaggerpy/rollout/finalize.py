@@ -27,7 +27,11 @@ def run(turn: Turn) -> None:
 
 def _end(turn: Turn) -> None:
     if turn.traffic_left():
-        if turn.target.replicas > 0 and revision.same(turn.status.rollout.applied, turn.seen, turn.target):
+        if (
+            turn.target.replicas > 0
+            and turn.target.sleeps
+            and revision.same(turn.status.rollout.applied, turn.seen, turn.target)
+        ):
             turn.do(ScaleTarget(0))
             turn.note(scaled_at=turn.now)
         kept.prune(turn)

@@ -135,7 +135,7 @@ def _finish(turn: Turn) -> None:
     target, applied = turn.target, turn.status.rollout.applied
     running = applied or revision.of_primary(turn.seen, target) or turn.current_revision()
     kept.keep(turn, running, of_primary=not revision.same(running, turn.seen, target))
-    if target.replicas > 0:
+    if target.replicas > 0 and target.sleeps:
         turn.do(ScaleTarget(0))
         turn.note(scaled_at=turn.now)
     turn.set(

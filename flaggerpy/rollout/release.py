@@ -81,7 +81,8 @@ def _target_serves(turn: Turn, target: Workload) -> bool:
     """Whether the target has the primary's size and is ready; gives up on it when its time is over."""
     state = readiness(target, percent=100, deadline=turn.deadline, now=turn.now, since=_began(turn))
     size = scaling.released_size(turn)
-    if (state.ready or _is_on_all_nodes(turn, target)) and target.replicas >= size:
+    ready = state.ready or not target.sleeps or _is_on_all_nodes(turn, target)
+    if ready and target.replicas >= size:
         return True
     too_late = _began(turn) + turn.deadline
     if not turn.passed(too_late) and not (state.stuck and target.replicas >= size):

@@ -85,7 +85,7 @@ def _return_to_primary(turn: Turn) -> None:
 def _let_target_sleep(turn: Turn) -> None:
     """Scale an unused target to zero, at most once an interval however often somebody scales it up."""
     rollout = turn.status.rollout
-    if rollout.serving_canary:
+    if rollout.serving_canary or not turn.target.sleeps:
         return
     if turn.target.replicas == 0:
         _remember_fight(turn)

@@ -18,6 +18,7 @@ class Workload:
         unavailable_since: when the Available condition was last reported False for want of pods.
         per_node: the nodes give its number of pods (a DaemonSet): it sleeps or is awake, and no other size can be asked
             for. Its ``replicas`` are 0 asleep and the nodes that it is meant for awake, 1 at least.
+        sleeps: whether it can be sent to sleep; a Service's pods are somebody else's business.
 
     """
 
@@ -37,6 +38,7 @@ class Workload:
     deleting: bool = False
     unrestarted: str = ""
     per_node: bool = False
+    sleeps: bool = True
 
     @property
     def runs_one_template(self) -> bool:

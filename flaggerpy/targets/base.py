@@ -42,13 +42,19 @@ class PodPort:
 
 @dataclass(frozen=True, slots=True)
 class TargetFacts:
-    """What Services need to know of a target and its primary."""
+    """What Services need to know of a target and its primary.
+
+    Attributes:
+        clone: where the target is a Service itself, the spec of the one that the canary's users come through.
+
+    """
 
     selector_label: str
     selector_value: str
     primary_value: str
     ports: tuple[PodPort, ...] = ()
     primary_ports: tuple[PodPort, ...] = ()
+    clone: JsonObject | None = None
 
 
 class Target(Protocol):

@@ -7,8 +7,13 @@ from flaggerpy.rollout.errors import UserError
 from flaggerpy.targets.base import Target
 from flaggerpy.targets.daemonset import DaemonSetTarget
 from flaggerpy.targets.deployment import DeploymentTarget
+from flaggerpy.targets.service import ServiceTarget
 
-TARGETS: dict[str, Target] = {"Deployment": DeploymentTarget(), "DaemonSet": DaemonSetTarget()}
+TARGETS: dict[str, Target] = {
+    "Deployment": DeploymentTarget(),
+    "DaemonSet": DaemonSetTarget(),
+    "Service": ServiceTarget(),
+}
 
 
 def target_for(canary: Canary) -> Target:
@@ -19,8 +24,10 @@ def target_for(canary: Canary) -> Target:
 
     """
     kind = canary.spec.target_ref.kind
-    if kind in TARGETS:
+    if kind in TARGETS and not canary.spec.target_ref.is_knative:
         return TARGETS[kind]
+    which = f"{kind} of {canary.spec.target_ref.api_version}" if kind in TARGETS else kind
     raise UserError(
-        f"spec.targetRef.kind is {kind}, which this version of flaggerpy cannot roll out; it can: {', '.join(TARGETS)}."
+        f"spec.targetRef.kind is {which}, which this version of flaggerpy cannot roll out; it can: "
+        f"{', '.join(TARGETS)}."
     )

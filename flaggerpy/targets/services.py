@@ -38,6 +38,8 @@ ORIGINAL_SERVICE = "flaggerpy.dev/original-service"
 """Annotation: selector and ports of a Service as they were before it was taken over, as JSON."""
 WRITTEN_KEYS = "flaggerpy.dev/metadata"
 """Annotation: which of the labels and annotations came from spec.service, so that they can be taken away again."""
+_ADDRESSES = ("clusterIP", "clusterIPs", "ipFamilies", "ipFamilyPolicy")
+"""What the API server gives to a Service, which can be neither copied nor changed."""
 
 
 def service_ref(canary: Canary, role: ServiceRole) -> Ref:
@@ -55,6 +57,9 @@ def desired_service(
 
     """
     service = _settings(canary)
+    if facts.clone is not None:
+        # The apex is the user's own, and the primary is written by promotions only.
+        return cloned_service(canary, role, facts.clone, live) if role is ServiceRole.CANARY else None
     if live is None:
         return _new(canary, role, facts)
     if reason := refusal(live, canary):
@@ -71,6 +76,32 @@ def desired_service(
         metadata = _taken_over_metadata(canary, facts, live)
     body = {**live, "apiVersion": "v1", "kind": "Service", "metadata": metadata, "spec": spec}
     return None if _same(body, live) else body
+
+
+def cloned_service(canary: Canary, role: ServiceRole, clone: JsonObject, live: JsonObject | None) -> JsonObject | None:
+    """Return a Service of a target that is a Service itself; None when the live one is right as it is.
+
+    Raises:
+        UserError: the live one is not ours.
+
+    """
+    name = service_name(canary, role)
+    if live is not None and not made_by_us(live, canary):
+        raise UserError(
+            refusal(live, canary)
+            or f"Service {name} was not made for a canary, so it is not overwritten by the copy of Service "
+            f"{canary.target_name}: rename or delete it."
+        )
+    kept: JsonObject = live if live is not None else {"metadata": {"name": name, "namespace": canary.namespace}}
+    addresses = {key: part for key, part in (kept.get("spec") or {}).items() if key in _ADDRESSES}
+    metadata = {
+        **without_canary_owners(metadata_of(kept)),
+        "labels": {**labels_of(kept), **MARK_LABELS},
+        "annotations": {**annotations_of(kept), **HANDS_OFF, **owner_annotation(canary)},
+    }
+    spec = {**addresses, **copy.deepcopy(clone)}
+    body = {**kept, "apiVersion": "v1", "kind": "Service", "metadata": metadata, "spec": spec}
+    return None if live is not None and _same(body, live) else body
 
 
 def service_notes(canary: Canary, services: Iterable[JsonObject]) -> tuple[str, ...]:

@@ -49,8 +49,8 @@ def labelled(**labels: str) -> JsonObject:
         pytest.param(wrong(provider=""), ["spec.provider is missing"], id="no provider"),
         pytest.param(
             wrong(targetRef={"apiVersion": "v1", "kind": "Service", "name": "wrong"}),
-            ["Service", "Deployment, DaemonSet"],
-            id="a kind of target that is not built yet",
+            ["spec.targetRef is a Service", "name a provider that routes traffic"],
+            id="a Service whose users nobody can split",
         ),
         pytest.param(wrong(service={"port": 0}), ["spec.service.port"], id="a port that is none"),
         pytest.param(without_service(), ["spec.service is missing", "add spec.service.port"], id="no port at all"),

@@ -44,10 +44,8 @@ async def test_fifty_idle_canaries_cost_only_watches_and_the_lease(
 
         figures = f"{process.rss()} MiB resident; in {WINDOW:g} s: {dict(sorted(counted.items()))}"
         record_property("figures", f"50 idle canaries: {figures}")
-    kinds = (
-        *("canaries", "metrictemplates", "alertproviders"),
-        *("controllerrevisions", "deployments", "services", "httproutes"),
-    )
+    own = ("canaries", "metrictemplates", "alertproviders")
+    kinds = (*own, "controllerrevisions", "deployments", "services", "httproutes", "poddisruptionbudgets")
     allowed = {f"watch {kind}" for kind in kinds} | {"update leases"}
     assert set(counted) <= allowed
     assert counted["update leases"] >= WINDOW / 4

@@ -11,7 +11,7 @@ import pytest
 from flaggerpy.api.status import Phase
 from flaggerpy.rollout.checks import Verdict
 from tests.rollout.workloads import Autoscaler
-from tests.rollout.world import COOKIES, DAEMON_SET, SCALER, World, daemon_set, hook, spec
+from tests.rollout.world import COOKIES, DAEMON_SET, SCALER, World, daemon_set, hook, plain_service, spec
 
 pytestmark = pytest.mark.laws
 
@@ -160,6 +160,7 @@ SETTINGS: dict[str, tuple[bool, dict[str, Any]]] = {
     "autoscaled": (True, {"stepWeight": 15, "webhooks": HOOKS, "_autoscalerRef": SCALER}),
     "autoscaled promotion in steps": (True, {"stepWeight": 30, "stepWeightPromotion": 20, "_autoscalerRef": SCALER}),
     "DaemonSet": (True, {"stepWeight": 15, "webhooks": HOOKS, "_targetRef": DAEMON_SET}),
+    "Service": (True, {"stepWeight": 15, "webhooks": HOOKS}),
     "DaemonSet on kubernetes": (False, {"iterations": 1, "_targetRef": DAEMON_SET}),
 }
 OTHERS = [
@@ -172,9 +173,11 @@ OTHERS = [
     "deletion",
 ]
 CASES = [("weights", flow) for flow in FLOWS] + [
-    (setting, flow) for setting in SETTINGS if setting != "weights" for flow in OTHERS
+    (setting, flow) for setting in SETTINGS if setting not in {"weights", "Service"} for flow in OTHERS
 ]
-CASES.append(("DaemonSet", "deadline"))
+CASES += [("DaemonSet", "deadline")]
+# Nothing about a Service can be broken or late.
+CASES += [("Service", flow) for flow in ("rollout", "rollback of a canary with users", "deletion", "release and back")]
 
 
 def play(steps: list[Step], world: World, die: Callable[[World, list[Step]], None] | None = None) -> World:
@@ -214,6 +217,8 @@ def test_a_crash_anywhere_ends_where_no_crash_ends(setting: str, flow: str) -> N
         if "_targetRef" in analysis:
             plan = {key: value for key, value in analysis.items() if key != "_targetRef"}
             return daemon_set(routed=routed, configs={"configmap/app": "1"}, **plan)
+        if setting == "Service":
+            return plain_service(**analysis)
         autoscaler = Autoscaler(3, 20) if "_autoscalerRef" in analysis else None
         return World(spec=spec(**analysis), routed=routed, configs={"configmap/app": "1"}, autoscaler=autoscaler)
 

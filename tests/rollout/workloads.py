@@ -195,6 +195,30 @@ class DaemonSet(Deployment):
 
 
 @dataclass
+class PlainService(Deployment):
+    """A Service as a target: it has neither pods nor generations, never sleeps and always serves."""
+
+    @property
+    def available(self) -> int:
+        return 1
+
+    def sync(self, now: datetime) -> None:
+        self.now = now
+
+    def moments(self) -> Iterator[datetime]:
+        yield from ()
+
+    def seen_pods(self) -> PodsSeen:
+        return PodsSeen()
+
+    def seen(self) -> Workload:
+        """Say what a Service says: one thing that is always there, whose identity alone tells."""
+        told = replace(super().seen(), uid="", generation=0, observed_generation=0, controller_revision=None)
+        always = replace(told, replicas=1, current_replicas=1, updated_replicas=1, available_replicas=1)
+        return replace(always, deadline_exceeded=False, unavailable_since=None, sleeps=False)
+
+
+@dataclass
 class Autoscaler:
     """Keeps a workload within bounds and at the size that its load asks for; none that sleeps is woken."""
 

@@ -10,7 +10,7 @@ from flaggerpy.api.canary import CanarySpec
 from flaggerpy.api.status import CanaryStatus, Phase
 from flaggerpy.rollout.traffic import Routes
 from tests.rollout.simulation import NAME, START, Simulation
-from tests.rollout.workloads import NODES, Autoscaler, DaemonSet, Deployment
+from tests.rollout.workloads import NODES, Autoscaler, DaemonSet, Deployment, PlainService
 
 
 def spec(**analysis: Any) -> CanarySpec:
@@ -185,6 +185,12 @@ def daemon_set(*, routed: bool = True, configs: dict[str, str] | None = None, **
     """A world whose target is a DaemonSet, not seen yet."""
     target = DaemonSet(NAME, "v1", NODES, START)
     return World(spec=spec(**analysis, _targetRef=DAEMON_SET), routed=routed, target=target, configs=configs or {})
+
+
+def plain_service(**analysis: Any) -> World:
+    """A world whose target is a Service, not seen yet."""
+    named = {"apiVersion": "v1", "kind": "Service", "name": NAME}
+    return World(spec=spec(**analysis, _targetRef=named), target=PlainService(NAME, "v1", 1, START))
 
 
 def autoscaled(low: int = 2, high: int = 20, *, overrides: dict[str, int] | None = None, **analysis: Any) -> World:

@@ -27,9 +27,10 @@ def test_where_a_target_and_its_primary_are() -> None:
 
 
 def test_a_kind_that_is_not_served_is_the_users_mistake() -> None:
-    service = canary(spec={"targetRef": {"apiVersion": "v1", "kind": "Service", "name": "web"}})
-    with pytest.raises(UserError, match=r"spec.targetRef.kind is Service.*it can: Deployment, DaemonSet"):
-        target_for(service)
+    knative = canary(spec={"targetRef": {"apiVersion": "serving.knative.dev/v1", "kind": "Service", "name": "web"}})
+    says = r"spec.targetRef.kind is Service of serving.knative.dev/v1, .*it can: Deployment, DaemonSet, Service\."
+    with pytest.raises(UserError, match=says):
+        target_for(knative)
 
 
 def test_a_new_primary() -> None:
