@@ -55,7 +55,7 @@ def retire(turn: Turn) -> None:
     if held is None:
         return
     turn.set(session_affinity_cookie=None)
-    if _was_given(turn):
+    if held and _was_given(turn):
         turn.set(previous_session_affinity_cookie=held)
 
 
