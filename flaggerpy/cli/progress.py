@@ -24,6 +24,7 @@ class Progress:
         percent: the canary's share of traffic, or of the iterations those that are done.
         steps: where the steps end, in the same measure, ascending.
         unit: what the steps count.
+        copied: whether the canary gets copies of requests.
 
     """
 
@@ -31,22 +32,25 @@ class Progress:
     steps: tuple[int, ...]
     unit: str
     done: int
+    copied: bool = False
 
     @property
     def words(self) -> str:
         """Say it in words."""
-        return f"{self.unit} {self.done} of {len(self.steps)}"
+        return f"{self.unit} {self.done} of {len(self.steps)}" + (" with copies of requests" if self.copied else "")
 
 
 def progress(canary: Canary) -> Progress:
     """Say how far the analysis is, by weights where traffic grows and by iterations elsewhere."""
     analysis, status, routed = canary.analysis, canary.status, is_routed(canary)
+    copied = status.rollout.step.mirrored
     if strategy.is_progressive(analysis, routed=routed):
         weight = status.canary_weight
-        return Progress(weight, analysis.steps, "step", sum(step <= weight for step in analysis.steps))
+        return Progress(weight, analysis.steps, "step", sum(step <= weight for step in analysis.steps), copied)
     total = strategy.iterations(analysis, routed=routed)
     done = min(status.iterations, total)
-    return Progress(100 * done // total, tuple(100 * n // total for n in range(1, total + 1)), "iteration", done)
+    steps = tuple(100 * n // total for n in range(1, total + 1))
+    return Progress(100 * done // total, steps, "iteration", done, copied)
 
 
 def is_routed(canary: Canary) -> bool:
@@ -119,4 +123,6 @@ def span(length: timedelta) -> str:
 
 
 def _under_traffic(canary: Canary) -> bool:
-    return canary.status.phase in ANALYSIS and (canary.status.canary_weight > 0 or canary.status.iterations > 0)
+    status = canary.status
+    started = status.canary_weight > 0 or status.iterations > 0 or status.rollout.step.mirrored
+    return status.phase in ANALYSIS and started

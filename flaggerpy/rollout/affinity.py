@@ -55,7 +55,7 @@ def retire(turn: Turn) -> None:
     if held is None:
         return
     turn.set(session_affinity_cookie=None)
-    if _was_given(turn):
+    if held and _was_given(turn):
         turn.set(previous_session_affinity_cookie=held)
 
 
@@ -68,8 +68,8 @@ def _is_kept(turn: Turn) -> bool:
 
 def _was_given(turn: Turn) -> bool:
     """Whether users may have the canary's cookie; a crash may have kept it from being recorded that they do."""
-    live = turn.seen.route.routes
-    return turn.status.rollout.step.weight > 0 or (live is not None and live.canary > 0)
+    live, held = turn.seen.route.routes, turn.status.session_affinity_cookie
+    return turn.status.rollout.step.weight > 0 or (live is not None and live.cookies.canary == held)
 
 
 def _primary_cookie(turn: Turn) -> str:

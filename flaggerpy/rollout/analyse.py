@@ -311,7 +311,8 @@ def _next_iteration(turn: Turn) -> NeedChecks | None:
 def _iterate(turn: Turn) -> None:
     """Begin one more iteration; the first one gives an A/B test its users, and Blue/Green its copies."""
     step = turn.status.rollout.step
-    weight, mirrored = step.weight, step.mirrored or _mirrors_next(turn)
+    weight = step.weight
+    mirrored = weight == 0 and strategy.is_mirrored(turn.canary.analysis, turn.seen.capabilities)
     if turn.seen.routed and turn.canary.analysis.strategy is Strategy.AB_TESTING:
         weight = 100
     if (weight, mirrored) != (step.weight, step.mirrored):

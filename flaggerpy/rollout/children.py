@@ -8,6 +8,7 @@ through it, and if it goes missing again, after min(interval, 30 s).
 from __future__ import annotations
 
 from flaggerpy.api.status import Phase
+from flaggerpy.rollout import affinity
 from flaggerpy.rollout.decision import CopyConfigs, CreatePrimary, ServiceRole, SetRoutes, WriteBudgets, WriteService
 from flaggerpy.rollout.traffic import Routes
 from flaggerpy.rollout.turn import Turn
@@ -55,6 +56,9 @@ def mend_route(turn: Turn) -> bool:
     else:
         return False
     turn.do(SetRoutes(wanted))
+    if wanted.canary == 0:
+        # Who got the cookie of a share that does not count must not be among the first of the one that will.
+        affinity.retire(turn)
     step = turn.status.rollout.step
     turn.note(step=step.model_copy(update={"started_at": turn.now}))
     turn.moved()
@@ -78,7 +82,7 @@ def mend_budgets(turn: Turn) -> None:
 def _changed(turn: Turn, live: Routes, wanted: Routes) -> str:
     if live.canary == wanted.canary:
         copies = "gets copies of requests again" if wanted.mirrored else "gets no copies of requests any more"
-        return f"The mirror of {turn.name} was changed from outside: the canary {copies}"
+        return f"The copies for {turn.name} were not what is asked for: the canary {copies}"
     return f"The weights of {turn.name} were changed from outside to {live.canary}%: put back to {wanted.canary}%"
 
 

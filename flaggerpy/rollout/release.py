@@ -27,7 +27,7 @@ from flaggerpy.rollout.decision import (
     WriteService,
 )
 from flaggerpy.rollout.readiness import readiness
-from flaggerpy.rollout.traffic import Acceptance
+from flaggerpy.rollout.traffic import NOTHING, Acceptance
 from flaggerpy.rollout.turn import Turn
 from flaggerpy.rollout.workload import Workload
 
@@ -105,7 +105,7 @@ def _is_on_all_nodes(turn: Turn, target: Workload) -> bool:
 def _leave_unready_target(turn: Turn) -> None:
     """Nobody stays on a canary that cannot take everybody yet, or on a target that went down once it had everybody."""
     live = turn.seen.route.routes
-    if turn.seen.routed and live is not None and live.canary > 0 and not turn.only_canary_serves():
+    if turn.seen.routed and live is not None and live.traffic != NOTHING and not turn.only_canary_serves():
         turn.do(SetRoutes(turn.routes_at(0)))
         turn.set(canary_weight=0)
     given_back = turn.seen.services.apex_released and turn.status.rollout.moved_at is not None

@@ -11,7 +11,7 @@ from datetime import datetime, timedelta
 from typing import Any, Literal
 
 from flaggerpy.api.status import CanaryStatus, Pending, Phase, Revision, Step
-from flaggerpy.rollout import affinity, revision
+from flaggerpy.rollout import affinity, revision, strategy
 from flaggerpy.rollout.decision import Action, Event, Plan
 from flaggerpy.rollout.observation import Observation
 from flaggerpy.rollout.readiness import Readiness, not_looked_at, readiness
@@ -88,7 +88,8 @@ class Turn:
     def intended(self) -> Routes:
         """The shares of traffic that the status asks for."""
         step = self.status.rollout.step
-        return self.routes_at(step.weight, mirrored=step.mirrored)
+        copied = step.mirrored and strategy.is_mirrored(self.canary.analysis, self.seen.capabilities)
+        return self.routes_at(step.weight, mirrored=copied)
 
     def routes_at(self, weight: int, *, mirrored: bool = False) -> Routes:
         """Return the shares that give the canary ``weight`` percent, with the cookies that belong to them."""

@@ -134,12 +134,12 @@ def _routes(canary: Canary, spec: Mapping[str, Any]) -> Routes | None:
 
 
 def _mirrored(canary: Canary, spec: Mapping[str, Any]) -> bool:
+    """Tell whether the canary gets more copies than its user wants it to have at all times."""
     permanent = [mirror.backend_ref.name for mirror in canary.spec.service.mirror] if canary.spec.service else []
-    if canary.canary_service_name in permanent:
-        return False
-    return any(
-        _copies_to_canary(canary, part) for rule in spec.get("rules") or () for part in rule.get("filters") or ()
-    )
+    copies = [
+        sum(_copies_to_canary(canary, part) for part in rule.get("filters") or ()) for rule in spec.get("rules") or ()
+    ]
+    return max(copies, default=0) > permanent.count(canary.canary_service_name)
 
 
 def _copies_to_canary(canary: Canary, part: Mapping[str, Any]) -> bool:

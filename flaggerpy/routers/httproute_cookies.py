@@ -21,6 +21,8 @@ from flaggerpy.rollout.traffic import Cookies
 _HEADER = "Set-Cookie"
 _MODIFIER = "ResponseHeaderModifier"
 _GONE = -1
+_MOST_CONDITIONS = 42
+"""For users of the canary, of the primary and everybody else: an HTTPRoute takes 128 in all."""
 _SPECIAL = re.compile(r"[$*+.^|]")
 """What the name of a cookie may hold and a regular expression reads as something else."""
 
@@ -42,11 +44,17 @@ def affinity_of(canary: Canary, service: CanaryService) -> SessionAffinity | Non
             f"one of them, or add iterations for an A/B test."
         )
     for index, match in enumerate(service.match):
-        if any(name.lower() == "cookie" for name in match.headers or {}):
-            raise UserError(
-                f"{where} needs the header Cookie for itself, and an HTTPRoute takes one condition a header: remove "
-                f"spec.service.match[{index}].headers.cookie."
-            )
+        for name in match.headers or {}:
+            if name.lower() == "cookie":
+                raise UserError(
+                    f"{where} needs the header Cookie for itself, and an HTTPRoute takes one condition a header: "
+                    f"remove spec.service.match[{index}].headers.{name}."
+                )
+    if len(service.match) > _MOST_CONDITIONS:
+        raise UserError(
+            f"{where} repeats the {len(service.match)} conditions of spec.service.match for users with a cookie, and "
+            f"an HTTPRoute takes {_MOST_CONDITIONS} of them then: write fewer."
+        )
     response = service.headers.response if service.headers else None
     if response and any(name.lower() == _HEADER.lower() for name in response.add or {}):
         raise UserError(

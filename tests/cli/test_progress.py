@@ -21,6 +21,12 @@ from tests.cli.seen import NOW, ago, at_rest, rolling
         ("a weight between two steps", rolling(25), 25, "step 2 of 5"),
         ("the last step", rolling(50), 50, "step 5 of 5"),
         ("iterations", with_status(blue_green(4), iterations=1), 25, "iteration 1 of 4"),
+        (
+            "copies before the first step",
+            with_rollout(rolling(0), step=Step(started_at=ago(5), mirrored=True)),
+            0,
+            "step 0 of 5 with copies of requests",
+        ),
         ("one more iteration than asked", with_status(blue_green(4), iterations=5), 100, "iteration 4 of 4"),
         (
             "weights with a provider that has none are ten iterations",
@@ -44,6 +50,11 @@ def test_how_far_it_is(title: str, of: Canary, percent: int, words: str) -> None
             "the first check comes when the canary is ready",
             with_rollout(rolling(0), step=Step(started_at=ago(5))),
             None,
+        ),
+        (
+            "copies are held for an interval",
+            with_rollout(rolling(0), step=Step(started_at=ago(5), mirrored=True)),
+            ago(-25),
         ),
         ("and is repeated after an interval", rolling(0), ago(12 - 30)),
         ("a gate is asked once an interval", with_status(rolling(0), Phase.WAITING), ago(12 - 30)),

@@ -181,6 +181,19 @@ def test_a_setting_that_comes_in_mid_rollout_gives_cookies_to_the_users_of_the_n
     assert world.outcomes == ["succeeded"]
 
 
+def test_a_share_that_a_stranger_gives_hands_out_no_cookie_of_the_rollout() -> None:
+    world = sticky(webhooks=[{"name": "gate", "type": "confirm-traffic-increase", "url": "http://hooks/"}])
+    world.hooks["gate"] = Verdict.FAILED
+    world.push("v2").run_for(20)
+    assert canarys(world)
+    world.turn_route(5)
+    world.run_for(20)
+    assert written(world) == NO_COOKIES
+    world.hooks.clear()
+    world.run()
+    assert world.outcomes == ["succeeded"]
+
+
 def test_a_stranger_who_changes_rules_of_cookies_is_answered_without_moving_shares() -> None:
     world = at_weight(sticky().push("v2"), 20)
     held = written(world)

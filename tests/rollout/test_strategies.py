@@ -165,7 +165,7 @@ def test_copies_end_whatever_ends_the_step(analysis: dict[str, Any], ends: str) 
     assert world.gone or world.phase in {Phase.SUCCEEDED, Phase.FAILED}
     assert world.route
     assert world.route.released or world.route.written.traffic == (0, False)
-    assert not [text for text in world.texts if "from outside" in text]
+    assert not [text for text in world.texts if "asked for" in text]
 
 
 def test_a_stranger_who_takes_copies_away_is_answered() -> None:
@@ -175,10 +175,22 @@ def test_a_stranger_who_takes_copies_away_is_answered() -> None:
         world.tick()
     world.turn_route(0)
     world.tick()
-    assert (
-        "The mirror of payment.shop was changed from outside: the canary gets copies of requests again" in world.texts
-    )
+    again = "The copies for payment.shop were not what is asked for: the canary gets copies of requests again"
+    assert again in world.texts
     assert traffic(world)[-1] == COPIES
+    world.run()
+    assert world.outcomes == ["succeeded"]
+
+
+@pytest.mark.parametrize("analysis", [{}, {"iterations": 3}])
+def test_a_mirror_that_is_not_asked_for_any_more_ends_at_once(analysis: dict[str, Any]) -> None:
+    world = began(mirror=True, **analysis)
+    while not world.status.rollout.step.mirrored:
+        assert world.advance()
+        world.tick()
+    world.edit(metrics=[METRIC], **analysis)
+    world.tick()
+    assert traffic(world) == [COPIES, (0, False)]
     world.run()
     assert world.outcomes == ["succeeded"]
 

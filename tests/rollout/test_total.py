@@ -28,7 +28,7 @@ from flaggerpy.rollout.decide import decide
 from flaggerpy.rollout.decision import NeedChecks, Plan, ScalePrimary, ScaleTarget, WriteScaler
 from flaggerpy.rollout.observation import Bounds, ConfigsSeen, Observation, ScalerSeen, ServicesSeen
 from flaggerpy.rollout.pods import Pod, PodsSeen, Waiting
-from flaggerpy.rollout.traffic import Acceptance, RouteState, to_canary
+from flaggerpy.rollout.traffic import Acceptance, Cookies, Routes, RouteState, to_canary
 from flaggerpy.rollout.workload import Workload
 from tests.rollout.simulation import START
 from tests.rollout.test_laws import GATES, STRATEGIES
@@ -86,7 +86,10 @@ REVISIONS = st.none() | st.builds(
     generation=st.integers(0, 3),
     controller_revision=st.none() | st.sampled_from(["1", "2"]),
 )
-STEPS = st.builds(Step, weight=WEIGHTS, started_at=TIMES, checked_at=TIMES, attempt=st.integers(0, 2))
+STEPS = st.builds(
+    Step, weight=WEIGHTS, started_at=TIMES, checked_at=TIMES, attempt=st.integers(0, 2), mirrored=st.booleans()
+)
+COOKIE = st.sampled_from([None, "", "seen=1", "old=2", "=3", "nothing"])
 BOUNDS = st.tuples(st.integers(0, 3), st.integers(0, 4)).map(lambda pair: Bounds(pair[0], max(pair[0] + pair[1], 1)))
 SCALERS = st.builds(
     ScalerSeen,
@@ -121,8 +124,18 @@ STATUSES = st.builds(
     canary_weight=WEIGHTS,
     iterations=st.integers(-1, 5),
     tracked_configs=st.none() | CONFIGS,
+    session_affinity_cookie=COOKIE,
+    previous_session_affinity_cookie=COOKIE,
+    primary_session_affinity_cookie=COOKIE,
     rollout=ROLLOUTS,
 )
+
+
+@st.composite
+def live_routes(draw: st.DrawFn) -> Routes:
+    weight, held, other = draw(WEIGHTS), draw(COOKIE) or "", draw(COOKIE) or ""
+    cookies = Cookies(canary=held, primary=other if held and weight < 100 else "")
+    return to_canary(weight, mirrored=draw(st.booleans()), cookies=cookies if weight else Cookies(expired=held))
 
 
 @st.composite
@@ -148,7 +161,7 @@ def observations(draw: st.DrawFn) -> Observation:
     if draw(st.booleans()):
         world.ask(draw(st.sampled_from(Verb)))
     route = RouteState(
-        routes=draw(st.none() | WEIGHTS.map(to_canary)) if routed else None,
+        routes=draw(st.none() | live_routes()) if routed else None,
         drifted=draw(st.booleans()),
         accepted=draw(st.sampled_from(Acceptance)),
     )

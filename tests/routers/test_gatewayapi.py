@@ -161,6 +161,8 @@ def test_a_setting_that_cannot_be_written_is_no_drift() -> None:
 def test_a_permanent_mirror_to_the_canary_is_not_the_mirror_of_an_analysis() -> None:
     owner = canary(service={"gatewayRefs": [GATEWAY], "mirror": [{"backendRef": {"name": "web-canary", "port": 80}}]})
     assert state(written(owner=owner), owner) == RouteState(Routes(80, 20))
+    both = Routes(100, 0, mirrored=True)
+    assert state(written(both, owner), owner) == RouteState(both)
 
 
 def condition(kind: str = "Accepted", status: str = "True", seen: int | None = 7, **words: str) -> dict[str, Any]:

@@ -193,6 +193,12 @@ PREFIX = {"rewrite": {"uri": "/x", "type": "ReplacePrefixMatch"}}
             r"remove spec\.service\.match\[0\]\.headers\.cookie",
         ),
         (
+            "cookies and more conditions than can be repeated",
+            {"match": [{"uri": {"exact": f"/{n}"}} for n in range(43)]},
+            {"sessionAffinity": {"cookieName": "c"}},
+            "the 43 conditions.*takes 42 of them then",
+        ),
+        (
             "cookies beside a cookie for everyone",
             {"headers": {"response": {"add": {"set-cookie": "a=b"}}}},
             {"sessionAffinity": {"cookieName": "c"}},
