@@ -61,13 +61,13 @@ def outlook(seen: Observation, now: datetime) -> Outlook:
     status = canary.status if isinstance(first, NeedChecks) or first.status is None else first.status
     if problem := _problem(status):
         return Outlook(name, phase, f"cannot go on: {problem}", quiet=False)
+    news = [] if isinstance(first, NeedChecks) else [event.message for event in first.events]
+    told = [text.partition(": ")[2] for text in news if text.startswith("Taken over from Flagger")]
     if status.rollout.applied is None:
-        return Outlook(
-            name, phase, "; ".join([status.rollout.reason or "begins with its bootstrap", *_tell(first, seen)])
-        )
+        words = [*(told or [status.rollout.reason or "begins with its bootstrap"]), *_tell(first, seen)]
+        return Outlook(name, phase, "; ".join(words))
     after = replace(seen, canary=canary.model_copy(update={"status": status}))
-    news = [] if isinstance(first, NeedChecks) else [event.message.partition(": ")[2] for event in first.events]
-    words = [*news, *_tell(decide(after, now), after)]
+    words = list(dict.fromkeys([*told, *_tell(first, seen), *_tell(decide(after, now), after)]))
     return Outlook(name, phase, "; ".join(words), quiet=not _moves(after))
 
 
