@@ -29,7 +29,7 @@ class Recording:
     settle: bool = True
     """Whether the last step was followed by quiet; otherwise Flagger was in the middle of something."""
     differs: list[str] = field(default_factory=list)
-    """The ids of all known differences that can be seen in it, of ``differences.yaml``."""
+    """The ids of all known differences that can be seen in it."""
 
     @property
     def given(self) -> frozenset[tuple[str, str]]:
@@ -49,8 +49,14 @@ def names() -> list[str]:
     return sorted(path.stem for path in DATA.glob("*.yaml"))
 
 
+def read(name: str) -> JsonObject:
+    """Return a recording as it is in its file."""
+    written: JsonObject = yaml.safe_load((DATA / f"{name}.yaml").read_text(encoding="utf-8"))
+    return written
+
+
 @cache
 def load(name: str) -> Recording:
     """Read a recording."""
-    written = yaml.safe_load((DATA / f"{name}.yaml").read_text(encoding="utf-8"))
+    written = read(name)
     return Recording(name=name, **{**written, "flagger": Story.from_json(written["flagger"])})

@@ -1,7 +1,7 @@
 """What a controller did with one namespace, told so that two controllers can be compared line by line.
 
-Both tales are told by the same functions: Flagger's from a recording, ours from what was watched. Times, repeats, random
-numbers, hashes and what the API server fills in are left out of both.
+Both tales are told by the same functions: Flagger's from a recording, ours from what was watched. Times, repeats,
+random numbers, hashes and what the API server fills in are left out of both.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Everything that a controller calls, as one server that answers as the recording's did, and writes down what it heard."""
+"""Everything that a controller calls, as one server that answers as in the recording and writes down what it hears."""
 
 from __future__ import annotations
 

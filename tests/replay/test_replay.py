@@ -1,4 +1,4 @@
-"""Every recording of a lifecycle is played to our controller: what differs from Flagger is known, and has its reason."""
+"""Every recording of a lifecycle is played to our controller: what differs is known, and has its reason."""
 
 from __future__ import annotations
 
@@ -6,11 +6,11 @@ import asyncio
 
 import pytest
 
-from tests.replay.differences import documented, explained, known
+from tests.replay.differences import explained
 from tests.replay.recording import load, names
 from tests.replay.story import Story, compare
 
-pytestmark = [pytest.mark.replay, pytest.mark.integration]
+pytestmark = pytest.mark.replay
 
 
 @pytest.mark.timeout(600)

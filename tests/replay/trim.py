@@ -1,8 +1,8 @@
 """Make data for a replay from a folder with a recording: ``python -m tests.replay.trim FOLDER…``.
 
 A folder holds what was applied (``*.yaml``), what was done when (``steps.json``), every change of an object
-(``timeline.jsonl``) and every request of the controller (``calls.jsonl``); docs/development/replay.md says how to make one.
-What is left is the input, the steps, and Flagger's story. The list of known differences of an older copy is kept.
+(``timeline.jsonl``) and every request of the controller (``calls.jsonl``); docs/development/replay.md says how to make
+one. What is left is the input, the steps, and Flagger's story. The list of known differences of an older copy is kept.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from typing import Any
 
 import yaml
 
-from tests.replay.recording import DATA, Recording
+from tests.replay.recording import DATA, Recording, names, read
 from tests.replay.story import NAMESPACE, SERVER, Call, Change, JsonObject, tell
 
 SERVED = frozenset({"kubernetes", "gatewayapi:v1", "contour"})
@@ -26,21 +26,20 @@ GATEWAY = {"name": "gateway", "namespace": "gw-system"}
 FOREIGN = ("gateways", "trafficPolicy", "delegation", "meshName", "backends")
 """Fields of ``spec.service`` that mean something to the recording's own provider only."""
 RECORDED_AT = "http://127.0.0.1:18090"
-FLAGS = {
-    "flags-": {
-        "mesh_provider": "contour",
-        "ingress_class": "contour-external",
-        "selector_labels": "k8s-app,app",
-        "config_tracking": False,
-        "include_label_prefix": "*",
-        "no_cross_namespace_refs": True,
-        "cluster_name": "prod-1",
-        "slack_url": f"{SERVER}/{NAMESPACE}/alert/global-slack",
-        "slack_channel": "ops",
-        "slack_user": "bot",
-        "slack_token": "xoxb-9",
-    }
+OTHER_FLAGS = {
+    "mesh_provider": "contour",
+    "ingress_class": "contour-external",
+    "selector_labels": "k8s-app,app",
+    "config_tracking": False,
+    "include_label_prefix": "*",
+    "no_cross_namespace_refs": True,
+    "cluster_name": "prod-1",
+    "slack_url": f"{SERVER}/{NAMESPACE}/alert/global-slack",
+    "slack_channel": "ops",
+    "slack_user": "bot",
+    "slack_token": "xoxb-9",
 }
+"""The second set of flags, of recordings whose name begins with ``flags-``."""
 ONGOING = frozenset({"Progressing", "Waiting", "WaitingPromotion", "Promoting", "Finalising"})
 
 
@@ -53,7 +52,8 @@ def trim(folder: Path) -> JsonObject:
     kept: JsonObject = {"about": about["about"], "steps": steps}
     if foreign:
         kept["provider"] = STAND_IN
-    kept |= {"settings": value for start, value in FLAGS.items() if folder.name.startswith(start)}
+    if folder.name.startswith("flags-"):
+        kept["settings"] = OTHER_FLAGS
     kept = _anonymous(kept, folder.name)
     changes = list(_changes(timeline))
     if _phase_at_the_end(changes) in ONGOING:
@@ -154,14 +154,19 @@ class _Dumper(yaml.SafeDumper):
         return True
 
 
-def write(folder: Path) -> Path:
-    """Write the data of a recording and return where."""
-    path = DATA / f"{folder.name}.yaml"
-    kept = trim(folder)
-    if path.exists() and (known := yaml.safe_load(path.read_text(encoding="utf-8")).get("differs")):
-        kept["differs"] = known
+def save(name: str, kept: JsonObject) -> Path:
+    """Write a recording's file and return where."""
+    path = DATA / f"{name}.yaml"
     path.write_text(yaml.dump(kept, Dumper=_Dumper, sort_keys=False, width=120, allow_unicode=True), encoding="utf-8")
     return path
+
+
+def write(folder: Path) -> Path:
+    """Write the data of a recording and return where."""
+    kept = trim(folder)
+    if folder.name in names() and (known := read(folder.name).get("differs")):
+        kept["differs"] = known
+    return save(folder.name, kept)
 
 
 if __name__ == "__main__":

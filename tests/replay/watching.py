@@ -81,7 +81,7 @@ class Watcher:
         """Wait until nothing has changed for so long; what never rests is left after ``patience``."""
         loop = asyncio.get_running_loop()
         end = loop.time() + patience
-        while (rest := min(self._last + seconds, end) - loop.time()) > 0:
+        while (rest := min(self._last + seconds, end) - loop.time()) > 0:  # noqa: ASYNC110 -- nothing happens at its end
             await asyncio.sleep(rest)
 
     def _canaries(self) -> dict[str, JsonObject]:
