@@ -29,6 +29,7 @@ _PASSING = {
 """Annotations that neither controller writes."""
 _OF_THE_CLUSTER = frozenset({"kube-root-ca.crt", "istio-ca-root-cert", "istio-ca-crl"})
 """ConfigMaps that appear in every namespace of a cluster."""
+_METADATA = ("labels", "annotations", "owners", "finalizers")
 _RANDOM = {"flagger-id": "<id>"}
 _SERVED = ("clusterIP", "clusterIPs", "ipFamilies", "ipFamilyPolicy", "internalTrafficPolicy")
 """What the API server chooses for a Service."""
@@ -145,17 +146,20 @@ def _tell_object(story: Story, change: Change, states: dict[Name, dict[str, str]
             told.then.append("created again")
         else:
             told.first = lines
-    elif changed := _difference(before, after):
-        _told(story, name).then.append(changed)
+    elif changed := list(_difference(before, after)):
+        _told(story, name).then.extend(changed)
 
 
 def _told(story: Story, name: Name) -> Told:
     return story.objects.setdefault(" ".join(name), Told())
 
 
-def _difference(before: Mapping[str, str], after: Mapping[str, str]) -> str:
+def _difference(before: Mapping[str, str], after: Mapping[str, str]) -> Iterator[str]:
+    """Say what changed, a line for metadata and a line for what they describe."""
     paths = sorted(path for path in before.keys() | after.keys() if before.get(path) != after.get(path))
-    return "; ".join(f"{path}: {after.get(path, 'gone')}" for path in paths)
+    for part in (_METADATA, ("spec", "data", "binaryData", "type")):
+        if mine := [path for path in paths if path.startswith(part)]:
+            yield "; ".join(f"{path}: {after.get(path, 'gone')}" for path in mine)
 
 
 def _plain(kind: str, obj: JsonObject) -> JsonObject:
@@ -176,7 +180,9 @@ def _plain(kind: str, obj: JsonObject) -> JsonObject:
         headless = spec.get("clusterIP") == "None"
         for part in _SERVED:
             spec.pop(part, None)
-        plain["spec"] = {**spec, "clusterIP": "None"} if headless else spec
+        # Ports have names, and those that were discovered come in random order.
+        ports = {port.get("name", ""): port for port in spec.pop("ports", None) or ()}
+        plain["spec"] = {**spec, "ports": ports} | ({"clusterIP": "None"} if headless else {})
     if kind == "Deployment":
         plain["spec"] = json.loads(_without_id(json.dumps(plain["spec"])))
     return plain
@@ -206,7 +212,7 @@ def _tell_calls(story: Story, calls: Sequence[Call]) -> None:
     events, queries = set[str](), set[str]()
     for call in calls:
         if call.to == "prometheus":
-            queries.add("".join(call.path.split()))
+            queries.add("".join(call.path.split()).replace(",}", "}"))
         elif call.to == "event-webhook":
             about = call.body["metadata"]
             if _STARTING not in about["eventMessage"]:
@@ -214,7 +220,7 @@ def _tell_calls(story: Story, calls: Sequence[Call]) -> None:
             _add(story.payloads, "event-webhook", _fields(call.body))
         elif call.to == "alert":
             story.alerts.setdefault(call.path, []).append(_flat(call.body))
-        else:
+        elif _STARTING not in str((call.body.get("metadata") or {}).get("eventMessage")):
             asked = f"{call.path} in {call.body.get('phase')}"
             if asked not in story.hooks:
                 story.hooks.append(asked)

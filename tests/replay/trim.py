@@ -134,8 +134,9 @@ def _phase_at_the_end(changes: list[Change]) -> str:
 def _call(call: JsonObject) -> Call:
     if call["to"] == "prometheus":
         return Call("prometheus", call["query"], {})
+    if call["path"] == "/global-slack":
+        return Call("alert", "global-slack", call["body"])
     path = re.sub(r"^/\{namespace\}/(hook|alert)/", "", call["path"])
-    path = {"/global-slack": "global-slack"}.get(path, path)
     return Call(call["to"], path, call["body"])
 
 
@@ -144,7 +145,7 @@ def _anonymous(value: Any, name: str) -> Any:
     if value is None:
         return None
     text = json.dumps(value, ensure_ascii=False).replace(RECORDED_AT, SERVER)
-    return json.loads(re.sub(rf'(?<=[./"]){re.escape(name)}(?=[\s/"\\]|$)(?!":)', NAMESPACE, text))
+    return json.loads(re.sub(rf'(?<=[./"]){re.escape(name)}(?=[\s/"\\_.<]|$)(?!":)', NAMESPACE, text))
 
 
 class _Dumper(yaml.SafeDumper):
