@@ -49,7 +49,7 @@ __all__ = ["Controller", "Site", "new_site"]
 
 PATIENCE = 30.0
 IMAGE = "ghcr.io/stefanprodan/podinfo"
-_KINDS = {
+KINDS = {
     resource.kind: resource
     for resource in (
         ALERT_PROVIDERS,
@@ -67,6 +67,7 @@ _KINDS = {
         Resource("", "v1", "resourcequotas", "ResourceQuota"),
     )
 }
+"""Kinds that users write."""
 _numbers = itertools.count(1)
 
 
@@ -87,7 +88,7 @@ class Site:
         """Apply objects as kubectl does on the server's side."""
         for obj in objects:
             metadata = {**obj["metadata"], "namespace": self.namespace}
-            ref = self.ref(_KINDS[obj["kind"]], metadata["name"])
+            ref = self.ref(KINDS[obj["kind"]], metadata["name"])
             await self.client.apply(ref, {**obj, "metadata": metadata})
 
     async def get(self, resource: Resource, name: str) -> JsonObject:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
 PYTHON = sys.executable
-CLUSTER_MARKERS = ("integration", "e2e", "crash", "takeover")
+CLUSTER_MARKERS = ("integration", "e2e", "crash", "takeover", "replay")
 # What machines write, and what is not in the repository.
 NOT_PROSE = "*.sum,./tests/*/data,*.mod,*.lock,./requirements,./.venv,./dist,./build,./.git"
 APART = ("tests/charts", "tests/image")
@@ -110,14 +110,15 @@ PHASES: tuple[Phase, ...] = (
     # Each leaves the machine idle for most of its time, so CI runs them side by side.
     Phase(
         "control-plane",
-        (_python("pytest", *_workers(4), "-m", "integration or crash or takeover", "tests"),),
+        (_python("pytest", *_workers(4), "-m", "integration or crash or takeover or replay", "tests"),),
         tests=True,
-        paths=("tests/integration", "tests/crash"),
+        paths=("tests/integration", "tests/crash", "tests/replay"),
         prefix=_python("tests.cluster", "run", "--control-plane", "--"),
     ),
     _marked("integration", ("--control-plane",), in_everything=False, options=_workers(3)),
     _marked("crash", ("--control-plane",), in_everything=False),
     _marked("takeover", ("--control-plane",), in_everything=False),
+    _marked("replay", ("--control-plane",), in_everything=False),
     _marked(
         "e2e",
         ("--addons", "contour", "prometheus", "metrics-server", "podinfo"),

@@ -1,0 +1,85 @@
+"""Stories are told without times, repeats and random numbers, and compared line by line."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from tests.replay.differences import KNOWN, documented, explained
+from tests.replay.recording import load, names
+from tests.replay.story import Call, Change, JsonObject, Story, compare, tell
+
+
+def told(*changes: Change, calls: tuple[Call, ...] = (), given: frozenset[tuple[str, str]] = frozenset()) -> Story:
+    return tell(changes, calls, given=given, routers=True, canaries=["web"])
+
+
+def canary(phase: str, weight: int, **status: Any) -> Change:
+    return Change("Canary", "web", {"metadata": {}, "status": {"phase": phase, "canaryWeight": weight, **status}})
+
+
+def service(selects: str, **metadata: Any) -> Change:
+    spec = {"clusterIP": "10.0.0.1", "selector": {"app": selects}}
+    return Change("Service", "web", {"metadata": {"uid": "u", **metadata}, "spec": spec})
+
+
+def hook(phase: str, checksum: str) -> Call:
+    return Call("hook", "gate", {"name": "web", "phase": phase, "checksum": checksum})
+
+
+def test_a_story_is_compared_with_itself() -> None:
+    story = told(canary("Progressing", 10), service("web"), calls=(hook("Progressing", "1a"),))
+    assert compare(story, story) == []
+    assert Story.from_json(story.as_json()) == story
+
+
+def test_repeats_are_told_once_and_the_order_counts() -> None:
+    theirs = told(canary("Progressing", 0), canary("Progressing", 10), canary("Progressing", 10), canary("Failed", 0))
+    ours = told(canary("Progressing", 0), canary("Failed", 0), canary("Progressing", 10))
+    assert theirs.phases == {"web": ["Progressing 0%", "Progressing 10%", "Failed 0%"]}
+    assert set(compare(theirs, ours)) == {"- phases web: Failed 0%", "+ phases web: Failed 0%"}
+
+
+@pytest.mark.parametrize(
+    ("ours", "lines"),
+    [
+        ([service("primary")], ['- Service web: selector.app: "web"', '+ Service web: selector.app: "primary"']),
+        ([service("web"), service("primary")], ['+ Service web then: spec.selector.app: "primary"']),
+        ([], ["- Service web"]),
+        ([service("web"), Change("Service", "web", None)], ["+ Service web then: deleted"]),
+        ([service("web", labels={"a": "b"})], ['+ Service web: labels.a: "b"']),
+    ],
+)
+def test_objects_are_compared_value_by_value(ours: list[Change], lines: list[str]) -> None:
+    found = compare(told(service("web")), told(*ours))
+    assert found == [line.replace("web: selector", "web: spec.selector") for line in lines]
+
+
+def test_what_the_server_fills_in_and_hashes_are_left_out() -> None:
+    theirs = told(service("web"), calls=(hook("Waiting", "1a"),))
+    other: JsonObject = {"metadata": {"uid": "v"}, "spec": {"clusterIP": "10.0.0.2", "selector": {"app": "web"}}}
+    ours = told(Change("Service", "web", other), calls=(hook("Waiting", "2b"), hook("Waiting", "2b")))
+    assert compare(theirs, ours) == []
+
+
+def test_a_missing_field_of_a_payload_is_a_difference() -> None:
+    theirs, ours = told(calls=(hook("Waiting", "1a"),)), told(calls=(Call("hook", "gate", {"phase": "Waiting"}),))
+    assert [line[:18] for line in compare(theirs, ours)] == ["- payloads gate: c", "+ payloads gate: p"]
+
+
+def test_what_a_user_made_is_compared_from_its_first_change_on() -> None:
+    given = frozenset({("Service", "web")})
+    assert told(service("a"), service("b"), given=given).objects["Service web"].first == []
+    assert compare(told(service("a"), given=given), told(service("z"), given=given)) == []
+
+
+def test_lines_that_nobody_knows_are_named() -> None:
+    known = "+ Service web: annotations.'flaggerpy.dev/canary': \"{namespace}/web\""
+    assert explained([known, "+ phases web: Nonsense 3%"]) == ({"ownership"}, ["+ phases web: Nonsense 3%"])
+
+
+def test_users_read_of_every_known_difference_that_some_recording_shows() -> None:
+    shown = {name for recording in names() for name in load(recording).differs}
+    assert shown == set(KNOWN)
+    assert documented() == {name for name in KNOWN if not name.startswith("recording-")}
