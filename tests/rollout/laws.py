@@ -78,7 +78,7 @@ class Laws:
             assert status.phase in allowed, f"{old.phase} → {status.phase}"
         assert status != old, "a status write changes something"
         assert status.observed_generation == world.generation
-        if old.phase is not status.phase and status.phase is Phase.PROMOTING:
+        if old.phase in ANALYSIS and status.phase is Phase.PROMOTING:
             self.skipped = world.spec.skip_analysis
         if old.phase in {*IDLE, Phase.WAITING} and status.phase is Phase.PROGRESSING:
             self.started(status)
