@@ -77,7 +77,6 @@ class End:
 
 
 GONE = "gone"
-STALLED = "stalled"
 A, B, C = "v1", "v2", "v3"
 
 ENDS = {
@@ -117,8 +116,7 @@ OUTCOMES = {
     "kept": SAME,
     "made again": SAME,
     "promoted again": Outcome(now=("Promoting",), users="target"),
-    "lost": Outcome(now=("Failed",), users="target", end=STALLED),
-    "stalled": Outcome(end=STALLED),
+    "after it": Outcome(now=("Waiting",), users="target"),
 }
 
 

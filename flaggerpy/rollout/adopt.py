@@ -18,6 +18,8 @@ from flaggerpy.rollout.turn import Turn
 
 GONE = Revision(template="flagger")
 """What Flagger rolled out last, where the target asks for something else by now; equal to nothing."""
+OTHER_CONFIGS = {"flagger": ""}
+"""Configs that differ from any that there are."""
 
 
 def depends_on_history(seen: Observation) -> bool:
@@ -89,7 +91,7 @@ def _take_analysis(turn: Turn, running: Revision) -> None:
             turn.set(phase=Phase.PROMOTING)
             _take_promotion(turn, running)
     elif _changed(turn):
-        _record(turn, GONE, running, f"{turn.target_name} was changed since, so its analysis begins anew")
+        _record(turn, _rolled_out(turn), running, f"{turn.target_name} was changed since, so its analysis begins anew")
     else:
         turn.set(iterations=_iterations(turn))
         _record(turn, turn.current_revision(), running, f"the rollout goes on at {_live_weight(turn)}%")
@@ -157,7 +159,18 @@ def _changed(turn: Turn) -> bool:
 
     Times have a resolution of a second; a change in the very second of Flagger's last word counts as seen by it.
     """
-    recorded, last, history = turn.status.tracked_configs, turn.status.last_transition_time, turn.seen.history
-    if recorded is not None and recorded != dict(turn.seen.configs.flagger):
-        return True
+    recorded = turn.status.tracked_configs
+    return _template_changed(turn) or (recorded is not None and recorded != dict(turn.seen.configs.flagger))
+
+
+def _template_changed(turn: Turn) -> bool:
+    last, history = turn.status.last_transition_time, turn.seen.history
     return history is not None and last is not None and history.since > last
+
+
+def _rolled_out(turn: Turn) -> Revision:
+    """What Flagger rolled out last, where it is not what the target asks for now.
+
+    With the same template it had other configs, so the pods that read those are started again.
+    """
+    return GONE if _template_changed(turn) else turn.current_revision().model_copy(update={"configs": OTHER_CONFIGS})

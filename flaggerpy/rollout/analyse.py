@@ -16,7 +16,7 @@ from flaggerpy.rollout import (
     gates,
     kept,
     promote,
-    reload,
+    restart,
     revision,
     rollback,
     scaling,
@@ -39,7 +39,7 @@ def run(turn: Turn) -> NeedChecks | None:
         if revision.unclear(applied, turn.seen, turn.target):
             turn.wait_for_controller()
         else:
-            _change_of_mind(turn)
+            restart.change_of_mind(turn)
         return None
     turn.complete_record()
     if not turn.canary.spec.skip_analysis and affinity.assign(turn):
@@ -54,7 +54,7 @@ def run(turn: Turn) -> NeedChecks | None:
         return None
     if turn.advance and _moved_live(turn):
         return _advance(turn)
-    if turn.paused and not _started(turn):
+    if turn.paused and not restart.started(turn):
         # The hooks before a rollout prepare it: they are called when it is about to begin.
         turn.wait(turn.paused)
         return None
@@ -62,51 +62,6 @@ def run(turn: Turn) -> NeedChecks | None:
         _keep_waiting(turn)
         return None
     return _judge(turn)
-
-
-def _change_of_mind(turn: Turn) -> None:
-    """The target asks for something else: cancel when it is the promoted revision, else begin again."""
-    now = turn.current_revision()
-    serving = turn.status.rollout.serving_canary
-    reloads = reload.needed(turn) and not revision.promoted(turn.seen, turn.target)
-    if reloads and not _rid_of_older_configs(turn):
-        return
-    _back_to_the_start(turn)
-    if reloads:
-        turn.do(ScaleTarget(scaling.first_size(turn)))
-        turn.note(scaled_at=turn.now)
-    turn.note(applied=now)
-    turn.set(last_applied_spec=now.template, tracked_configs=dict(turn.seen.configs.flagger))
-    turn.wake_now()
-    if revision.promoted(turn.seen, turn.target):
-        turn.set(phase=Phase.FAILED if serving else Phase.SUCCEEDED)
-        turn.say(f"Rollout of {turn.target_name} cancelled: the promoted revision was put back")
-        return
-    turn.say(f"New revision detected! Restarting analysis for {turn.target_name}")
-
-
-def _rid_of_older_configs(turn: Turn) -> bool:
-    """Whether no pod is left that read the configs before they changed; users leave them first."""
-    live = turn.seen.route.routes if turn.seen.routed else None
-    if _started(turn) or (live is not None and live.canary > 0):
-        _back_to_the_start(turn)
-        turn.wake_now()
-        return False
-    return reload.emptied(turn)
-
-
-def _back_to_the_start(turn: Turn) -> None:
-    """Take users off the canary (unless only the canary can serve them) and forget what was counted."""
-    turn.set(phase=Phase.PROGRESSING, failed_checks=0, iterations=0)
-    turn.note(gates=[], checks=[])
-    if turn.status.rollout.serving_canary:
-        turn.begin_step(100)
-        return
-    if turn.seen.routed and turn.seen.route.routes != turn.routes_at(0):
-        turn.do(SetRoutes(turn.routes_at(0)))
-    scaling.hurry(turn)
-    turn.begin_step(0)
-    turn.moved()
 
 
 def _workloads_ready(turn: Turn) -> bool:
@@ -140,7 +95,7 @@ def _scale_up_again(turn: Turn) -> None:
     """Somebody scaled the canary to zero: users leave it at once, it is scaled up at most once an interval."""
     rollout = turn.status.rollout
     if rollout.step.weight > 0 and not rollout.serving_canary:
-        _back_to_the_start(turn)
+        restart.back_to_the_start(turn)
         turn.warn(f"{turn.target_name} was scaled to zero by somebody else: its analysis starts again")
     turn.wait(f"{turn.target_name} was scaled to zero by somebody else during its analysis")
     if rollout.scaled_at and not turn.passed(rollout.scaled_at + turn.interval):
@@ -153,7 +108,7 @@ def _traffic_as_intended(turn: Turn) -> bool:
     """Whether the live weights are the intended ones; a step that a crash left unrecorded is recorded now."""
     live = turn.seen.route.routes if turn.seen.routed else None
     if live is not None and live.traffic != turn.intended.traffic and live.traffic == _own_next_traffic(turn):
-        if not _started(turn):
+        if not restart.started(turn):
             # Were it not a step of ours, it would bypass the pre-rollout hooks: they are asked (again) for it.
             return turn.now >= _due(turn) or children.mend_route(turn)
         turn.begin_step(live.canary, mirrored=live.mirrored)
@@ -184,13 +139,9 @@ def _mirrors_next(turn: Turn) -> bool:
     return strategy.is_mirrored(turn.canary.analysis, turn.seen.capabilities) and step.weight == 0 and not step.mirrored
 
 
-def _started(turn: Turn) -> bool:
-    return turn.status.canary_weight > 0 or turn.status.iterations > 0 or turn.status.rollout.step.mirrored
-
-
 def _due(turn: Turn) -> datetime:
     step = turn.status.rollout.step
-    if not _started(turn):
+    if not restart.started(turn):
         return step.checked_at + turn.interval if step.checked_at else turn.now
     began = step.started_at or turn.now
     return max(began, step.checked_at or began) + turn.interval
@@ -214,7 +165,7 @@ def _judge(turn: Turn) -> NeedChecks | None:
         rollback.decide(turn, f"manual webhook invoked: {signal}", severity="warn")
         return None
     turn.analysed = True
-    judged = thresholds.under_traffic(turn) if _started(turn) else thresholds.before_traffic(turn)
+    judged = thresholds.under_traffic(turn) if restart.started(turn) else thresholds.before_traffic(turn)
     if isinstance(judged, NeedChecks):
         return judged
     if judged.judgement is not Judgement.GOOD:
@@ -231,7 +182,7 @@ def _judge(turn: Turn) -> NeedChecks | None:
 
 def _moved_live(turn: Turn) -> bool:
     """Whether the data plane serves the step that is about to be judged or left."""
-    return not _started(turn) or turn.route_is_live(since=turn.status.rollout.step.started_at or turn.now)
+    return not restart.started(turn) or turn.route_is_live(since=turn.status.rollout.step.started_at or turn.now)
 
 
 def _count(turn: Turn, judged: Judged) -> None:
@@ -251,7 +202,7 @@ def _count(turn: Turn, judged: Judged) -> None:
 
 def _leave_unstarted(turn: Turn) -> None:
     """What was taken for a first step of ours may be somebody else's."""
-    if not _started(turn):
+    if not restart.started(turn):
         children.mend_route(turn)
 
 

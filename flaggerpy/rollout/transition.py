@@ -133,3 +133,14 @@ def _merge(old: Condition | None, row: tuple[str, Truth, str, str], generation: 
         last_transition_time=moved,
         observed_generation=generation,
     )
+
+
+def progress(status: CanaryStatus) -> tuple[object, ...]:
+    """Return what ``lastTransitionTime`` is the time of."""
+    return (
+        status.phase,
+        status.canary_weight,
+        status.iterations,
+        status.failed_checks,
+        status.last_applied_spec,
+    )

@@ -16,7 +16,7 @@ from flaggerpy.rollout.decision import Action, Event, Plan
 from flaggerpy.rollout.observation import Observation
 from flaggerpy.rollout.readiness import Readiness, not_looked_at, readiness
 from flaggerpy.rollout.traffic import Acceptance, Routes, to_canary
-from flaggerpy.rollout.transition import Words, conditions
+from flaggerpy.rollout.transition import Words, conditions, progress
 from flaggerpy.rollout.workload import Workload
 
 UNREADY = "to become ready"
@@ -336,16 +336,6 @@ class Turn:
         )
         if self.status == self.before:
             return None
-        if _progress(self.status) != _progress(self.before):
+        if progress(self.status) != progress(self.before):
             self.set(last_transition_time=self.now.replace(microsecond=0))
         return self.status
-
-
-def _progress(status: CanaryStatus) -> tuple[object, ...]:
-    return (
-        status.phase,
-        status.canary_weight,
-        status.iterations,
-        status.failed_checks,
-        status.last_applied_spec,
-    )

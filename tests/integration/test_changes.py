@@ -15,7 +15,7 @@ from flaggerpy.kube.errors import NotFound
 from flaggerpy.kube.objects import JsonObject
 from flaggerpy.kube.resources import CANARIES, CONFIG_MAPS, DEPLOYMENTS, HTTP_ROUTES, NAMESPACES, SERVICES, Ref
 from tests import changes
-from tests.changes import GONE, SERVING, STALLED, Cell
+from tests.changes import GONE, SERVING, Cell
 from tests.integration.objects import blue_green, config_map, deployment, progressive
 from tests.integration.servers import Hooks, receiving
 from tests.integration.site import Site, new_site
@@ -146,11 +146,6 @@ class Play:
         if end.phase == GONE:
             await self.handed_back()
             return
-        if end.phase == STALLED:
-            await self.until(self.is_stalled, "Stalled condition")
-            assert stage.phase(self.name) == (self.cell.outcome.now or (self.cell.phase,))[0]
-            assert stage.find(DEPLOYMENTS, self.primary) is None
-            return
         await self.until(lambda: stage.phase(self.name) == end.phase and self.serves(end.runs), f"{end} with all users")
         await stage.quiet(self.name)
         assert stage.phase(self.name) == end.phase
@@ -171,10 +166,6 @@ class Play:
             and stage.place(self.name) == "primary"
             and stage.replicas(self.name) == 0
         )
-
-    def is_stalled(self) -> bool:
-        rows = self.stage.status(self.name).get("conditions") or ()
-        return any((row["type"], row["status"]) == ("Stalled", "True") for row in rows)
 
     async def handed_back(self) -> None:
         stage = self.stage
@@ -400,7 +391,7 @@ async def scaled(play: Play) -> None:
 
 
 async def primary_made(play: Play) -> None:
-    if play.cell.word in {"made again", "promoted again"}:
+    if play.cell.word != "nothing":
         await play.until(lambda: play.stage.find(DEPLOYMENTS, play.primary), "new primary")
 
 

@@ -16,7 +16,7 @@ from flaggerpy.kube.resources import (
     SERVICES,
 )
 from tests.integration.gateway import Gateway
-from tests.integration.objects import blue_green, config_map, deployment, progressive
+from tests.integration.objects import blue_green, careful, config_map, deployment, progressive
 from tests.integration.pods import Breaker
 from tests.integration.served import always_served, is_reachable
 from tests.integration.servers import Hooks
@@ -131,9 +131,7 @@ async def test_a_broken_primary_is_fixed_forward_and_gets_no_users_before_it_is_
 ) -> None:
     pods.break_pods(PRIMARY, "6.0.1")
     async with site.controller():
-        canary = progressive(step=50, most=50)
-        canary["spec"]["progressDeadlineSeconds"] = 4
-        await site.apply(deployment(), canary)
+        await site.apply(careful(), progressive(step=50, most=50))
         await site.phase_is("Initialized")
         async with always_served(site):
             await site.set_image("6.0.1")

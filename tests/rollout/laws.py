@@ -100,7 +100,7 @@ class Laws:
             assert status.rollout.step.weight == status.canary_weight == weight, (
                 "after Failed users are on one workload"
             )
-        if old.phase is not status.phase and status.phase is Phase.PROMOTING:
+        if old.phase in ANALYSIS and status.phase is Phase.PROMOTING:
             self.skipped = world.spec.skip_analysis
         if old.phase in {*IDLE, Phase.WAITING} and status.phase is Phase.PROGRESSING:
             self.started(status)

@@ -141,6 +141,7 @@ def test_a_primary_written_before_flagger_could_say_so_is_promoted() -> None:
     world = left(rolling(30), Phase.PROGRESSING)
     assert world.primary
     world.primary.edit("v2")
+    world.laws.analysed.add("v2")  # by Flagger
     world.run()
     assert shares(world) == [0]
     assert world.outcomes == ["succeeded"]

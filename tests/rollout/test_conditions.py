@@ -44,7 +44,9 @@ def missing_target() -> World:
 def missing_primary() -> World:
     world = initialized().push("v2")
     world.target.broken.add("v2")  # type: ignore[union-attr]  # there is one
-    return world.run(Phase.FAILED).delete_primary().run()
+    world.run(Phase.FAILED)
+    world.kept.clear()
+    return world.delete_primary().run()
 
 
 def mistaken() -> World:

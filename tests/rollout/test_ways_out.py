@@ -13,6 +13,10 @@ from tests.rollout.world import World
 
 PROMOTED = {Phase.PROMOTING, Phase.FINALISING}
 """Phases in which the revision has passed its analysis, and its copy is being made."""
+WAYS = [
+    *((phase, "put back") for phase in sorted(ROLLING - PROMOTED)),
+    *((phase, "abort") for phase in sorted(ROLLING - {Phase.FINALISING})),
+]
 
 
 def stuck(phase: Phase) -> World:
@@ -23,9 +27,8 @@ def stuck(phase: Phase) -> World:
     return world
 
 
-@pytest.mark.parametrize("phase", sorted(ROLLING - PROMOTED))
-@pytest.mark.parametrize("way", ["abort", "put back"])
-def test_a_revision_that_has_not_passed_is_left_whatever_is_closed(phase: Phase, way: str) -> None:
+@pytest.mark.parametrize(("phase", "way"), WAYS)
+def test_a_revision_is_left_whatever_is_closed(phase: Phase, way: str) -> None:
     world = stuck(phase)
     _ = world.ask("abort") if way == "abort" else world.push("v1")
     world.run()
@@ -37,16 +40,22 @@ def test_a_revision_that_has_not_passed_is_left_whatever_is_closed(phase: Phase,
 
 @pytest.mark.parametrize("phase", sorted(PROMOTED))
 def test_a_revision_that_has_passed_is_promoted_and_what_is_put_back_is_rolled_out_next(phase: Phase) -> None:
-    world = stuck(phase).ask("abort")
+    world = stuck(phase)
     world.run()
-    assert world.status.rollout.request
-    assert not world.status.rollout.request.accepted
     world.push("v1").run_for(60)
     assert world.primary
     assert (world.phase, world.primary.template) == (Phase.WAITING, "v2"), "the gates are asked for it as for any other"
     world.hooks.clear()
     world.run()
     assert (world.phase, world.primary.template) == (Phase.SUCCEEDED, "v1")
+
+
+def test_once_all_users_are_on_the_promoted_primary_nothing_is_left_to_abort() -> None:
+    world = stuck(Phase.FINALISING).ask("abort")
+    world.run()
+    assert world.status.rollout.request
+    assert not world.status.rollout.request.accepted
+    assert world.phase is Phase.SUCCEEDED
 
 
 @pytest.mark.parametrize("phase", sorted(ROLLING))
