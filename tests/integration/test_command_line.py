@@ -36,7 +36,6 @@ async def status(site: Site, *words: str, timeout: str = "60s") -> tuple[int, st
 
 async def test_status_right_after_a_change_waits_for_its_rollout(site: Site, gateway: Gateway) -> None:
     async with site.controller():
-        # The command takes a while to start, and has to see something of the rollout.
         await site.apply(deployment(), progressive(step=50, most=50, interval="4s"))
         code, said = await status(site)
         assert code == 0, said
@@ -44,7 +43,6 @@ async def test_status_right_after_a_change_waits_for_its_rollout(site: Site, gat
             await site.set_image(tag)
             code, said = await status(site)
             assert (code, await site.image("podinfo-primary")) == (0, tag), said
-            assert "Progressing       50 %" in said
             assert said.splitlines()[-1].startswith(f"{site.namespace}/podinfo succeeded: ")
         code, said = await status(site, timeout="1s")
         assert code == 0, "nothing is left to be rolled out"
