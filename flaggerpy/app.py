@@ -66,6 +66,8 @@ class App:
         self._series = self._recorder.controller
         counted = _Counted(transport, self._series)
         throttle = Throttle(clock, qps=settings.qps, burst=settings.burst)
+        # What only tells must not hold up what moves traffic.
+        behind = Throttle(clock, qps=settings.qps / 2, burst=settings.burst // 2)
         timing = LeaseTiming()
         lease = Client(counted, session="lease", timeout=timing.request_timeout)
         self._elector = Elector(lease, settings.leader_election_namespace, clock, timing=timing)
@@ -75,7 +77,7 @@ class App:
         self._caches = Caches(self._reader, scope=Scope(settings.namespaces), clock=clock)
         self._caches.keep_whole(BUDGETS)
         self._queue = WorkQueue(clock, first_delay=FIRST_RETRY_SECONDS)
-        self._events = EventRecorder(self._reader, clock=clock)
+        self._events = EventRecorder(Client(counted, throttle=behind), clock=clock)
         library = Library(self._reader, self._caches)
         hooks = WebhookClient(outbound, on_answer=self._answered, clock=clock)
         self._event_hooks = EventHooks(hooks, everywhere=settings.event_webhook, on_drop=self._dropped("event"))

@@ -218,10 +218,11 @@ def _events(seen: Snapshot, most: int) -> Iterator[RenderableType]:
     table = Table.grid(padding=(0, 1))
     table.add_column(justify="right", style=QUIET, no_wrap=True)
     table.add_column(no_wrap=True)
-    table.add_column(no_wrap=True, overflow="ellipsis")
+    table.add_column()  # gives way where a line is too short; the others keep their width
     for event in shown:
         warning = event.type == "Warning"
-        table.add_row(span(seen.now - event.at), Text("!" if warning else " ", style=HELD), Text(event.message))
+        message = Text(event.message, no_wrap=True, overflow="ellipsis")
+        table.add_row(span(seen.now - event.at), Text("!" if warning else " ", style=HELD), message)
     yield table
 
 

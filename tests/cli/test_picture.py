@@ -142,6 +142,12 @@ def test_only_the_last_events_are_shown_and_none_where_there_is_no_room() -> Non
     assert not says(seen, "number", events=0)
 
 
+def test_an_event_that_is_too_long_keeps_its_age() -> None:
+    [line] = [row for row in draw(snapshot(events=(event("m" * 300, age=75),)), 80) if "mmm" in row]
+    assert line.split()[0] == "75s"
+    assert line.endswith("…")
+
+
 @pytest.mark.parametrize(
     ("title", "percent", "width", "line"),
     [
