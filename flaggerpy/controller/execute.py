@@ -26,7 +26,7 @@ from flaggerpy.kube.objects import (
     metadata_of,
     resource_version_of,
 )
-from flaggerpy.kube.resources import CANARIES, HPAS, Ref, ref_of
+from flaggerpy.kube.resources import CANARIES, SCALED_OBJECTS, Ref, ref_of
 from flaggerpy.rollout.decision import (
     Action,
     AddFinalizer,
@@ -34,10 +34,12 @@ from flaggerpy.rollout.decision import (
     CreatePrimary,
     DeleteChildren,
     DeleteScaler,
+    PauseScaler,
     Plan,
     ReleaseRoute,
     ReleaseService,
     RemoveFinalizer,
+    ResumeScaler,
     ScalePrimary,
     ScaleTarget,
     ServiceRole,
@@ -48,7 +50,14 @@ from flaggerpy.rollout.decision import (
 )
 from flaggerpy.rollout.traffic import Routes
 from flaggerpy.routers.base import Router
-from flaggerpy.targets.autoscaler import made_scaler_refs, make_primary_scaler, primary_scaler_ref, scaler_ref
+from flaggerpy.targets import scaledobject
+from flaggerpy.targets.autoscaler import (
+    made_scaler_refs,
+    make_primary_scaler,
+    primary_scaler_ref,
+    ref_of_kind,
+    scaler_ref,
+)
 from flaggerpy.targets.base import Recipe
 from flaggerpy.targets.configs import checksum, config_refs, make_copy, without_owner
 from flaggerpy.targets.labels import LabelRules
@@ -117,7 +126,7 @@ class _Tick:
                 await self._copy_configs(dict(expected))
             case CreatePrimary() | UpdatePrimary():
                 await self._write_primary()
-            case ScaleTarget() | ScalePrimary() | WriteScaler() | DeleteScaler():
+            case ScaleTarget() | ScalePrimary() | WriteScaler() | DeleteScaler() | PauseScaler() | ResumeScaler():
                 await self._scale(action)
             case SetRoutes(routes):
                 await self._set_routes(routes)
@@ -128,7 +137,9 @@ class _Tick:
             case _ as unreachable:
                 assert_never(unreachable)
 
-    async def _scale(self, action: ScaleTarget | ScalePrimary | WriteScaler | DeleteScaler) -> None:
+    async def _scale(
+        self, action: ScaleTarget | ScalePrimary | WriteScaler | DeleteScaler | PauseScaler | ResumeScaler
+    ) -> None:
         match action:
             case ScaleTarget(replicas):
                 await self._writes.scale(self._target_ref(), replicas)
@@ -136,8 +147,12 @@ class _Tick:
                 await self._writes.scale(self._primary_ref(), replicas)
             case WriteScaler(minimum):
                 await self._write_scaler(minimum)
-            case DeleteScaler(name):
-                await self._delete_ours(Ref(HPAS, self._canary.namespace, name))
+            case DeleteScaler(name, kind):
+                await self._delete_ours(ref_of_kind(self._canary, kind, name))
+            case PauseScaler(name):
+                await self._pause(name, on=True)
+            case ResumeScaler(name):
+                await self._pause(name, on=False)
 
     async def write_status(self, status: CanaryStatus) -> None:
         """Put the whole status; fields that we do not know survive. A Canary that was let go has none any more."""
@@ -205,6 +220,13 @@ class _Tick:
             raise Outdated("the target's autoscaler is gone")
         live = self._writes.live.get(ref)
         await self._writes.put(ref, make_primary_scaler(self._canary, scaler, live, self._rules, minimum))
+
+    async def _pause(self, name: str, *, on: bool) -> None:
+        """Pause a user's autoscaler at zero pods or take that pause off; no other pause is touched."""
+        ref = Ref(SCALED_OBJECTS, self._canary.namespace, name)
+        live = self._writes.live.get(ref)
+        if live is not None and scaledobject.paused_at_zero(live) is not on:
+            await self._writes.patch(ref, scaledobject.pause(on=on))
 
     async def _set_routes(self, routes: Routes) -> None:
         if self._world.router is None:

@@ -18,7 +18,7 @@ from flaggerpy.controller.sources import Library
 from flaggerpy.controller.world import World
 from flaggerpy.kube.cache import Caches
 from flaggerpy.kube.objects import JsonObject
-from flaggerpy.kube.resources import CANARIES, HPAS, METRIC_TEMPLATES, Ref
+from flaggerpy.kube.resources import CANARIES, METRIC_TEMPLATES, Ref
 from flaggerpy.kube.store import Present
 from flaggerpy.kube.workqueue import Key
 from flaggerpy.rollout.decision import ServiceRole
@@ -27,7 +27,15 @@ from flaggerpy.rollout.observation import ConfigsSeen, Limits, Observation, Scal
 from flaggerpy.rollout.traffic import Acceptance, Capabilities, RouteState
 from flaggerpy.routers.base import Options, Router
 from flaggerpy.settings import Settings
-from flaggerpy.targets.autoscaler import made_scaler_refs, primary_scaler_ref, scaler_notes, scaler_ref, scaler_seen
+from flaggerpy.targets.autoscaler import (
+    made_scaler_refs,
+    paused_scalers,
+    primary_scaler_ref,
+    scaler_notes,
+    scaler_ref,
+    scaler_seen,
+    target_scaler_refs,
+)
 from flaggerpy.targets.base import Recipe, Target, TargetFacts
 from flaggerpy.targets.configs import ConfigRef, config_refs, configs_seen
 from flaggerpy.targets.labels import LabelRules
@@ -122,7 +130,7 @@ class Observer:
             refs += [draft.target.ref(canary), draft.target.primary_ref(canary)]
         if draft.router is not None:
             refs += draft.router.refs(canary)
-        refs += [ref for ref in (scaler_ref(canary), *made_scaler_refs(canary)) if ref is not None]
+        refs += [*target_scaler_refs(canary), *made_scaler_refs(canary)]
         refs += _template_refs(canary)
         await self._load(draft, key, refs)
         self._check_templates(draft)
@@ -142,7 +150,7 @@ class Observer:
         self._caches.follow(key, [*refs, *self._configs.get(key, ())])
         await self._caches.ensure(refs)
         for ref in refs:
-            trouble = self._caches.trouble(ref.resource)
+            trouble = None if _is_former(draft.canary, ref) else self._caches.trouble(ref.resource)
             if trouble is not None and trouble not in draft.problems:
                 draft.problems.append(trouble)
             found = self._caches.get(ref)
@@ -190,6 +198,7 @@ class Observer:
             capabilities=draft.router.capabilities if draft.router else Capabilities(),
             routed=bool(draft.router and draft.router.capabilities.weights),
             scaler=scaler,
+            paused=paused_scalers(canary, draft.live),
             configs=draft.seen_configs,
             limits=self._limits,
             route_released=released,
@@ -233,9 +242,10 @@ class Observer:
     def _scaler(self, draft: _Draft) -> ScalerSeen | None:
         """The autoscalers of target and primary; None where there are to be none, and where they cannot be served."""
         canary = draft.canary
-        if canary.spec.autoscaler_ref is None or self._caches.trouble(HPAS, canary.namespace):
+        ref = scaler_ref(canary)
+        if ref is None or self._caches.trouble(ref.resource, canary.namespace):
             return None
-        target, primary = draft.object(scaler_ref(canary)), draft.object(primary_scaler_ref(canary))
+        target, primary = draft.object(ref), draft.object(primary_scaler_ref(canary))
         try:
             return scaler_seen(canary, target, primary, self.rules)
         except UserError as error:
@@ -256,6 +266,12 @@ class Observer:
             provider = provider_of(draft.canary, self._settings.mesh_provider)
             notes += unserved(provider, draft.router.capabilities, draft.canary.analysis)
         return tuple(notes)
+
+
+def _is_former(canary: Canary, ref: Ref) -> bool:
+    """Whether an autoscaler is only looked at to be let go: then it is no trouble that its kind is gone."""
+    present = {scaler_ref(canary), primary_scaler_ref(canary)}
+    return ref in {*target_scaler_refs(canary), *made_scaler_refs(canary)} - present
 
 
 def _template_refs(canary: Canary) -> list[Ref]:

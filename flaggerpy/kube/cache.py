@@ -34,6 +34,7 @@ from flaggerpy.kube.resources import (
     DEPLOYMENTS,
     HPAS,
     METRIC_TEMPLATES,
+    SCALED_OBJECTS,
     SECRETS,
     Ref,
     Resource,
@@ -47,7 +48,7 @@ OWN_KINDS = (CANARIES, METRIC_TEMPLATES, ALERT_PROVIDERS)
 METADATA_ONLY = frozenset({CONFIG_MAPS, SECRETS})
 WITHOUT_LAST_APPLIED = frozenset({DEPLOYMENTS, DAEMONSETS})
 """Kinds whose copy of the user's manifest nobody reads; Services and routes are restored from theirs."""
-WITHOUT_STATUS = frozenset({HPAS})
+WITHOUT_STATUS = frozenset({HPAS, SCALED_OBJECTS})
 """Kinds of whose objects only the wish matters; an autoscaler counts what it measured into its status all the time."""
 OUR_ANNOTATIONS = ("flagger.app/", "flaggerpy.dev/")
 PARALLEL_GETS = 16

@@ -9,7 +9,18 @@ from datetime import datetime
 
 from flaggerpy.api.analysis import HookType, Strategy
 from flaggerpy.api.status import Phase
-from flaggerpy.rollout import children, failfast, gates, promote, revision, rollback, scaling, strategy, thresholds
+from flaggerpy.rollout import (
+    children,
+    failfast,
+    gates,
+    pausing,
+    promote,
+    revision,
+    rollback,
+    scaling,
+    strategy,
+    thresholds,
+)
 from flaggerpy.rollout.decision import NeedChecks, ScaleTarget, SetRoutes
 from flaggerpy.rollout.thresholds import Judged, Judgement
 from flaggerpy.rollout.traffic import ALL_TO_CANARY, ALL_TO_PRIMARY, to_canary
@@ -121,6 +132,7 @@ def _scale_up_again(turn: Turn) -> None:
     turn.wait(f"{turn.target_name} was scaled to zero by somebody else during its analysis")
     if rollout.scaled_at and not turn.passed(rollout.scaled_at + turn.interval):
         return
+    pausing.resume(turn)
     turn.do(ScaleTarget(scaling.first_size(turn)))
     turn.note(scaled_at=turn.now)
 

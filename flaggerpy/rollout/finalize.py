@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from flaggerpy.api.status import Phase
-from flaggerpy.rollout import children, promote, revision, scaling
-from flaggerpy.rollout.decision import ScaleTarget
+from flaggerpy.rollout import children, pausing, promote, revision, scaling
 from flaggerpy.rollout.turn import Turn
 
 
@@ -27,8 +26,9 @@ def run(turn: Turn) -> None:
 
 def _end(turn: Turn) -> None:
     if turn.traffic_left():
-        if turn.target.replicas > 0 and revision.same(turn.status.rollout.applied, turn.seen, turn.target):
-            turn.do(ScaleTarget(0))
+        awake = turn.target.replicas > 0 or pausing.missing(turn)
+        if awake and revision.same(turn.status.rollout.applied, turn.seen, turn.target):
+            pausing.sleep(turn)
             turn.note(scaled_at=turn.now)
         succeed(turn)
     else:

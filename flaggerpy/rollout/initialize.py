@@ -7,11 +7,10 @@ the primary → users have left the target → target to zero.
 from __future__ import annotations
 
 from flaggerpy.api.status import Phase, RolloutStatus, Step
-from flaggerpy.rollout import children, failfast, revision, scaling
+from flaggerpy.rollout import children, failfast, pausing, revision, scaling
 from flaggerpy.rollout.decision import (
     Action,
     CopyConfigs,
-    ScaleTarget,
     ServiceRole,
     SetRoutes,
     UpdatePrimary,
@@ -130,8 +129,8 @@ def _users_moved(turn: Turn) -> bool:
 def _finish(turn: Turn) -> None:
     target, applied = turn.target, turn.status.rollout.applied
     running = applied or revision.of_primary(turn.seen, target) or turn.current_revision()
-    if target.replicas > 0:
-        turn.do(ScaleTarget(0))
+    if target.replicas > 0 or pausing.missing(turn):
+        pausing.sleep(turn)
         turn.note(scaled_at=turn.now)
     turn.set(
         phase=Phase.INITIALIZED,

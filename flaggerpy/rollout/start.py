@@ -10,7 +10,7 @@ from datetime import timedelta
 
 from flaggerpy.api.analysis import HookType
 from flaggerpy.api.status import Phase, Step
-from flaggerpy.rollout import children, gates, revision, rollback, scaling
+from flaggerpy.rollout import children, gates, pausing, revision, rollback, scaling
 from flaggerpy.rollout.decision import NeedChecks, ScaleTarget, SetRoutes
 from flaggerpy.rollout.traffic import ALL_TO_PRIMARY
 from flaggerpy.rollout.turn import Turn
@@ -85,7 +85,7 @@ def _let_target_sleep(turn: Turn) -> None:
     rollout = turn.status.rollout
     if rollout.serving_canary:
         return
-    if turn.target.replicas == 0:
+    if turn.target.replicas == 0 and not pausing.missing(turn):
         _remember_fight(turn)
         return
     if not turn.traffic_left():
@@ -93,7 +93,7 @@ def _let_target_sleep(turn: Turn) -> None:
     if _was_asleep(turn):
         _answer_fight(turn)
     elif not rollout.scaled_at or turn.passed(rollout.scaled_at + turn.interval):
-        turn.do(ScaleTarget(0))
+        pausing.sleep(turn)
         turn.note(scaled_at=turn.now)
 
 
@@ -112,7 +112,7 @@ def _answer_fight(turn: Turn) -> None:
     scaled, decided = turn.status.rollout.scaled_at, turn.status.rollout.mended_at
     turn.wait(_fight(turn), event=_fight(turn))
     if turn.before.rollout.reason == _fight(turn) and scaled and decided and scaled < decided:
-        turn.do(ScaleTarget(0))
+        pausing.sleep(turn)
         turn.note(scaled_at=turn.now)
     elif scaled is None or turn.passed(scaled + turn.interval):
         turn.note(mended_at=turn.now)
@@ -120,6 +120,10 @@ def _answer_fight(turn: Turn) -> None:
 
 
 def _fight(turn: Turn) -> str:
+    return pausing.fight(turn) if pausing.missing(turn) else _scaled_up(turn)
+
+
+def _scaled_up(turn: Turn) -> str:
     return (
         f"something else scales {turn.target_name} up between rollouts: put back to zero at most once an interval; "
         "leave spec.replicas out of what is applied to it"
@@ -129,9 +133,10 @@ def _fight(turn: Turn) -> str:
 def _remember_fight(turn: Turn) -> None:
     """Go on naming a fight for a while after an answer: whoever scaled the target up may well do it again."""
     scaled = turn.status.rollout.scaled_at
-    named = turn.before.rollout.reason == _fight(turn)
-    if named and scaled and not turn.passed(scaled + max(turn.interval, FIGHT_REMEMBERED)):
-        turn.wait(_fight(turn))
+    named = turn.before.rollout.reason
+    known = named in {_scaled_up(turn), pausing.fight(turn)}
+    if known and scaled and not turn.passed(scaled + max(turn.interval, FIGHT_REMEMBERED)):
+        turn.wait(named)
 
 
 def _primary_lost(turn: Turn) -> None:
@@ -214,6 +219,7 @@ def refuse(turn: Turn, why: str) -> None:
 
 
 def _scale_up(turn: Turn) -> None:
+    pausing.resume(turn)
     if turn.target.replicas == 0:
         turn.do(ScaleTarget(scaling.first_size(turn)))
     weight = 100 if turn.status.rollout.serving_canary else 0

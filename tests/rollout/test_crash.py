@@ -10,7 +10,7 @@ import pytest
 
 from flaggerpy.rollout.checks import Verdict
 from tests.rollout.workloads import Autoscaler
-from tests.rollout.world import SCALER, World, hook, spec
+from tests.rollout.world import SCALED_OBJECT, SCALER, World, hook, spec
 
 pytestmark = pytest.mark.laws
 
@@ -98,6 +98,8 @@ SETTINGS: dict[str, tuple[bool, dict[str, Any]]] = {
     "blue-green on kubernetes": (False, {"iterations": 1}),
     "skipAnalysis": (True, {"_skipAnalysis": True}),
     "autoscaled": (True, {"stepWeight": 15, "webhooks": HOOKS, "_autoscalerRef": SCALER}),
+    "under KEDA": (True, {"stepWeight": 15, "webhooks": HOOKS, "_autoscalerRef": SCALED_OBJECT}),
+    "under KEDA on kubernetes": (False, {"iterations": 1, "_autoscalerRef": SCALED_OBJECT}),
     "autoscaled promotion in steps": (True, {"stepWeight": 30, "stepWeightPromotion": 20, "_autoscalerRef": SCALER}),
 }
 OTHERS = ["rollout", "rollback of a canary with users", "failed promotion, fixed forward", "deletion"]
@@ -131,7 +133,8 @@ def held(world: World) -> bool:
 def end(world: World) -> tuple[object, ...]:
     target = world.target and (world.target.template, world.target.replicas, world.target.available)
     primary = world.primary and (world.primary.template, world.primary.replicas, world.primary.available)
-    return world.phase, world.destinations(), target, primary, world.finalizer, world.gone
+    pause = world.autoscaler and world.autoscaler.paused
+    return world.phase, world.destinations(), target, primary, pause, world.finalizer, world.gone
 
 
 @pytest.mark.parametrize(("setting", "flow"), CASES)
@@ -140,7 +143,8 @@ def test_a_crash_anywhere_ends_where_no_crash_ends(setting: str, flow: str) -> N
     steps = [bootstrap, *FLOWS[flow]]
 
     def fresh() -> World:
-        autoscaler = Autoscaler(3, 20) if "_autoscalerRef" in analysis else None
+        ref = analysis.get("_autoscalerRef")
+        autoscaler = Autoscaler(3, 20, keda=ref == SCALED_OBJECT) if ref else None
         return World(spec=spec(**analysis), routed=routed, configs={"configmap/app": "1"}, autoscaler=autoscaler)
 
     undisturbed = end(play(steps, fresh()))

@@ -88,6 +88,8 @@ REVISIONS = st.none() | st.builds(
 )
 STEPS = st.builds(Step, weight=WEIGHTS, started_at=TIMES, checked_at=TIMES, attempt=st.integers(0, 2))
 BOUNDS = st.tuples(st.integers(0, 3), st.integers(0, 4)).map(lambda pair: Bounds(pair[0], max(pair[0] + pair[1], 1)))
+KINDS: Any = st.sampled_from(["HorizontalPodAutoscaler", "ScaledObject"])
+NAMES = st.sampled_from(["payment", "other"])
 SCALERS = st.builds(
     ScalerSeen,
     name=st.sampled_from(["payment-primary", "other-primary"]),
@@ -95,6 +97,10 @@ SCALERS = st.builds(
     primary=BOUNDS,
     minimum=st.none() | COUNTS,
     drifted=st.booleans(),
+    kind=KINDS,
+    source=NAMES,
+    active=st.integers(0, 3),
+    pausable=st.booleans(),
 )
 ROLLOUTS = st.builds(
     RolloutStatus,
@@ -106,7 +112,15 @@ ROLLOUTS = st.builds(
     scaled_at=TIMES,
     mended_at=TIMES,
     hopeless_since=TIMES,
-    scaler=st.none() | st.builds(PrimaryScaler, name=st.just("payment-primary"), floor=st.integers(0, 9), since=TIMES),
+    scaler=st.none()
+    | st.builds(
+        PrimaryScaler,
+        name=st.just("payment-primary"),
+        kind=KINDS,
+        source=NAMES,
+        floor=st.integers(0, 9),
+        since=TIMES,
+    ),
     serving_canary=st.booleans(),
     failing=st.sampled_from(["", "why"]),
     reason=st.sampled_from(["", "why"]),
@@ -159,6 +173,7 @@ def observations(draw: st.DrawFn) -> Observation:
         services=ServicesSeen(*draw(st.tuples(*[st.booleans()] * 4))),
         route=route,
         scaler=draw(st.none() | SCALERS) if scaled else None,
+        paused=tuple(draw(st.sets(NAMES))),
         route_released=draw(st.booleans()),
         configs=ConfigsSeen(ours=draw(CONFIGS), flagger=draw(CONFIGS)),
         pods=draw(PODS_SEEN),

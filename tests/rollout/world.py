@@ -33,6 +33,8 @@ def spec(**analysis: Any) -> CanarySpec:
 
 SCALER = {"apiVersion": "autoscaling/v2", "kind": "HorizontalPodAutoscaler", "name": "payment"}
 
+SCALED_OBJECT = SCALER | {"apiVersion": "keda.sh/v1alpha1", "kind": "ScaledObject"}
+
 
 def hook(kind: str, name: str = "", **more: Any) -> dict[str, Any]:
     return {"type": kind, "name": name or f"the-{kind}", "url": "http://hooks/", **more}
@@ -160,6 +162,11 @@ class World(Simulation):
 def initialized(**arguments: Any) -> World:
     """A world whose canary is bootstrapped and at rest."""
     return World(**arguments).run()
+
+
+def under_keda(low: int = 2, high: int = 20, **analysis: Any) -> World:
+    """A world whose target has a ScaledObject that the Canary refers to."""
+    return World(spec=spec(**analysis, _autoscalerRef=SCALED_OBJECT), autoscaler=Autoscaler(low, high, keda=True))
 
 
 def autoscaled(low: int = 2, high: int = 20, *, overrides: dict[str, int] | None = None, **analysis: Any) -> World:
