@@ -21,7 +21,7 @@ import yaml
 from flaggerpy.app import App
 from flaggerpy.clock import SystemClock
 from flaggerpy.durations import parse_duration
-from flaggerpy.kube.resources import CANARIES, DEPLOYMENTS, HPAS, HTTP_PROXIES, HTTP_ROUTES, SECRETS
+from flaggerpy.kube.resources import CANARIES, DEPLOYMENTS, HPAS, HTTP_PROXIES, HTTP_ROUTES, SCALED_OBJECTS, SECRETS
 from flaggerpy.kube.transport import connect
 from flaggerpy.metrics.outbound import Outbound
 from flaggerpy.settings import Settings
@@ -37,6 +37,8 @@ from tests.integration.objects import (
     progressive,
     proxied,
     scaled,
+    scaled_object,
+    under_keda,
 )
 from tests.integration.pods import Breaker
 from tests.integration.site import Controller, Site
@@ -184,6 +186,21 @@ async def a_whole_life(site: Site, *, tracked: bool) -> None:
     assert await site.ours() == []
 
 
+async def a_life_under_keda(site: Site) -> None:
+    """Bootstrap, an edit of the ScaledObject, and deletion."""
+    await site.apply(deployment(), scaled_object(), under_keda(blue_green()))
+    await site.phase_is("Initialized")
+    await site.exists(SCALED_OBJECTS, "podinfo-primary")
+    await site.edit(SCALED_OBJECTS, "podinfo", {"spec": {"maxReplicaCount": 5}})
+
+    async def followed() -> bool:
+        return bool((await site.get(SCALED_OBJECTS, "podinfo-primary"))["spec"]["maxReplicaCount"] == 5)
+
+    await site.until(followed, "the edit at the primary's")
+    await site.client.delete(site.ref(CANARIES, "podinfo"))
+    await site.until(lambda: gone(site), "end of the Canary")
+
+
 async def gone(site: Site) -> bool:
     return await site.find(CANARIES, "podinfo") is None
 
@@ -220,6 +237,7 @@ async def test_no_right_of_the_controller_is_idle(install: Install, site: Site) 
     installed = install(meshProvider="gatewayapi:v1", rbac={"providers": ["contour"]})
     async with installed.controller():
         await a_whole_life(site, tracked=True)
+        await a_life_under_keda(site)
         await site.apply(progressive(), deployment("front"), proxied(name="front"))
         for name, resource in (("podinfo", HTTP_ROUTES), ("front", HTTP_PROXIES)):
             await site.phase_is("Initialized", name)

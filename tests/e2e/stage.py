@@ -47,6 +47,7 @@ SHARED = (
     "contour-ab",
     *(f"contour-{way}" for way in ("included", "host", "made")),
     "autoscaled",
+    "under-keda",
     *(f"{kind}-{way}" for kind in ("plain", "revert") for way in ("background", "foreground", "orphan")),
 )
 """Namespaces of the tests that share a controller."""

@@ -120,7 +120,7 @@ PHASES: tuple[Phase, ...] = (
     _marked("takeover", ("--control-plane",), in_everything=False),
     _marked(
         "e2e",
-        ("--addons", "contour", "prometheus", "metrics-server", "podinfo"),
+        ("--addons", "contour", "prometheus", "metrics-server", "keda", "podinfo"),
         # There is no way out of the cluster's network: what it installs is made before.
         prepare=(_python("tools.image", "build", "--arch", "amd64"),),
         options=_workers(3),
