@@ -64,7 +64,8 @@ async def test_it_is_paused_exactly_while_the_target_sleeps_and_nothing_else_of_
     live = await site.get(SCALED_OBJECTS, "podinfo")
     assert live["spec"]["advanced"]["scalingModifiers"] == MODIFIERS
     assert live["spec"]["initialCooldownPeriod"] == 7
-    annotation: JsonObject = {"f:metadata": {"f:annotations": {f"f:{PAUSED}": {}}}}
+    # The dot stands for the map of annotations itself, which the first of them brings.
+    annotation: JsonObject = {"f:metadata": {"f:annotations": {".": {}, f"f:{PAUSED}": {}}}}
     assert writers(live)["flaggerpy"] == annotation
 
 
