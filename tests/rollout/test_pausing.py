@@ -251,6 +251,24 @@ def test_pods_of_an_awake_target_that_read_older_configs_are_paused_away_before_
     assert writes(world) == [PAUSE, d.ScaleTarget(0), RESUME, d.ScaleTarget(2), PAUSE, d.ScaleTarget(0)]
 
 
+def test_the_pause_stays_until_the_last_of_those_pods_is_gone() -> None:
+    world = under_keda().configure(app="1").run()
+    world.push("v2").run(Phase.PROGRESSING)
+    world.run_for(15)
+    world.actions.clear()
+    assert world.target
+    world.configure(app="2")
+    world.target.asleep = True
+    for _ in range(60):
+        world.run_for(1)
+        world.touch()
+    assert (writes(world), len(world.target.pods)) == ([PAUSE, d.ScaleTarget(0)], 2)
+    world.target.asleep = False
+    world.touch().run()
+    assert writes(world) == [PAUSE, d.ScaleTarget(0), RESUME, d.ScaleTarget(2), PAUSE, d.ScaleTarget(0)]
+    assert world.outcomes == ["succeeded"]
+
+
 @pytest.mark.parametrize("promoted_again", [True, False])
 def test_another_change_of_mind_while_those_pods_end(promoted_again: bool) -> None:
     world = under_keda().configure(app="1").run()
