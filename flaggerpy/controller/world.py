@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from flaggerpy.api.canary import Canary
 from flaggerpy.api.constants import RELEASE
 from flaggerpy.kube.objects import JsonObject
-from flaggerpy.kube.resources import CANARIES, METRIC_TEMPLATES, SERVICES, Ref
+from flaggerpy.kube.resources import BUDGETS, CANARIES, METRIC_TEMPLATES, SERVICES, Ref
 from flaggerpy.rollout.observation import Observation
 from flaggerpy.rollout.transition import BOOTSTRAP
 from flaggerpy.routers.base import Router
@@ -74,5 +74,5 @@ class World:
         """What traffic or pods are moved on the strength of: Services only while it is by them that users are moved."""
         canary = self.canary
         by_services = canary.status.phase in BOOTSTRAP or canary.is_deleting or RELEASE in canary.metadata.annotations
-        spared = {METRIC_TEMPLATES} if by_services else {METRIC_TEMPLATES, SERVICES}
+        spared = {METRIC_TEMPLATES, BUDGETS} if by_services else {METRIC_TEMPLATES, BUDGETS, SERVICES}
         return [ref for ref in self.live if ref.resource not in spared]

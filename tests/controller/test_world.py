@@ -8,12 +8,12 @@ from flaggerpy.api.canary import Canary
 from flaggerpy.api.constants import RELEASE
 from flaggerpy.api.status import Phase
 from flaggerpy.controller.world import World
-from flaggerpy.kube.resources import DEPLOYMENTS, HTTP_ROUTES, METRIC_TEMPLATES, SERVICES, Ref
+from flaggerpy.kube.resources import BUDGETS, DEPLOYMENTS, HTTP_ROUTES, METRIC_TEMPLATES, SERVICES, Ref
 from flaggerpy.rollout.observation import Observation, ServicesSeen
 from flaggerpy.rollout.traffic import Capabilities, RouteState
 from tests.builders import canary, with_metadata, with_status
 
-KINDS = (SERVICES, DEPLOYMENTS, HTTP_ROUTES, METRIC_TEMPLATES)
+KINDS = (SERVICES, DEPLOYMENTS, HTTP_ROUTES, METRIC_TEMPLATES, BUDGETS)
 
 
 def decisive_kinds(owner: Canary) -> set[str]:
