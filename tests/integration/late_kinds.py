@@ -54,14 +54,14 @@ async def test_a_provider_whose_kinds_are_missing_is_told_and_begins_when_they_a
 
 async def test_keda_may_come_later_than_a_canary_that_asks_for_it(site: Site) -> None:
     async with site.controller() as controller:
-        await site.apply(deployment(), under_keda(blue_green()))
+        await site.apply(deployment("late"), under_keda(blue_green("late")))
         words = "the cluster does not serve scaledobjects.keda.sh in version v1alpha1"
-        assert "install its CustomResourceDefinition" in await site.stalled(words)
+        assert "install its CustomResourceDefinition" in await site.stalled(words, "late")
         await another_goes_on(site)
-        assert touched(controller.writes, "podinfo") == {"canaries"}
+        assert touched(controller.writes, "late") == {"canaries"}
 
         await run("tests.cluster", "addons", "keda-crds")
-        await site.stalled("ScaledObject podinfo does not exist", patience=90)
-        await site.apply(scaled_object())
-        await site.phase_is("Initialized")
-        assert await site.replicas("podinfo") == 0
+        await site.stalled("ScaledObject podinfo does not exist", "late", patience=90)
+        await site.apply(scaled_object(scaleTargetRef={"name": "late"}))
+        await site.phase_is("Initialized", "late")
+        assert await site.replicas("late") == 0
