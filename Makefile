@@ -63,6 +63,10 @@ takeover: ## Clusters handed over from Flagger
 e2e: ## Real node, real proxies, real traffic (root)
 	@$(CI) e2e
 
+.PHONY: keda
+keda: ## The end-to-end test under KEDA's operator, whose first build takes a quarter of an hour and more (root)
+	@$(CI) keda
+
 .PHONY: test
 test: install ## Everything, as .ci/run runs it; does all set-up
 	@$(MAKE) --no-print-directory test-installed

@@ -27,7 +27,9 @@ POD_TEMPLATE_ID: Final = "flagger-id"
 PRIMARY_REVISION: Final = "flagger.app/primary-revision"
 ORIGINAL_CONFIGURATION: Final = "flagger.kubernetes.io/original-configuration"
 SCALE_TO_ZERO: Final = "flagger.app/scale-to-zero"
+KEDA_PAUSED: Final = "autoscaling.keda.sh/paused"
 KEDA_PAUSED_REPLICAS: Final = "autoscaling.keda.sh/paused-replicas"
+KEDA_SCALED_OBJECT: Final = "scaledobject.keda.sh/name"
 TOOLKIT_MARKER: Final = "toolkit.fluxcd.io"
 HANDS_OFF: Final = {
     "kustomize.toolkit.fluxcd.io/reconcile": "disabled",

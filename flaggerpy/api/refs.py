@@ -39,10 +39,13 @@ class ScalerReplicas(ApiModel):
     """Highest number of pods of the primary; the target scaler's own value if absent."""
 
 
+ScalerKind = Literal["HorizontalPodAutoscaler", "ScaledObject"]
+
+
 class AutoscalerRef(ObjectRef):
     """The scaler of the target; the primary gets a copy of it."""
 
-    kind: Literal["HorizontalPodAutoscaler", "ScaledObject"]
+    kind: ScalerKind
     """Kind of the scaler."""
     primary_scaler_queries: dict[str, str] | None = None
     """KEDA only: trigger name to the query that the primary's ScaledObject uses instead."""

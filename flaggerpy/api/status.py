@@ -12,6 +12,7 @@ from typing import Literal
 from pydantic import Field
 
 from flaggerpy.api.base import ApiModel, MicroTime, Number, Timestamp
+from flaggerpy.api.refs import ScalerKind
 
 
 class Phase(StrEnum):
@@ -160,6 +161,10 @@ class PrimaryScaler(ApiModel):
 
     name: str
     """Name of the autoscaler that was made for the primary."""
+    kind: ScalerKind = "HorizontalPodAutoscaler"
+    """Its kind, which is that of the target's."""
+    source: str = ""
+    """Name of the target's autoscaler, which it was made after."""
     floor: int = 0
     """Pods that it leaves the primary at least, until its metrics show the users who came; 0 when users are settled."""
     since: MicroTime | None = None

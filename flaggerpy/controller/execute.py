@@ -29,7 +29,7 @@ from flaggerpy.kube.objects import (
     resource_version_of,
     without_noise,
 )
-from flaggerpy.kube.resources import BUDGETS, CANARIES, HPAS, Ref, ref_of
+from flaggerpy.kube.resources import BUDGETS, CANARIES, SCALED_OBJECTS, Ref, ref_of
 from flaggerpy.rollout.decision import (
     Action,
     AddFinalizer,
@@ -41,11 +41,13 @@ from flaggerpy.rollout.decision import (
     DropCopies,
     ForgetPromoted,
     KeepRevision,
+    PauseScaler,
     Plan,
     ReleaseRoute,
     ReleaseService,
     RemoveFinalizer,
     RestorePrimary,
+    ResumeScaler,
     ScalePrimary,
     ScaleTarget,
     ServiceRole,
@@ -57,7 +59,8 @@ from flaggerpy.rollout.decision import (
 )
 from flaggerpy.rollout.traffic import Routes
 from flaggerpy.routers.base import Router
-from flaggerpy.targets.autoscaler import make_primary_scaler, primary_scaler_ref, scaler_ref
+from flaggerpy.targets import scaledobject
+from flaggerpy.targets.autoscaler import make_primary_scaler, primary_scaler_ref, ref_of_kind, scaler_ref
 from flaggerpy.targets.base import Recipe
 from flaggerpy.targets.configs import checksum, make_copy
 from flaggerpy.targets.labels import LabelRules
@@ -130,7 +133,7 @@ class _Tick:
                 await self._write_primary()
             case KeepRevision() | ForgetPromoted() | RestorePrimary() | DropCopies():
                 await self._keep(action)
-            case ScaleTarget() | ScalePrimary() | WriteScaler() | DeleteScaler():
+            case ScaleTarget() | ScalePrimary() | WriteScaler() | DeleteScaler() | PauseScaler() | ResumeScaler():
                 await self._scale(action)
             case WriteBudgets():
                 await self._write_budgets()
@@ -162,7 +165,9 @@ class _Tick:
             case DropCopies(configs):
                 await self._keeper.drop_copies(configs)
 
-    async def _scale(self, action: ScaleTarget | ScalePrimary | WriteScaler | DeleteScaler) -> None:
+    async def _scale(
+        self, action: ScaleTarget | ScalePrimary | WriteScaler | DeleteScaler | PauseScaler | ResumeScaler
+    ) -> None:
         match action:
             case ScaleTarget(replicas):
                 await self._resize(self._target_ref(), replicas)
@@ -170,8 +175,12 @@ class _Tick:
                 await self._resize(self._primary_ref(), replicas)
             case WriteScaler(minimum):
                 await self._write_scaler(minimum)
-            case DeleteScaler(name):
-                await self._remover.ours(Ref(HPAS, self._canary.namespace, name))
+            case DeleteScaler(name, kind):
+                await self._remover.ours(ref_of_kind(self._canary, kind, name))
+            case PauseScaler(name):
+                await self._pause(name, on=True)
+            case ResumeScaler(name):
+                await self._pause(name, on=False)
 
     async def _resize(self, ref: Ref, replicas: int) -> None:
         kind, live = self._world.target_kind, self._writes.live.get(ref)
@@ -261,6 +270,13 @@ class _Tick:
             await self._writes.put(ref_of(BUDGETS, body), body)
         for ref in self._world.budgets.deletions:
             await self._remover.ours(ref)
+
+    async def _pause(self, name: str, *, on: bool) -> None:
+        """Pause a user's autoscaler at zero pods or take that pause off; no other pause is touched."""
+        ref = Ref(SCALED_OBJECTS, self._canary.namespace, name)
+        live = self._writes.live.get(ref)
+        if live is not None and scaledobject.paused_at_zero(live) is not on:
+            await self._writes.patch(ref, scaledobject.pause(on=on))
 
     async def _set_routes(self, routes: Routes) -> None:
         if self._world.router is None:

@@ -21,18 +21,26 @@ from flaggerpy.controller.takeover import Takeover
 from flaggerpy.controller.world import World
 from flaggerpy.kube.cache import Caches
 from flaggerpy.kube.objects import JsonObject
-from flaggerpy.kube.resources import BUDGETS, CANARIES, CONTROLLER_REVISIONS, HPAS, Ref, ref_of
+from flaggerpy.kube.resources import BUDGETS, CANARIES, CONTROLLER_REVISIONS, Ref, ref_of
 from flaggerpy.kube.store import Absent, Present
 from flaggerpy.kube.workqueue import Key
 from flaggerpy.rollout.decision import ServiceRole
 from flaggerpy.rollout.errors import UserError
 from flaggerpy.rollout.observation import ConfigsSeen, KeptSeen, Limits, Observation, ScalerSeen, ServicesSeen
 from flaggerpy.rollout.traffic import Acceptance, Capabilities, RouteState
-from flaggerpy.rollout.workload import Workload
 from flaggerpy.routers.base import Options, Router
 from flaggerpy.settings import Settings
-from flaggerpy.targets.autoscaler import made_scaler_refs, primary_scaler_ref, scaler_notes, scaler_ref, scaler_seen
-from flaggerpy.targets.base import Recipe, Target, TargetFacts
+from flaggerpy.targets.autoscaler import (
+    is_former,
+    made_scaler_refs,
+    paused_scalers,
+    primary_scaler_ref,
+    scaler_notes,
+    scaler_ref,
+    scaler_seen,
+    target_scaler_refs,
+)
+from flaggerpy.targets.base import Recipe, Target, TargetFacts, target_state
 from flaggerpy.targets.budgets import BudgetChanges, budget_changes
 from flaggerpy.targets.configs import ConfigDigest, ConfigRef, config_refs, configs_seen, refs_of_keys
 from flaggerpy.targets.kept import Kept, foreign, kept_refs, kept_revisions
@@ -143,7 +151,7 @@ class Observer:
             refs += [draft.target.ref(canary), draft.target.primary_ref(canary)]
         if draft.router is not None:
             refs += draft.router.refs(canary)
-        refs += [ref for ref in (scaler_ref(canary), *made_scaler_refs(canary)) if ref is not None]
+        refs += [*target_scaler_refs(canary), *made_scaler_refs(canary)]
         refs += [*template_refs(canary), *kept_refs(canary)]
         await self._load(draft, key, refs)
         self._check_templates(draft)
@@ -189,8 +197,9 @@ class Observer:
         self._caches.follow(key, [*refs, *self._configs.get(key, ())])
         await self._caches.ensure(refs)
         for ref in refs:
-            trouble = self._caches.trouble(ref.resource)
-            if trouble is not None and trouble not in draft.problems and ref.resource != CONTROLLER_REVISIONS:
+            silent = ref.resource == CONTROLLER_REVISIONS or is_former(draft.canary, ref)
+            trouble = None if silent else self._caches.trouble(ref.resource)
+            if trouble is not None and trouble not in draft.problems:
                 draft.problems.append(trouble)
             found = self._caches.get(ref)
             if isinstance(found, Present):
@@ -231,7 +240,7 @@ class Observer:
         route, released = self._route(draft)
         seen = Observation(
             canary=canary,
-            target=_target_state(target, target_obj, draft.facts, services),
+            target=target_state(target, target_obj, draft.facts, services),
             primary=target.primary_state(canary, primary_obj, recipe) if target and primary_obj is not None else None,
             services=services,
             route=route,
@@ -239,6 +248,7 @@ class Observer:
             routed=bool(draft.router and draft.router.capabilities.weights),
             scaler=scaler,
             budgets=not budgets,
+            paused=paused_scalers(canary, draft.live),
             configs=draft.seen_configs,
             kept=self._kept(draft, target_obj),
             limits=self._limits,
@@ -296,9 +306,10 @@ class Observer:
     def _scaler(self, draft: _Draft) -> ScalerSeen | None:
         """The autoscalers of target and primary; None where there are to be none, and where they cannot be served."""
         canary = draft.canary
-        if canary.spec.autoscaler_ref is None or self._caches.trouble(HPAS, canary.namespace):
+        ref = scaler_ref(canary)
+        if ref is None or self._caches.trouble(ref.resource, canary.namespace):
             return None
-        target, primary = draft.object(scaler_ref(canary)), draft.object(primary_scaler_ref(canary))
+        target, primary = draft.object(ref), draft.object(primary_scaler_ref(canary))
         try:
             return scaler_seen(canary, target, primary, self.rules)
         except UserError as error:
@@ -333,14 +344,3 @@ class Observer:
             provider = provider_of(draft.canary, self._settings.mesh_provider)
             notes += unserved(provider, draft.router.capabilities, draft.canary.analysis)
         return tuple(notes)
-
-
-def _target_state(
-    target: Target | None, obj: JsonObject | None, facts: TargetFacts | None, services: ServicesSeen
-) -> Workload | None:
-    """The target's state; one that is a Service is ready when the canary's Service is as it is."""
-    if target is None or obj is None:
-        return None
-    state = target.state(obj)
-    behind = facts is not None and facts.clone is not None and not services.canary
-    return replace(state, updated_replicas=0) if behind else state

@@ -74,5 +74,5 @@ class World:
         """What traffic or pods are moved on the strength of: Services only while it is by them that users are moved."""
         canary = self.canary
         by_services = canary.status.phase in BOOTSTRAP or canary.is_deleting or RELEASE in canary.metadata.annotations
-        spared = {METRIC_TEMPLATES, BUDGETS, *(() if by_services else (SERVICES,))}
+        spared = {METRIC_TEMPLATES, BUDGETS} if by_services else {METRIC_TEMPLATES, BUDGETS, SERVICES}
         return [ref for ref in self.live if ref.resource not in spared]

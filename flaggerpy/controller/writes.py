@@ -49,6 +49,15 @@ class Writes:
         async with self.honest(ref):
             self._record(ref, await self._client.apply(ref, body))
 
+    async def patch(self, ref: Ref, patch: JsonObject) -> None:
+        """Change what the merge patch names and nothing else, if it still is the object that was observed."""
+        live = self.live.get(ref)
+        if live is None:
+            raise Outdated(f"{ref} is gone")
+        metadata = {**metadata_of(patch), "resourceVersion": resource_version_of(live)}
+        async with self.honest(ref):
+            self._record(ref, await self._client.merge_patch(ref, {**patch, "metadata": metadata}))
+
     async def scale(self, ref: Ref, replicas: int) -> None:
         """Scale if it still is the observed object with the observed replicas.
 

@@ -36,6 +36,7 @@ from flaggerpy.kube.resources import (
     DEPLOYMENTS,
     HPAS,
     METRIC_TEMPLATES,
+    SCALED_OBJECTS,
     SECRETS,
     Ref,
     Resource,
@@ -50,7 +51,7 @@ OWN_KINDS = (CANARIES, METRIC_TEMPLATES, ALERT_PROVIDERS)
 METADATA_ONLY = frozenset({CONFIG_MAPS, SECRETS, CONTROLLER_REVISIONS})
 WITHOUT_LAST_APPLIED = frozenset({DEPLOYMENTS, DAEMONSETS})
 """Kinds whose copy of the user's manifest nobody reads; Services and routes are restored from theirs."""
-WITHOUT_STATUS = frozenset({HPAS, BUDGETS})
+WITHOUT_STATUS = frozenset({HPAS, SCALED_OBJECTS, BUDGETS})
 """Kinds of whose objects only the wish matters; what they measured or counted goes into their status all the time."""
 OUR_ANNOTATIONS = ("flagger.app/", "flaggerpy.dev/")
 PARALLEL_GETS = 16

@@ -83,7 +83,7 @@ class Rule(Enum):
     AUTOSCALER = (
         "autoscaler",
         Level.WARNING,
-        "A HorizontalPodAutoscaler in the input and `spec.autoscalerRef` do not go together.",
+        "A HorizontalPodAutoscaler or ScaledObject in the input and `spec.autoscalerRef` do not go together.",
     )
 
     def __init__(self, title: str, level: Level, about: str) -> None:

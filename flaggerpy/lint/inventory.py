@@ -15,7 +15,16 @@ from typing import Any, Final
 
 from flaggerpy.api.constants import API_VERSION
 from flaggerpy.api.schema import Schema
-from flaggerpy.kube.resources import CONFIG_MAPS, DAEMONSETS, DEPLOYMENTS, HPAS, SECRETS, SERVICES, Resource
+from flaggerpy.kube.resources import (
+    CONFIG_MAPS,
+    DAEMONSETS,
+    DEPLOYMENTS,
+    HPAS,
+    SCALED_OBJECTS,
+    SECRETS,
+    SERVICES,
+    Resource,
+)
 from flaggerpy.lint.document import Document
 from flaggerpy.lint.schema import violations
 from flaggerpy.targets.labels import LabelRules
@@ -65,6 +74,7 @@ _WORKLOAD: Final = _object(
     spec=_object(selector=_object(matchLabels=_TEXTS), template=_object(spec=_POD), updateStrategy=_object(type=_TEXT))
     | {"required": ["template"]},
 ) | {"required": ["metadata", "spec"]}
+_BEHAVIOR: Final = _object(scaleDown=_object(stabilizationWindowSeconds=_WHOLE))
 _DATA: Final = _object(**_METADATA, data=_TEXTS, stringData=_TEXTS) | {"required": ["metadata"]}
 _SERVICE_PORT: Final = _object(port=_WHOLE) | {"required": ["port"]}
 SHAPES: Final[Mapping[Resource, Schema]] = {
@@ -73,7 +83,26 @@ SHAPES: Final[Mapping[Resource, Schema]] = {
     SERVICES: _object(**_METADATA, spec=_object(ports=_list(_SERVICE_PORT))) | {"required": ["metadata"]},
     HPAS: _object(
         **_METADATA,
-        spec=_object(scaleTargetRef=_object(kind=_TEXT, name=_TEXT) | {"required": ["kind", "name"]})
+        spec=_object(
+            scaleTargetRef=_object(kind=_TEXT, name=_TEXT) | {"required": ["kind", "name"]},
+            minReplicas=_WHOLE,
+            maxReplicas=_WHOLE,
+            behavior=_BEHAVIOR,
+        )
+        | {"required": ["scaleTargetRef"]},
+    )
+    | {"required": ["metadata", "spec"]},
+    SCALED_OBJECTS: _object(
+        **_METADATA,
+        spec=_object(
+            scaleTargetRef=_object(kind=_TEXT, name=_TEXT) | {"required": ["name"]},
+            minReplicaCount=_WHOLE,
+            maxReplicaCount=_WHOLE,
+            idleReplicaCount=_WHOLE,
+            pollingInterval=_WHOLE,
+            advanced=_object(horizontalPodAutoscalerConfig=_object(behavior=_BEHAVIOR)),
+            triggers=_list(_object(name=_TEXT)),
+        )
         | {"required": ["scaleTargetRef"]},
     )
     | {"required": ["metadata", "spec"]},

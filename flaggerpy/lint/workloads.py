@@ -7,12 +7,12 @@ from collections.abc import Iterable, Iterator
 
 from flaggerpy.api.canary import Canary
 from flaggerpy.controller.served import choose_target
-from flaggerpy.kube.resources import HPAS
 from flaggerpy.lint.document import Document
 from flaggerpy.lint.faults import Fault, Rule
 from flaggerpy.lint.inventory import Inventory, may_be_same
 from flaggerpy.lint.services import declared_ports, workload_of
 from flaggerpy.rollout.errors import UserError
+from flaggerpy.targets.autoscaler import SCALERS
 from flaggerpy.targets.configs import config_refs, is_tracked, refuse_collisions
 
 Subject = tuple[Document, Canary]
@@ -68,24 +68,25 @@ def port_faults(document: Document, canary: Canary, inventory: Inventory) -> Ite
 
 def scaler_faults(document: Document, canary: Canary, inventory: Inventory) -> Iterator[Fault]:
     """Find scalers in the input that do not go with ``autoscalerRef``."""
-    ref, target = canary.spec.autoscaler_ref, canary.spec.target_ref
-    if ref is not None and ref.kind == HPAS.kind and (scaler := inventory.find(HPAS.kind, ref.name, document)):
-        scaled = scaler.obj["spec"]["scaleTargetRef"]
-        if (scaled["kind"], scaled["name"]) != (target.kind, target.name):
-            yield document.fault(
-                Rule.AUTOSCALER,
-                f"spec.autoscalerRef: HorizontalPodAutoscaler {ref.name} scales {scaled['kind']} {scaled['name']}, not"
-                f" the target {target.kind} {target.name}: name the scaler of the target.",
-            )
-    for scaler in inventory.all(HPAS.kind):
-        scaled = scaler.obj["spec"]["scaleTargetRef"]
-        mine = (scaled["kind"], scaled["name"]) == (target.kind, target.name)
-        if ref is None and mine and inventory.find(HPAS.kind, scaler.name, document) is scaler:
-            yield document.fault(
-                Rule.AUTOSCALER,
-                f"spec.autoscalerRef is missing, but HorizontalPodAutoscaler {scaler.name} scales the target, which"
-                " sleeps between rollouts: name it there.",
-            )
+    ref, target = canary.spec.autoscaler_ref, (canary.spec.target_ref.kind, canary.target_name)
+    for kind, scalers in SCALERS.items():
+        if ref is not None and ref.kind == kind and (named := inventory.find(kind, ref.name, document)):
+            facts = scalers.facts(canary, named.obj)
+            if facts.scales != target:
+                yield document.fault(
+                    Rule.AUTOSCALER,
+                    f"spec.autoscalerRef: {kind} {ref.name} scales {' '.join(facts.scales)}, not the target "
+                    f"{' '.join(target)}: name the scaler of the target.",
+                )
+            yield from (document.fault(Rule.AUTOSCALER, f"spec.autoscalerRef: {note}.") for note in facts.notes)
+        for scaler in inventory.all(kind):
+            mine = scalers.facts(canary, scaler.obj).scales == target
+            if ref is None and mine and inventory.find(kind, scaler.name, document) is scaler:
+                yield document.fault(
+                    Rule.AUTOSCALER,
+                    f"spec.autoscalerRef is missing, but {kind} {scaler.name} scales the target, which sleeps between "
+                    "rollouts: name it there.",
+                )
 
 
 def shared_faults(subjects: Iterable[Subject], inventory: Inventory) -> Iterator[Fault]:

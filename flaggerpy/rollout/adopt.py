@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from flaggerpy.api.analysis import Strategy
 from flaggerpy.api.status import Phase, Revision, Step
-from flaggerpy.rollout import initialize, revision, strategy
+from flaggerpy.rollout import initialize, pausing, revision, strategy
 from flaggerpy.rollout.decision import ScaleTarget
 from flaggerpy.rollout.observation import Observation
 from flaggerpy.rollout.transition import ANALYSIS
@@ -74,6 +74,7 @@ def _go_on_with_bootstrap(turn: Turn) -> None:
     initialize.enter(turn)
     if turn.target.replicas == 0:
         size = max(turn.seen.primary.replicas if turn.seen.primary else 1, 1)
+        pausing.resume(turn)
         turn.do(ScaleTarget(size))
         turn.note(scaled_at=turn.now)
         turn.warn(f"Flagger gave the bootstrap of {turn.name} up: {turn.target_name} is scaled up to serve its users")

@@ -15,6 +15,7 @@ from flaggerpy.rollout import (
     failfast,
     gates,
     kept,
+    pausing,
     promote,
     restart,
     revision,
@@ -100,6 +101,7 @@ def _scale_up_again(turn: Turn) -> None:
     turn.wait(f"{turn.target_name} was scaled to zero by somebody else during its analysis")
     if rollout.scaled_at and not turn.passed(rollout.scaled_at + turn.interval):
         return
+    pausing.resume(turn)
     turn.do(ScaleTarget(scaling.first_size(turn)))
     turn.note(scaled_at=turn.now)
 

@@ -12,6 +12,7 @@ from datetime import datetime
 from enum import Enum
 from typing import Literal
 
+from flaggerpy.api.refs import ScalerKind
 from flaggerpy.api.status import CanaryStatus, Pending
 from flaggerpy.rollout.checks import Check
 from flaggerpy.rollout.traffic import Routes
@@ -127,6 +128,21 @@ class DeleteScaler:
     """Delete the autoscaler of this name that was made for the primary."""
 
     name: str
+    kind: ScalerKind = "HorizontalPodAutoscaler"
+
+
+@dataclass(frozen=True, slots=True)
+class PauseScaler:
+    """Pause the target's autoscaler of this name at zero pods, by one annotation."""
+
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class ResumeScaler:
+    """Take the pause at zero pods off a target's autoscaler; any other pause is somebody else's and stays."""
+
+    name: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,6 +186,8 @@ Action = (
     | ScalePrimary
     | WriteScaler
     | DeleteScaler
+    | PauseScaler
+    | ResumeScaler
     | WriteBudgets
     | SetRoutes
     | ReleaseRoute

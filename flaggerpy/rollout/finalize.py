@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from flaggerpy.api.status import Phase
-from flaggerpy.rollout import children, kept, promote, revision, scaling
-from flaggerpy.rollout.decision import ScaleTarget
+from flaggerpy.rollout import children, kept, pausing, promote, revision, scaling
 from flaggerpy.rollout.turn import Turn
 
 
@@ -27,12 +26,8 @@ def run(turn: Turn) -> None:
 
 def _end(turn: Turn) -> None:
     if turn.traffic_left():
-        if (
-            turn.target.replicas > 0
-            and turn.target.sleeps
-            and revision.same(turn.status.rollout.applied, turn.seen, turn.target)
-        ):
-            turn.do(ScaleTarget(0))
+        if pausing.awake(turn) and revision.same(turn.status.rollout.applied, turn.seen, turn.target):
+            pausing.sleep(turn)
             turn.note(scaled_at=turn.now)
         kept.prune(turn)
         succeed(turn)

@@ -7,11 +7,10 @@ the primary → users have left the target → target to zero.
 from __future__ import annotations
 
 from flaggerpy.api.status import Phase, RolloutStatus, Step
-from flaggerpy.rollout import children, failfast, kept, revision, scaling
+from flaggerpy.rollout import children, failfast, kept, pausing, revision, scaling
 from flaggerpy.rollout.decision import (
     Action,
     CopyConfigs,
-    ScaleTarget,
     ServiceRole,
     SetRoutes,
     UpdatePrimary,
@@ -135,8 +134,8 @@ def _finish(turn: Turn) -> None:
     target, applied = turn.target, turn.status.rollout.applied
     running = applied or revision.of_primary(turn.seen, target) or turn.current_revision()
     kept.keep(turn, running, of_primary=not revision.same(running, turn.seen, target))
-    if target.replicas > 0 and target.sleeps:
-        turn.do(ScaleTarget(0))
+    if pausing.awake(turn):
+        pausing.sleep(turn)
         turn.note(scaled_at=turn.now)
     turn.set(
         phase=Phase.INITIALIZED,

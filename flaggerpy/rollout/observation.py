@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 from flaggerpy.api.canary import Canary
+from flaggerpy.api.refs import ScalerKind
 from flaggerpy.api.status import Revision
 from flaggerpy.rollout.checks import Answer, Check
 from flaggerpy.rollout.pods import PodsSeen
@@ -105,6 +106,10 @@ class ScalerSeen:
         minimum: the least that the primary's admits now, None while it does not exist.
         drifted: something else of it is not as it should be.
         memory: for how long an autoscaler goes by what pods did before.
+        kind: the kind of both.
+        source: what the target's is called.
+        active: the fewest pods that the primary's may have once it has to have more than ``primary.low``.
+        pausable: the target's would wake a sleeping target unless we pause it, and nobody else has paused it.
 
     """
 
@@ -114,6 +119,16 @@ class ScalerSeen:
     minimum: int | None = None
     drifted: bool = False
     memory: timedelta = timedelta(minutes=5)
+    kind: ScalerKind = "HorizontalPodAutoscaler"
+    source: str = ""
+    active: int = 0
+    pausable: bool = False
+
+    def least(self, pods: int) -> int:
+        """Return the minimum that the primary's gets where it has to leave so many pods."""
+        if pods <= self.primary.low:
+            return self.primary.low
+        return min(max(pods, self.active), self.primary.high)
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,6 +155,7 @@ class Observation:
         pods: those of the workload that this phase waits for.
         budgets: the primary's PodDisruptionBudgets are as the target's (or there are none, or nobody may look).
         scaler: None without autoscalerRef, and while what it refers to cannot be used (then there is a problem).
+        paused: autoscalers of the target, the present one and a former one, that are paused at zero pods as we do it.
         routed: the provider has a routing object; False for provider ``kubernetes``.
         route_released: the routing object sends everything to the apex Service (or is the user's original, or gone).
         problems: sentences about what a user must mend first.
@@ -160,6 +176,7 @@ class Observation:
     routed: bool
     scaler: ScalerSeen | None = None
     budgets: bool = True
+    paused: tuple[str, ...] = ()
     configs: ConfigsSeen = field(default_factory=ConfigsSeen)
     kept: KeptSeen = field(default_factory=KeptSeen)
     limits: Limits = field(default_factory=Limits)

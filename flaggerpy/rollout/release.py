@@ -14,7 +14,7 @@ from datetime import datetime
 
 from flaggerpy.api.constants import RELEASE
 from flaggerpy.api.status import Phase, Step
-from flaggerpy.rollout import children, scaling
+from flaggerpy.rollout import children, pausing, scaling
 from flaggerpy.rollout.decision import (
     Action,
     DeleteChildren,
@@ -47,6 +47,7 @@ def run(turn: Turn) -> None:
     if turn.status.phase is not Phase.TERMINATING or turn.status.rollout.step.started_at is None:
         _begin(turn)  # or go on where Flagger began
         return
+    _resume(turn)
     target = turn.seen.target
     if target is None or target.deleting:
         turn.do(DeleteChildren(serving=False))
@@ -61,6 +62,14 @@ def _begin(turn: Turn) -> None:
     turn.note(step=step, moved_at=None, scaled_at=None, mended_at=None)
     turn.say(f"Terminating canary {turn.name}")
     turn.wake_now()
+
+
+def _resume(turn: Turn) -> None:
+    """Let the target's autoscaler go on, at most once an interval however often somebody pauses it."""
+    scaled = turn.before.rollout.scaled_at
+    if turn.seen.paused and (scaled is None or turn.passed(scaled + turn.interval)):
+        pausing.resume(turn)
+        turn.note(scaled_at=turn.now)
 
 
 def _began(turn: Turn) -> datetime:
@@ -82,7 +91,7 @@ def _target_serves(turn: Turn, target: Workload) -> bool:
     state = readiness(target, percent=100, deadline=turn.deadline, now=turn.now, since=_began(turn))
     size = scaling.released_size(turn)
     ready = state.ready or not target.sleeps or _is_on_all_nodes(turn, target)
-    if ready and target.replicas >= size:
+    if ready and target.replicas >= size and not turn.seen.paused:
         return True
     too_late = _began(turn) + turn.deadline
     if not turn.passed(too_late) and not (state.stuck and target.replicas >= size):
@@ -115,7 +124,7 @@ def _leave_unready_target(turn: Turn) -> None:
 
 
 def _scale_target(turn: Turn, target: Workload, size: int) -> None:
-    scaled = turn.status.rollout.scaled_at
+    scaled = turn.before.rollout.scaled_at
     if target.replicas < size and not target.falling_asleep and (scaled is None or turn.passed(scaled + turn.interval)):
         turn.do(ScaleTarget(size))
         turn.note(scaled_at=turn.now)
@@ -165,6 +174,7 @@ def _give_up(turn: Turn, why: str) -> None:
 
 
 def _finish(turn: Turn) -> None:
+    pausing.resume(turn)
     turn.do(RemoveFinalizer())
     turn.say(f"Terminated canary {turn.name}")
     if not turn.canary.is_deleting:

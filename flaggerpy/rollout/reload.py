@@ -6,8 +6,7 @@ users, because the primary cannot, keeps its pods.
 
 from __future__ import annotations
 
-from flaggerpy.rollout import revision
-from flaggerpy.rollout.decision import ScaleTarget
+from flaggerpy.rollout import pausing, revision
 from flaggerpy.rollout.turn import Turn
 
 
@@ -26,6 +25,6 @@ def emptied(turn: Turn) -> bool:
         return True
     turn.wait(f"waiting for the pods of {turn.target_name} to end that read its configs before they changed")
     if target.replicas > 0 and turn.traffic_left() and (scaled is None or turn.passed(scaled + turn.interval)):
-        turn.do(ScaleTarget(0))
+        pausing.sleep(turn)
         turn.note(scaled_at=turn.now)
     return False

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from flaggerpy.api.status import Phase
-from flaggerpy.rollout import reload, revision, scaling
+from flaggerpy.rollout import pausing, reload, revision, scaling
 from flaggerpy.rollout.decision import ScaleTarget, SetRoutes
 from flaggerpy.rollout.turn import Turn
 
@@ -21,6 +21,8 @@ def change_of_mind(turn: Turn) -> None:
     if reloads and not _rid_of_older_configs(turn):
         return
     back_to_the_start(turn)
+    if not revision.promoted(turn.seen, turn.target):
+        pausing.resume(turn)
     if reloads:
         turn.do(ScaleTarget(scaling.first_size(turn)))
         turn.note(scaled_at=turn.now)

@@ -14,10 +14,11 @@ from datetime import datetime
 
 from flaggerpy.api.analysis import Strategy
 from flaggerpy.api.status import Phase, PrimaryScaler
-from flaggerpy.rollout import strategy
-from flaggerpy.rollout.decision import DeleteScaler, ScalePrimary, WriteScaler
+from flaggerpy.rollout import pausing, reload, strategy
+from flaggerpy.rollout.decision import DeleteScaler, ResumeScaler, ScalePrimary, WriteScaler
 from flaggerpy.rollout.observation import ScalerSeen
 from flaggerpy.rollout.readiness import Readiness
+from flaggerpy.rollout.transition import ANALYSIS
 from flaggerpy.rollout.turn import Turn
 
 _MOVING = frozenset({Phase.INITIALIZING, Phase.PROMOTING, Phase.FINALISING})
@@ -32,7 +33,9 @@ def keep(turn: Turn) -> None:
     scaler, record = turn.seen.scaler, turn.status.rollout.scaler
     if scaler is None and turn.canary.spec.autoscaler_ref is not None:
         return
-    if (record.name if record else None) != (scaler.name if scaler else None):
+    if not reload.needed(turn):
+        pausing.keep(turn)
+    if _identity(record) != _identity(scaler):
         _exchange(turn, record, scaler)
         return
     if scaler is None or record is None or turn.seen.primary is None:
@@ -44,18 +47,28 @@ def keep(turn: Turn) -> None:
         turn.wake_now()
 
 
+def _identity(scaler: PrimaryScaler | ScalerSeen | None) -> tuple[str, str] | None:
+    return (scaler.kind, scaler.name) if scaler is not None else None
+
+
 def _exchange(turn: Turn, record: PrimaryScaler | None, scaler: ScalerSeen | None) -> None:
     """Begin or end to look after an autoscaler; its name is known before it is made, so that none is forgotten."""
     if record is not None:
-        turn.do(DeleteScaler(record.name))
+        if record.kind == "ScaledObject" and record.source in turn.seen.paused:
+            turn.do(ResumeScaler(record.source))
+        turn.do(DeleteScaler(record.name, record.kind))
     floor = record.floor if record is not None else 0
-    turn.note(scaler=PrimaryScaler(name=scaler.name, floor=floor, since=turn.now) if scaler else None)
+    turn.note(scaler=_record(scaler, floor, turn.now) if scaler else None)
     turn.wake_now()
+
+
+def _record(scaler: ScalerSeen, floor: int, now: datetime) -> PrimaryScaler:
+    return PrimaryScaler(name=scaler.name, kind=scaler.kind, source=scaler.source, floor=floor, since=now)
 
 
 def _mend(turn: Turn, scaler: ScalerSeen, record: PrimaryScaler) -> None:
     """Write what is not as it should be: at once when the floor moved, else at most once an interval."""
-    minimum = _minimum(scaler, record)
+    minimum = _minimum(turn, scaler, record)
     if scaler.minimum == minimum and not scaler.drifted:
         return
     last, since = turn.before.rollout.mended_at, record.since
@@ -68,8 +81,10 @@ def _mend(turn: Turn, scaler: ScalerSeen, record: PrimaryScaler) -> None:
     turn.note(mended_at=turn.now)
 
 
-def _minimum(scaler: ScalerSeen, record: PrimaryScaler) -> int:
-    return scaler.primary.clamp(record.floor) if record.floor else scaler.primary.low
+def _minimum(turn: Turn, scaler: ScalerSeen, record: PrimaryScaler) -> int:
+    """The least that the primary's admits: a floor, and during an analysis a pod for those who have to come back."""
+    analysed = turn.status.phase in ANALYSIS or turn.status.rollout.serving_canary
+    return scaler.least(max(record.floor, 1 if analysed else 0))
 
 
 # The floor

@@ -11,7 +11,7 @@ from datetime import timedelta
 from flaggerpy.api.analysis import HookType
 from flaggerpy.api.constants import SCALE_TO_ZERO
 from flaggerpy.api.status import Phase, Step
-from flaggerpy.rollout import affinity, children, gates, kept, reload, revision, rollback, scaling
+from flaggerpy.rollout import affinity, children, gates, kept, pausing, reload, revision, rollback, scaling
 from flaggerpy.rollout.decision import NeedChecks, ScaleTarget, SetRoutes
 from flaggerpy.rollout.turn import Turn
 
@@ -87,7 +87,7 @@ def _let_target_sleep(turn: Turn) -> None:
     rollout = turn.status.rollout
     if rollout.serving_canary or not turn.target.sleeps:
         return
-    if turn.target.replicas == 0:
+    if turn.target.replicas == 0 and not pausing.missing(turn):
         _remember_fight(turn)
         return
     if not turn.traffic_left():
@@ -95,7 +95,7 @@ def _let_target_sleep(turn: Turn) -> None:
     if _was_asleep(turn):
         _answer_fight(turn)
     elif not rollout.scaled_at or turn.passed(rollout.scaled_at + turn.interval):
-        turn.do(ScaleTarget(0))
+        pausing.sleep(turn)
         turn.note(scaled_at=turn.now)
 
 
@@ -114,7 +114,7 @@ def _answer_fight(turn: Turn) -> None:
     scaled, decided = turn.status.rollout.scaled_at, turn.status.rollout.mended_at
     turn.wait(_fight(turn), event=_fight(turn))
     if turn.before.rollout.reason == _fight(turn) and scaled and decided and scaled < decided:
-        turn.do(ScaleTarget(0))
+        pausing.sleep(turn)
         turn.note(scaled_at=turn.now)
     elif scaled is None or turn.passed(scaled + turn.interval):
         turn.note(mended_at=turn.now)
@@ -122,6 +122,10 @@ def _answer_fight(turn: Turn) -> None:
 
 
 def _fight(turn: Turn) -> str:
+    return pausing.fight(turn) if pausing.missing(turn) else _woken(turn)
+
+
+def _woken(turn: Turn) -> str:
     if turn.target.per_node:
         return (
             f"something else wakes {turn.target_name} up between rollouts: put back to sleep at most once an interval; "
@@ -136,9 +140,10 @@ def _fight(turn: Turn) -> str:
 def _remember_fight(turn: Turn) -> None:
     """Go on naming a fight for a while after an answer: whoever scaled the target up may well do it again."""
     scaled = turn.status.rollout.scaled_at
-    named = turn.before.rollout.reason == _fight(turn)
-    if named and scaled and not turn.passed(scaled + max(turn.interval, FIGHT_REMEMBERED)):
-        turn.wait(_fight(turn))
+    named = turn.before.rollout.reason
+    known = named in {_woken(turn), pausing.fight(turn)}
+    if known and scaled and not turn.passed(scaled + max(turn.interval, FIGHT_REMEMBERED)):
+        turn.wait(named)
 
 
 def _begin(turn: Turn) -> NeedChecks | None:
@@ -209,6 +214,7 @@ def refuse(turn: Turn, why: str) -> None:
 
 
 def _scale_up(turn: Turn) -> None:
+    pausing.resume(turn)
     if turn.target.replicas == 0:
         turn.do(ScaleTarget(scaling.first_size(turn)))
     weight = 100 if turn.status.rollout.serving_canary else 0

@@ -202,6 +202,10 @@ class Turn:
         """Add writes."""
         self._actions.extend(actions)
 
+    def does(self, action: Action) -> bool:
+        """Whether a write is decided on already."""
+        return action in self._actions
+
     def say(self, message: str) -> None:
         """Record a Normal event."""
         self._events.append(Event("Normal", message))

@@ -1,15 +1,13 @@
-"""HorizontalPodAutoscalers: the primary's is made after the target's, which is read and never written.
+"""The target's autoscaler, and the primary's, which is made after it; what differs between kinds is in a module a kind.
 
 The whole spec is copied as JSON, so that what this program does not know of (a new kind of metric, say) is copied too.
-While the target sleeps at zero replicas Kubernetes itself disables the target's.
+The target's is the user's: it is read, and of one kind paused while the target sleeps.
 """
 
 from __future__ import annotations
 
-import copy
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from datetime import timedelta
-from typing import Any
 
 from flaggerpy.api.canary import Canary
 from flaggerpy.api.marks import (
@@ -22,36 +20,61 @@ from flaggerpy.api.marks import (
 )
 from flaggerpy.api.refs import AutoscalerRef
 from flaggerpy.kube.objects import JsonObject, annotations_of, labels_of, metadata_of, name_of
-from flaggerpy.kube.resources import HPAS, Ref
+from flaggerpy.kube.resources import Ref
 from flaggerpy.rollout.errors import UserError
 from flaggerpy.rollout.observation import Bounds, ScalerSeen
+from flaggerpy.targets import scaledobject
+from flaggerpy.targets.hpa import HorizontalPodAutoscalers
 from flaggerpy.targets.labels import LabelRules
 from flaggerpy.targets.names import copy_name
+from flaggerpy.targets.scalers import Facts, Scaler
 
-_GROUP = "autoscaling/"
-_WINDOW = 300
-"""For how many seconds Kubernetes goes by the highest recommendation, where behavior.scaleDown says nothing."""
-_METRICS_LATE = 60
-"""In how many seconds metrics show a load that has come: the rate of two scrapes, and the autoscaler's next look."""
+SCALERS: dict[str, Scaler] = {
+    scaler.resource.kind: scaler for scaler in (HorizontalPodAutoscalers(), scaledobject.ScaledObjects())
+}
 
 
 def scaler_ref(canary: Canary) -> Ref | None:
-    """Return the reference to the target's autoscaler, None when the canary names none of this kind."""
-    named = _named(canary)
-    return Ref(HPAS, canary.namespace, named.name) if named else None
+    """Return the reference to the target's autoscaler, None when the canary names none."""
+    named = canary.spec.autoscaler_ref
+    return ref_of_kind(canary, named.kind, named.name) if named is not None else None
 
 
 def primary_scaler_ref(canary: Canary) -> Ref | None:
-    """Return the reference to the primary's autoscaler, None when the canary names none of this kind."""
-    named = _named(canary)
-    return Ref(HPAS, canary.namespace, copy_name(named.name)) if named else None
+    """Return the reference to the primary's autoscaler, None when the canary names none."""
+    named = canary.spec.autoscaler_ref
+    return ref_of_kind(canary, named.kind, copy_name(named.name)) if named is not None else None
 
 
 def made_scaler_refs(canary: Canary) -> list[Ref]:
     """Return the references to what may have been made for the primary: its autoscaler, and one of a former name."""
     record = canary.status.rollout.scaler
-    former = Ref(HPAS, canary.namespace, record.name) if record is not None else None
-    return list(dict.fromkeys(ref for ref in (primary_scaler_ref(canary), former) if ref is not None))
+    former = ref_of_kind(canary, record.kind, record.name) if record is not None else None
+    return _each_once(primary_scaler_ref(canary), former)
+
+
+def target_scaler_refs(canary: Canary) -> list[Ref]:
+    """Return the references to the target's autoscaler, and to a former one, which may still be paused."""
+    record = canary.status.rollout.scaler
+    former = ref_of_kind(canary, record.kind, record.source) if record is not None and record.source else None
+    return _each_once(scaler_ref(canary), former)
+
+
+def is_former(canary: Canary, ref: Ref) -> bool:
+    """Whether an autoscaler is only looked at to be let go: then it is no trouble that its kind is gone."""
+    present = {scaler_ref(canary), primary_scaler_ref(canary)}
+    return ref in {*target_scaler_refs(canary), *made_scaler_refs(canary)} - present
+
+
+def paused_scalers(canary: Canary, live: Mapping[Ref, JsonObject]) -> tuple[str, ...]:
+    """Return the names of the target's autoscalers that are paused at zero pods."""
+    refs = (ref for ref in target_scaler_refs(canary) if ref.resource == scaledobject.ScaledObjects.resource)
+    return tuple(ref.name for ref in refs if ref in live and scaledobject.paused_at_zero(live[ref]))
+
+
+def ref_of_kind(canary: Canary, kind: str, name: str) -> Ref:
+    """Return the reference to an autoscaler beside the canary."""
+    return Ref(SCALERS[kind].resource, canary.namespace, name)
 
 
 def scaler_seen(canary: Canary, scaler: JsonObject | None, live: JsonObject | None, rules: LabelRules) -> ScalerSeen:
@@ -64,21 +87,25 @@ def scaler_seen(canary: Canary, scaler: JsonObject | None, live: JsonObject | No
     ref = usable_ref(canary)
     if scaler is None:
         raise UserError(
-            f"HorizontalPodAutoscaler {ref.name} does not exist in namespace {canary.namespace}: create it, or correct "
-            "or remove spec.autoscalerRef."
+            f"{ref.kind} {ref.name} does not exist in namespace {canary.namespace}: create it, or correct or remove "
+            "spec.autoscalerRef."
         )
-    target, primary = _bounds(scaler), _primary_bounds(ref, scaler)
-    _refuse(canary, scaler, live)
-    body = make_primary_scaler(canary, scaler, live, rules, primary.low)
-    minimum = _bounds(live).low if live is not None else None
-    as_it_is = {**body, "spec": {**body["spec"], "minReplicas": minimum}}
+    facts = SCALERS[ref.kind].facts(canary, scaler)
+    primary = _primary_bounds(ref, scaler, facts)
+    _refuse(canary, scaler, live, facts)
+    minimum = _least(SCALERS[ref.kind].facts(canary, live)) if live is not None else None
+    as_it_is = make_primary_scaler(canary, scaler, live, rules, primary.low if minimum is None else minimum)
     return ScalerSeen(
         name=copy_name(ref.name),
-        target=target,
-        primary=primary,
+        target=facts.bounds,
+        primary=primary if _idle(facts, primary) is None else Bounds(facts.idle or 0, primary.high),
         minimum=minimum,
         drifted=live is not None and not _same(as_it_is, live),
-        memory=timedelta(seconds=max(_window(scaler), _METRICS_LATE)),
+        memory=timedelta(seconds=facts.memory),
+        kind=ref.kind,
+        source=ref.name,
+        active=primary.low,
+        pausable=facts.pausable,
     )
 
 
@@ -86,75 +113,77 @@ def make_primary_scaler(
     canary: Canary, scaler: JsonObject, live: JsonObject | None, rules: LabelRules, minimum: int
 ) -> JsonObject:
     """Return the primary's autoscaler: to create, or whole to put in the place of the live one."""
-    ref, target_ref = usable_ref(canary), canary.spec.target_ref
+    ref = usable_ref(canary)
+    kind = SCALERS[ref.kind]
     kept = live if live is not None else {}
-    # Flagger copies all labels. One by which Argo CD knows its objects has it prune what has no ownerReference.
-    labels = {} if owned_through_flagger(kept, canary) else labels_of(kept)
+    # Flagger copies all labels. One by which Argo CD knows its objects has it prune what has no ownerReference. It also
+    # copies the pause, if it makes the primary's again while the target sleeps.
+    flaggers = owned_through_flagger(kept, canary)
+    labels = {} if flaggers else labels_of(kept)
+    inherited = kind.own if flaggers else frozenset()
+    annotations = {key: value for key, value in annotations_of(kept).items() if key not in inherited}
     metadata = {
         **without_canary_owners(metadata_of(kept)),
         "name": copy_name(ref.name),
         "namespace": canary.namespace,
-        "labels": _merged(labels, labels_of(scaler), rules) | MARK_LABELS,
-        "annotations": _merged(annotations_of(kept), annotations_of(scaler), rules) | owner_annotation(canary),
+        "labels": _merged(labels, labels_of(scaler), rules, kind.own) | MARK_LABELS,
+        "annotations": _merged(annotations, annotations_of(scaler), rules, kind.own) | owner_annotation(canary),
     }
-    spec = {
-        **copy.deepcopy(scaler.get("spec") or {}),
-        "scaleTargetRef": {
-            "apiVersion": target_ref.api_version,
-            "kind": target_ref.kind,
-            "name": canary.primary_name,
-        },
-        "minReplicas": minimum,
-        "maxReplicas": _primary_bounds(ref, scaler).high,
+    facts = kind.facts(canary, scaler)
+    bounds = _primary_bounds(ref, scaler, facts)
+    rests = _idle(facts, bounds) == minimum
+    spec = kind.spec(canary, scaler, bounds if rests else Bounds(minimum, bounds.high))
+    if not rests:
+        spec.pop("idleReplicaCount", None)
+    return {
+        **kept,
+        "apiVersion": kind.resource.api_version,
+        "kind": kind.resource.kind,
+        "metadata": metadata,
+        "spec": spec,
     }
-    return {**kept, "apiVersion": HPAS.api_version, "kind": HPAS.kind, "metadata": metadata, "spec": spec}
 
 
 def scaler_notes(canary: Canary, scaler: JsonObject | None) -> tuple[str, ...]:
     """Say what works and was probably meant differently."""
-    scaled = _scaled(scaler) if scaler is not None else None
-    if scaler is None or scaled in {None, (canary.spec.target_ref.kind, canary.target_name)}:
+    ref = canary.spec.autoscaler_ref
+    if ref is None or scaler is None:
         return ()
+    facts = SCALERS[ref.kind].facts(canary, scaler)
+    if facts.scales == (canary.spec.target_ref.kind, canary.target_name):
+        return facts.notes
     return (
-        f"HorizontalPodAutoscaler {name_of(scaler)} of spec.autoscalerRef does not scale {canary.target_name}: its "
-        "copy scales the primary, and nothing scales the canary",
+        f"{ref.kind} {name_of(scaler)} of spec.autoscalerRef does not scale {canary.target_name}: its copy scales the "
+        "primary, and nothing scales the canary",
+        *facts.notes,
     )
-
-
-def _named(canary: Canary) -> AutoscalerRef | None:
-    named = canary.spec.autoscaler_ref
-    return named if named is not None and named.kind == HPAS.kind else None
 
 
 def usable_ref(canary: Canary) -> AutoscalerRef:
     """Return what the canary says of its autoscaler.
 
     Raises:
-        UserError: it names none that is served.
+        UserError: it names none, or one in a version that there is not.
 
     """
-    named = _named(canary)
+    named = canary.spec.autoscaler_ref
     if named is None:
+        raise UserError("spec.autoscalerRef is missing: name the autoscaler of the target.")
+    resource = SCALERS[named.kind].resource
+    if not named.api_version.startswith(f"{resource.group}/"):
         raise UserError(
-            "spec.autoscalerRef cannot be served by this version of flaggerpy: remove it, and give the primary an "
-            "autoscaler of your own."
-        )
-    if not named.api_version.startswith(_GROUP):
-        raise UserError(
-            f"spec.autoscalerRef.apiVersion is {named.api_version}, which has no HorizontalPodAutoscaler: write "
-            f"{HPAS.api_version}."
+            f"spec.autoscalerRef.apiVersion is {named.api_version}, which has no {named.kind}: write "
+            f"{resource.api_version}."
         )
     return named
 
 
-def _bounds(scaler: Mapping[str, Any]) -> Bounds:
-    spec = scaler.get("spec") or {}
-    low = spec.get("minReplicas")
-    return Bounds(1 if low is None else int(low), int(spec.get("maxReplicas") or 1))
+def _each_once(*refs: Ref | None) -> list[Ref]:
+    return list(dict.fromkeys(ref for ref in refs if ref is not None))
 
 
-def _primary_bounds(ref: AutoscalerRef, scaler: JsonObject) -> Bounds:
-    own, other = _bounds(scaler), ref.primary_scaler_replicas
+def _primary_bounds(ref: AutoscalerRef, scaler: JsonObject, facts: Facts) -> Bounds:
+    own, other = facts.bounds, ref.primary_scaler_replicas
     if other is None:
         return own
     bounds = Bounds(
@@ -163,42 +192,45 @@ def _primary_bounds(ref: AutoscalerRef, scaler: JsonObject) -> Bounds:
     )
     if bounds.low > bounds.high:
         raise UserError(
-            f"spec.autoscalerRef.primaryScalerReplicas: with HorizontalPodAutoscaler {name_of(scaler)}, of "
+            f"spec.autoscalerRef.primaryScalerReplicas: with {ref.kind} {name_of(scaler)}, of "
             f"{own.low} to {own.high} replicas, the primary would have {bounds.low} at least and {bounds.high} at "
             "most: set minReplicas and maxReplicas so that they fit."
         )
     return bounds
 
 
-def _refuse(canary: Canary, scaler: JsonObject, live: JsonObject | None) -> None:
-    if _scaled(scaler) == (canary.spec.target_ref.kind, canary.primary_name):
+def _idle(facts: Facts, bounds: Bounds) -> int | None:
+    """How many pods are left while nothing is going on, where these are fewer than the lower bound."""
+    return facts.idle if facts.idle is not None and facts.idle < bounds.low else None
+
+
+def _least(facts: Facts) -> int:
+    idle = _idle(facts, facts.bounds)
+    return facts.bounds.low if idle is None else idle
+
+
+def _refuse(canary: Canary, scaler: JsonObject, live: JsonObject | None, facts: Facts) -> None:
+    kind = SCALERS[usable_ref(canary).kind].resource.kind
+    if facts.scales == (canary.spec.target_ref.kind, canary.primary_name):
         raise UserError(
-            f"HorizontalPodAutoscaler {name_of(scaler)} of spec.autoscalerRef scales {canary.primary_name}: let it "
-            f"scale {canary.target_name}; the primary gets a copy of it."
+            f"{kind} {name_of(scaler)} of spec.autoscalerRef scales {canary.primary_name}: let it scale "
+            f"{canary.target_name}; the primary gets a copy of it."
         )
     if live is None or made_by_us(live, canary):
         return
     raise UserError(
         refusal(live, canary)
-        or f"HorizontalPodAutoscaler {name_of(live)} was not made for a canary, so it is not overwritten by the copy "
-        f"of {name_of(scaler)} for the primary: rename or delete it."
+        or f"{kind} {name_of(live)} was not made for a canary, so it is not overwritten by the copy of "
+        f"{name_of(scaler)} for the primary: rename or delete it."
     )
 
 
-def _scaled(scaler: Mapping[str, Any]) -> tuple[str, str]:
-    scaled = (scaler.get("spec") or {}).get("scaleTargetRef") or {}
-    return str(scaled.get("kind")), str(scaled.get("name"))
-
-
-def _window(scaler: JsonObject) -> int:
-    behavior = (scaler.get("spec") or {}).get("behavior") or {}
-    window = (behavior.get("scaleDown") or {}).get("stabilizationWindowSeconds")
-    return _WINDOW if window is None else int(window)
-
-
-def _merged(live: Mapping[str, str], wanted: Mapping[str, str], rules: LabelRules) -> dict[str, str]:
+def _merged(
+    live: Mapping[str, str], wanted: Mapping[str, str], rules: LabelRules, own: Iterable[str]
+) -> dict[str, str]:
     """Put what follows the target's autoscaler over a live one's; what it no longer has goes, others' stay."""
-    return {key: value for key, value in live.items() if not rules.covers(key)} | rules.copied(wanted)
+    kept = {key: value for key, value in live.items() if key in own or not rules.covers(key)}
+    return kept | {key: value for key, value in rules.copied(wanted).items() if key not in own}
 
 
 def _same(body: JsonObject, live: JsonObject) -> bool:

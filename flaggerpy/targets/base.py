@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
 from flaggerpy.api.canary import Canary
 from flaggerpy.kube.objects import JsonObject
 from flaggerpy.kube.resources import Ref
+from flaggerpy.rollout.observation import ServicesSeen
 from flaggerpy.rollout.workload import Workload
 from flaggerpy.targets.configs import TrackedConfigs
 from flaggerpy.targets.labels import LabelRules
@@ -100,3 +101,14 @@ class Target(Protocol):
             UserError: the target's labels or configs cannot be served.
 
         """
+
+
+def target_state(
+    target: Target | None, obj: JsonObject | None, facts: TargetFacts | None, services: ServicesSeen
+) -> Workload | None:
+    """The target's state; one that is a Service is ready when the canary's Service is as it is."""
+    if target is None or obj is None:
+        return None
+    state = target.state(obj)
+    behind = facts is not None and facts.clone is not None and not services.canary
+    return replace(state, updated_replicas=0) if behind else state

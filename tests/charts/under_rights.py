@@ -29,6 +29,7 @@ from flaggerpy.kube.resources import (
     HPAS,
     HTTP_PROXIES,
     HTTP_ROUTES,
+    SCALED_OBJECTS,
     SECRETS,
 )
 from flaggerpy.kube.transport import connect
@@ -50,6 +51,8 @@ from tests.integration.objects import (
     progressive,
     proxied,
     scaled,
+    scaled_object,
+    under_keda,
 )
 from tests.integration.pods import Breaker
 from tests.integration.site import Controller, Site
@@ -214,6 +217,21 @@ async def a_daemon_sets_life(site: Site) -> None:
     await site.gone(name="agent")
 
 
+async def a_life_under_keda(site: Site) -> None:
+    """Bootstrap, an edit of the ScaledObject, and deletion."""
+    await site.apply(deployment(), scaled_object(), under_keda(blue_green()))
+    await site.phase_is("Initialized")
+    await site.exists(SCALED_OBJECTS, "podinfo-primary")
+    await site.edit(SCALED_OBJECTS, "podinfo", {"spec": {"maxReplicaCount": 5}})
+
+    async def followed() -> bool:
+        return bool((await site.get(SCALED_OBJECTS, "podinfo-primary"))["spec"]["maxReplicaCount"] == 5)
+
+    await site.until(followed, "the edit at the primary's")
+    await site.client.delete(site.ref(CANARIES, "podinfo"))
+    await site.until(lambda: gone(site), "end of the Canary")
+
+
 async def gone(site: Site) -> bool:
     return await site.find(CANARIES, "podinfo") is None
 
@@ -251,6 +269,7 @@ async def test_no_right_of_the_controller_is_idle(install: Install, site: Site) 
     async with installed.controller():
         await a_whole_life(site, tracked=True)
         await a_daemon_sets_life(site)
+        await a_life_under_keda(site)
         await site.apply(progressive(), deployment("front"), proxied(name="front"))
         for name, resource in (("podinfo", HTTP_ROUTES), ("front", HTTP_PROXIES)):
             await site.phase_is("Initialized", name)

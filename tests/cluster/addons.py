@@ -1,4 +1,4 @@
-"""What is put on a running cluster: CRDs, Contour with Envoy, Prometheus, metrics-server, and podinfo's images.
+"""What is put on a running cluster: CRDs, Contour with Envoy, Prometheus, metrics-server, KEDA, and podinfo's images.
 
 The manifests of others come from the cache; what must differ here (images, one replica, addresses) is changed in
 memory before they are applied.
@@ -35,6 +35,7 @@ GATEWAY = {"namespace": CONTOUR_NAMESPACE, "name": "contour"}
 _NOT_SERVED = ("tlsroutes", "tcproutes", "backendtlspolicies")
 """Kinds that Contour would watch in versions which the newer CRDs no longer serve; it would not start."""
 _HTTP_PROXIES = "httpproxies.projectcontour.io"
+_SCALED_OBJECTS = "scaledobjects.keda.sh"
 _CONTOUR_IMAGES = {"contour": "localhost/contour:local", "envoy": "localhost/envoy:local"}
 
 
@@ -140,6 +141,37 @@ def _metrics_server(home: Home, progress: Progress) -> None:
     _kubectl(home, "wait", "--for=condition=Available", "apiservice/v1beta1.metrics.k8s.io", "--timeout=120s")
 
 
+def _keda_crds(home: Home, progress: Progress) -> None:
+    _apply(home, _read(_keda_manifests(progress) / "crd/bases/keda.sh_scaledobjects.yaml"))
+    _kubectl(home, "wait", "--for=condition=Established", f"crd/{_SCALED_OBJECTS}", "--timeout=60s")
+
+
+def _keda_manifests(progress: Progress) -> Path:
+    return obtain(["keda-manifests"], progress)["keda-manifests"] / "config"
+
+
+def _keda(home: Home, progress: Progress) -> None:
+    _load_stock(home, ("keda",), progress)
+    folder = _keda_manifests(progress)
+    crds = [document for path in sorted((folder / "crd/bases").glob("*.yaml")) for document in _read(path)]
+    _apply(home, crds)
+    kinds = [f"crd/{crd['metadata']['name']}" for crd in crds]
+    _kubectl(home, "wait", "--for=condition=Established", *kinds, "--timeout=60s")
+    _apply(home, _read(MANIFESTS / "keda.yaml"))
+    for name in ("role", "role_binding"):
+        _apply(home, [_in_keda(document) for document in _read(folder / f"rbac/{name}.yaml")])
+    for workload in ("deployment/keda-operator", "deployment/keda-metrics-apiserver"):
+        _kubectl(home, "rollout", "status", workload, "-n", "keda", "--timeout=180s")
+    _kubectl(home, "wait", "--for=condition=Available", "apiservice/v1beta1.external.metrics.k8s.io", "--timeout=180s")
+
+
+def _in_keda(document: Manifest) -> Manifest:
+    """A Role or binding in the namespace that kustomize would give it."""
+    if not document["kind"].startswith("Cluster"):
+        document["metadata"]["namespace"] = "keda"
+    return document
+
+
 def _podinfo(home: Home, progress: Progress) -> None:
     _load_stock(home, [f"podinfo-{version}" for version in PODINFO_VERSIONS], progress)
 
@@ -150,6 +182,8 @@ ADDONS: dict[str, Callable[[Home, Progress], None]] = {
     "contour": _contour,
     "prometheus": _prometheus,
     "metrics-server": _metrics_server,
+    "keda-crds": _keda_crds,
+    "keda": _keda,
     "podinfo": _podinfo,
 }
 

@@ -18,6 +18,7 @@ CONTOUR = "1.33.8"
 GATEWAY_API = "1.6.3"
 PROMETHEUS = "3.13.5"
 METRICS_SERVER = "0.8.0"
+KEDA = "2.21.0"
 PODINFO_VERSIONS = ("6.0.0", "6.0.1", "6.0.2", "6.0.3")
 
 
@@ -143,6 +144,13 @@ _TABLE: tuple[Part, ...] = (
         ("sigs.k8s.io/metrics-server/cmd/metrics-server",),
         (f"{_K8S_VERSION}.gitVersion=v{METRICS_SERVER}",),
     ),
+    GoPart(
+        "keda",
+        "keda",
+        ("github.com/kedacore/keda/v2/cmd/operator", "github.com/kedacore/keda/v2/cmd/adapter"),
+        (f"github.com/kedacore/keda/v2/version.Version={KEDA}",),
+    ),
+    ModuleFilesPart("keda-manifests", "keda", "github.com/kedacore/keda/v2", ("config/crd/bases", "config/rbac")),
     DebianPart("c-library", ("libc6",)),
     GoPart("pause", "pause", (".",), rename="pause"),
     GoPart("coredns", "coredns", ("github.com/coredns/coredns",)),
@@ -160,7 +168,16 @@ _TABLE: tuple[Part, ...] = (
 
 PARTS: dict[str, Part] = {part.name: part for part in _TABLE}
 
-CONTROL_PLANE = ("kubernetes", "etcd", "kwok", "kwok-stages", "helm", "gateway-api", "contour-manifests")
+CONTROL_PLANE = (
+    "kubernetes",
+    "etcd",
+    "kwok",
+    "kwok-stages",
+    "helm",
+    "gateway-api",
+    "contour-manifests",
+    "keda-manifests",
+)
 """What `run --control-plane` needs, and the CRDs that tests put on it: from inside nothing can be fetched."""
 
 FULL_NODE = (

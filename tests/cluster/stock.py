@@ -51,6 +51,10 @@ def _podinfo(part: str) -> Callable[[Places], list[Entry]]:
     return lambda places: [*_static(part, "/home/app/podinfo")(places), Entry("/data/.keep")]
 
 
+def _keda(places: Places) -> list[Entry]:
+    return [*_static("keda", "/bin/operator")(places), *_static("keda", "/bin/adapter")(places)]
+
+
 def _envoy(places: Places) -> list[Entry]:
     program = next(places["envoy"].rglob("_bin/envoy"))
     return [Entry("/bin/envoy", program, 0o755), Entry("/tmp/.keep"), *_c_library(places)]
@@ -78,6 +82,7 @@ def _table() -> Iterable[Stock]:
     metrics = ImageConfig(("/bin/metrics-server",), environment=path)
     program = _static("metrics-server", "/bin/metrics-server")
     yield Stock("metrics-server", "localhost/metrics-server:local", program, metrics)
+    yield Stock("keda", "localhost/keda:local", _keda, ImageConfig(("/bin/operator",), environment=path))
     for version in PODINFO_VERSIONS:
         part = f"podinfo-{version}"
         config = ImageConfig((), ("./podinfo",), folder="/home/app")

@@ -23,6 +23,7 @@ FAMILIES = sorted({part.family for part in PARTS.values() if isinstance(part, Go
         ("contour", "github.com/projectcontour/contour", parts.CONTOUR),
         ("prometheus", "github.com/prometheus/prometheus", "0.313.5"),
         ("metrics-server", "sigs.k8s.io/metrics-server", parts.METRICS_SERVER),
+        ("keda", "github.com/kedacore/keda/v2", parts.KEDA),
         ("gateway-api", "sigs.k8s.io/gateway-api", parts.GATEWAY_API),
     ],
 )

@@ -56,6 +56,7 @@ SHARED = (
     "mirror-weights",
     *(f"contour-{way}" for way in ("included", "host", "made")),
     "autoscaled",
+    "under-keda",
     "shop",
     *(f"adopted-{front}" for front in ("service", "ingress", "route")),
     *(f"{kind}-{way}" for kind in ("plain", "revert") for way in ("background", "foreground", "orphan")),

@@ -12,7 +12,7 @@ import pytest
 from tests.cluster.api import Cluster
 from tests.integration.beside import another_goes_on, touched
 from tests.integration.gateway import serving_routes
-from tests.integration.objects import deployment, progressive
+from tests.integration.objects import blue_green, deployment, progressive, scaled_object, under_keda
 from tests.integration.site import Site, new_site
 
 pytestmark = [pytest.mark.integration, pytest.mark.usefixtures("calm")]
@@ -50,3 +50,18 @@ async def test_a_provider_whose_kinds_are_missing_is_told_and_begins_when_they_a
             await site.phase_is("Progressing", "late")
             await site.phase_is("Succeeded", "late")
         assert gateway.shares("late") == [0, 50, 0]
+
+
+async def test_keda_may_come_later_than_a_canary_that_asks_for_it(site: Site) -> None:
+    async with site.controller() as controller:
+        await site.apply(deployment("late"), under_keda(blue_green("late")))
+        words = "the cluster does not serve scaledobjects.keda.sh in version v1alpha1"
+        assert "install its CustomResourceDefinition" in await site.stalled(words, "late")
+        await another_goes_on(site)
+        assert touched(controller.writes, "late") == {"canaries"}
+
+        await run("tests.cluster", "addons", "keda-crds")
+        await site.stalled("ScaledObject podinfo does not exist", "late", patience=90)
+        await site.apply(scaled_object(scaleTargetRef={"name": "late"}))
+        await site.phase_is("Initialized", "late")
+        assert await site.replicas("late") == 0

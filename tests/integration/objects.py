@@ -129,6 +129,32 @@ def autoscaler(name: str = "podinfo", *, low: int = 2, high: int = 6, **spec: An
     }
 
 
+def scaled_object(query: str = "up", name: str = "podinfo", *, low: int = 2, high: int = 6, **spec: Any) -> JsonObject:
+    """Write a ScaledObject of KEDA that goes by a query."""
+    trigger = {
+        "type": "prometheus",
+        "name": "requests",
+        "metadata": {"serverAddress": "http://prometheus.monitoring:9090", "query": query, "threshold": "5"},
+    }
+    return {
+        "apiVersion": "keda.sh/v1alpha1",
+        "kind": "ScaledObject",
+        "metadata": {"name": name},
+        "spec": {
+            "scaleTargetRef": {"name": "podinfo"},
+            "minReplicaCount": low,
+            "maxReplicaCount": high,
+            "triggers": [trigger],
+            **spec,
+        },
+    }
+
+
+def under_keda(canary: JsonObject, **ref: Any) -> JsonObject:
+    """Write the same Canary with a reference to a ScaledObject."""
+    return scaled(canary, apiVersion="keda.sh/v1alpha1", kind="ScaledObject", **ref)
+
+
 def scaled(canary: JsonObject, name: str = "podinfo", **ref: Any) -> JsonObject:
     """Write the same Canary with a reference to an autoscaler."""
     named = {"apiVersion": "autoscaling/v2", "kind": "HorizontalPodAutoscaler", "name": name, **ref}

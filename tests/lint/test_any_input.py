@@ -74,7 +74,23 @@ FOREIGN = [
         "apiVersion": "autoscaling/v2",
         "kind": "HorizontalPodAutoscaler",
         "metadata": {"name": "web"},
-        "spec": {"scaleTargetRef": {"kind": "Deployment", "name": "web"}},
+        "spec": {
+            "scaleTargetRef": {"kind": "Deployment", "name": "web"},
+            "behavior": {"scaleDown": {"stabilizationWindowSeconds": 1}},
+        },
+    },
+    {
+        "apiVersion": "keda.sh/v1alpha1",
+        "kind": "ScaledObject",
+        "metadata": {"name": "web", "annotations": {"autoscaling.keda.sh/paused": "x"}},
+        "spec": {
+            "scaleTargetRef": {"name": "web"},
+            "minReplicaCount": 0,
+            "idleReplicaCount": 0,
+            "pollingInterval": 5,
+            "advanced": {"horizontalPodAutoscalerConfig": {"behavior": {"scaleDown": {}}}},
+            "triggers": [{"type": "cpu", "name": "cpu"}],
+        },
     },
 ]
 CASE_TEXTS = [case.read_text(encoding="utf-8") for case in sorted(CASES.iterdir())]

@@ -156,6 +156,7 @@ class Simulation:
             canary=Canary(metadata=metadata, spec=self.spec, status=self.status),
             scaler=scaler,
             budgets=self.budgets or self.primary is None,
+            paused=self._paused(),
             target=self.target.seen() if self.target else None,
             primary=self.primary.seen() if self.primary else None,
             services=ServicesSeen(
@@ -194,6 +195,12 @@ class Simulation:
             return PodsSeen(awaited.uid, trouble=self.blind)
         return awaited.seen_pods()
 
+    def _paused(self) -> tuple[str, ...]:
+        ref, record = self.spec.autoscaler_ref, self.status.rollout.scaler
+        if self.autoscaler is None or not self.autoscaler.paused:
+            return ()
+        return (ref.name,) if ref is not None else (record.source,) if record is not None else ()
+
     def _scaler_seen(self) -> ScalerSeen | None:
         ref, autoscaler, live = self.spec.autoscaler_ref, self.autoscaler, self.primary_autoscaler
         if ref is None or autoscaler is None:
@@ -207,6 +214,10 @@ class Simulation:
             minimum=live.low if live is not None else None,
             drifted=live is not None and live.high != bounds.high,
             memory=self.memory,
+            kind=ref.kind,
+            source=ref.name,
+            active=bounds.low,
+            pausable=autoscaler.keda and not autoscaler.paused_otherwise,
         )
 
     def _route_state(self) -> RouteState:
@@ -352,8 +363,8 @@ class Simulation:
                 self._scale(self.primary, replicas)
             case d.WriteScaler(minimum):
                 self._write_autoscaler(minimum)
-            case d.DeleteScaler():
-                self.primary_autoscaler = None
+            case d.DeleteScaler() | d.PauseScaler() | d.ResumeScaler():
+                self._change_autoscaler(action)
             case d.WriteBudgets():
                 self.budgets = True
             case d.SetRoutes(routes):
@@ -435,6 +446,17 @@ class Simulation:
         if scaler is None:
             raise Stale
         self.primary_autoscaler = Autoscaler(minimum, scaler.primary.high, live.wants if live else 0)
+
+    def _change_autoscaler(self, action: d.DeleteScaler | d.PauseScaler | d.ResumeScaler) -> None:
+        if isinstance(action, d.DeleteScaler):
+            self.primary_autoscaler = None
+            return
+        if self.autoscaler is None:
+            raise Stale
+        assert self.autoscaler.keda, "nothing else knows a pause"
+        self.autoscaler.paused = isinstance(action, d.PauseScaler)
+        if self.target is not None:
+            self.autoscaler.look(self.target)
 
     def _set_routes(self, routes: Routes) -> None:
         assert self.routed, "no route to write"

@@ -15,7 +15,7 @@ from flaggerpy.rollout.checks import Verdict
 from flaggerpy.rollout.observation import History
 from flaggerpy.rollout.traffic import to_canary
 from tests.rollout.left import left, promoting, rolling
-from tests.rollout.world import World, hook, initialized, spec
+from tests.rollout.world import World, hook, initialized, spec, under_keda
 
 AB_TEST = {"iterations": 3, "match": [{"headers": {"x": {"exact": "y"}}}]}
 GATE = [hook("confirm-promotion")]
@@ -294,6 +294,25 @@ def test_a_bootstrap_that_flagger_gave_up_wakes_the_target_that_it_put_to_sleep(
     world.primary.broken.clear()
     world.touch().run()
     assert (world.phase, world.sizes) == (Phase.INITIALIZED, (0, 2))
+
+
+def test_a_bootstrap_that_flagger_gave_up_resumes_keda_before_it_asks_for_pods() -> None:
+    world = under_keda()
+    world.primary_breaks = {"v1"}
+    while world.primary is None:
+        assert world.advance()
+        world.tick()
+    assert world.target
+    assert world.autoscaler
+    world.autoscaler.paused = True
+    world.target.edit(replicas=0)
+    left(world, Phase.FAILED, last_promoted_spec=None)
+    world.laws.sabotaged = True
+    world.actions.clear()
+    world.run_for(30)
+    asked = [action for _, action in world.actions if isinstance(action, d.ResumeScaler | d.ScaleTarget)]
+    assert asked == [d.ResumeScaler("payment"), d.ScaleTarget(2)]
+    assert (world.phase, world.sizes[0], world.autoscaler.paused) == (Phase.INITIALIZING, 2, False)
 
 
 def test_a_release_that_flagger_began_is_finished_and_bounded_in_time() -> None:

@@ -11,7 +11,17 @@ import pytest
 from flaggerpy.api.status import Phase
 from flaggerpy.rollout.checks import Verdict
 from tests.rollout.workloads import Autoscaler
-from tests.rollout.world import COOKIES, DAEMON_SET, SCALER, World, daemon_set, hook, plain_service, spec
+from tests.rollout.world import (
+    COOKIES,
+    DAEMON_SET,
+    SCALED_OBJECT,
+    SCALER,
+    World,
+    daemon_set,
+    hook,
+    plain_service,
+    spec,
+)
 
 pytestmark = pytest.mark.laws
 
@@ -158,6 +168,8 @@ SETTINGS: dict[str, tuple[bool, dict[str, Any]]] = {
     ),
     "skipAnalysis": (True, {"_skipAnalysis": True}),
     "autoscaled": (True, {"stepWeight": 15, "webhooks": HOOKS, "_autoscalerRef": SCALER}),
+    "under KEDA": (True, {"stepWeight": 15, "webhooks": HOOKS, "_autoscalerRef": SCALED_OBJECT}),
+    "under KEDA on kubernetes": (False, {"iterations": 1, "_autoscalerRef": SCALED_OBJECT}),
     "autoscaled promotion in steps": (True, {"stepWeight": 30, "stepWeightPromotion": 20, "_autoscalerRef": SCALER}),
     "DaemonSet": (True, {"stepWeight": 15, "webhooks": HOOKS, "_targetRef": DAEMON_SET}),
     "Service": (True, {"stepWeight": 15, "webhooks": HOOKS}),
@@ -176,6 +188,20 @@ CASES = [("weights", flow) for flow in FLOWS] + [
     (setting, flow) for setting in SETTINGS if setting not in {"weights", "Service"} for flow in OTHERS
 ]
 CASES += [("DaemonSet", "deadline")]
+# KEDA is paused and resumed wherever the target is put to sleep and woken.
+CASES += [("under KEDA on kubernetes", "config")]
+CASES += [
+    ("under KEDA", flow)
+    for flow in (
+        "config",
+        "config edited in mid-analysis",
+        "primary lost in mid-analysis",
+        "primary lost for good",
+        "aborted as its promotion begins",
+        "aborted in its promotion",
+        "release and back",
+    )
+]
 # Nothing about a Service can be broken or late.
 CASES += [("Service", flow) for flow in ("rollout", "rollback of a canary with users", "deletion", "release and back")]
 
@@ -205,7 +231,8 @@ def held(world: World) -> bool:
 def end(world: World) -> tuple[object, ...]:
     target = world.target and (world.target.template, world.target.replicas, world.target.available)
     primary = world.primary and (world.primary.template, world.primary.replicas, world.primary.available)
-    return world.phase, world.destinations(), target, primary, world.finalizer, world.gone
+    pause = world.autoscaler and world.autoscaler.paused
+    return world.phase, world.destinations(), target, primary, pause, world.finalizer, world.gone
 
 
 @pytest.mark.parametrize(("setting", "flow"), CASES)
@@ -219,7 +246,8 @@ def test_a_crash_anywhere_ends_where_no_crash_ends(setting: str, flow: str) -> N
             return daemon_set(routed=routed, configs={"configmap/app": "1"}, **plan)
         if setting == "Service":
             return plain_service(**analysis)
-        autoscaler = Autoscaler(3, 20) if "_autoscalerRef" in analysis else None
+        ref = analysis.get("_autoscalerRef")
+        autoscaler = Autoscaler(3, 20, keda=ref == SCALED_OBJECT) if ref else None
         return World(spec=spec(**analysis), routed=routed, configs={"configmap/app": "1"}, autoscaler=autoscaler)
 
     undisturbed = end(play(steps, fresh()))

@@ -110,7 +110,7 @@ def test_a_primary_that_somebody_edited_by_hand_is_not_kept() -> None:
     assert kept(world) == []
 
 
-def test_copies_that_only_the_revision_before_read_go_at_the_end_of_the_rollout() -> None:
+def test_w41_copies_that_only_the_revision_before_read_go_at_the_end_of_the_rollout() -> None:
     world = initialized(configs={"configmap/old": "1", "configmap/both": "1"})
     world.configs = {"configmap/both": "2", "configmap/new": "1"}
     world.push("v2").run(Phase.FINALISING)

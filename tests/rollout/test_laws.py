@@ -21,7 +21,7 @@ from flaggerpy.rollout.decision import Plan
 from flaggerpy.rollout.transition import IDLE
 from tests.rollout.simulation import NAME
 from tests.rollout.workloads import Autoscaler, Deployment
-from tests.rollout.world import COOKIES, SCALER, World, hook, spec
+from tests.rollout.world import COOKIES, SCALED_OBJECT, SCALER, World, hook, spec
 
 pytestmark = pytest.mark.laws
 
@@ -56,7 +56,7 @@ class Histories(RuleBasedStateMachine):
         accept=st.sampled_from([1, 0, 90]),
         bootstrapped=st.sampled_from([True, True, False]),
         ahead=st.integers(0, 2),
-        scaled=st.booleans(),
+        scaled=st.sampled_from([None, SCALER, SCALED_OBJECT]),
     )
     def begin(
         self,
@@ -67,26 +67,30 @@ class Histories(RuleBasedStateMachine):
         accept: int,
         bootstrapped: bool,
         ahead: int,
-        scaled: bool,
+        scaled: dict[str, str] | None,
     ) -> None:
+        self.scaler = scaled or SCALER
         hooks = [hook(kind) for kind in sorted(kinds)]
         metrics = [{"name": "latency", "interval": "1m", "thresholdRange": {"max": 1}, "query": "x"}]
         self.more: dict[str, Any] = {
             "webhooks": hooks,
             "metrics": metrics,
-            "_autoscalerRef": SCALER if scaled else None,
+            "_autoscalerRef": scaled,
         }
         self.world = World(
             spec=spec(**strategy, **self.more),
             routed=routed,
             accept_after=timedelta(seconds=accept),
             ahead=ahead,
-            autoscaler=Autoscaler(1, 6),
+            autoscaler=self._autoscaler(),
         )
         # A data plane slower than the time we give it may drop users; who waits for it is tested elsewhere.
         self.world.laws.sabotaged = self.sabotage or accept > 60
         if bootstrapped:
             self.world.run()
+
+    def _autoscaler(self) -> Autoscaler:
+        return Autoscaler(1, 6, keda=self.scaler == SCALED_OBJECT)
 
     def _alive(self) -> bool:
         return not self.world.gone
@@ -191,12 +195,14 @@ class Histories(RuleBasedStateMachine):
 
     @rule(there=st.booleans())
     def the_autoscaler_goes_or_comes(self, there: bool) -> None:
-        self.world.autoscaler = Autoscaler(1, 6) if there else None
+        self.world.autoscaler = self._autoscaler() if there else None
         self.world.touch()
 
     @rule(scaled=st.booleans())
     def the_canary_names_an_autoscaler_or_none(self, scaled: bool) -> None:
-        self.more["_autoscalerRef"] = SCALER if scaled else None
+        if self.scaler == SCALED_OBJECT and not scaled:
+            return  # KEDA would wake the target for ever
+        self.more["_autoscalerRef"] = self.scaler if scaled else None
         self.world.spec = self.world.spec.model_copy(update={"autoscaler_ref": spec(**self.more).autoscaler_ref})
         self.world.generation += 1
         self.world.touch()
@@ -233,7 +239,7 @@ class Histories(RuleBasedStateMachine):
             return
         world = self.world
         world.hooks, world.metrics, world.problems = {}, {}, ()
-        world.autoscaler = world.autoscaler or Autoscaler(1, 6)
+        world.autoscaler = world.autoscaler or self._autoscaler()
         if world.target is not None:
             world.target.generation += world.target.paused
             world.target.paused = world.target.asleep = False
@@ -267,6 +273,9 @@ class Histories(RuleBasedStateMachine):
             assert (live is None) == (scaler is None)
             bounds = (world.autoscaler.low, world.autoscaler.high) if world.autoscaler else None
             assert live is None or (live.low, live.high) == bounds
+        keda = world.autoscaler is not None and world.autoscaler.keda
+        if keda and not stalled and world.phase in IDLE and world.target is not None and world.autoscaler is not None:
+            assert world.autoscaler.paused is not world.status.rollout.serving_canary, "paused exactly while it sleeps"
 
 
 class Sabotage(Histories):

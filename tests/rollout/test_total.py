@@ -91,6 +91,8 @@ STEPS = st.builds(
 )
 COOKIE = st.sampled_from([None, "", "seen=1", "old=2", "=3", "nothing"])
 BOUNDS = st.tuples(st.integers(0, 3), st.integers(0, 4)).map(lambda pair: Bounds(pair[0], max(pair[0] + pair[1], 1)))
+KINDS: Any = st.sampled_from(["HorizontalPodAutoscaler", "ScaledObject"])
+NAMES = st.sampled_from(["payment", "other"])
 SCALERS = st.builds(
     ScalerSeen,
     name=st.sampled_from(["payment-primary", "other-primary"]),
@@ -98,6 +100,10 @@ SCALERS = st.builds(
     primary=BOUNDS,
     minimum=st.none() | COUNTS,
     drifted=st.booleans(),
+    kind=KINDS,
+    source=NAMES,
+    active=st.integers(0, 3),
+    pausable=st.booleans(),
 )
 ROLLOUTS = st.builds(
     RolloutStatus,
@@ -109,7 +115,15 @@ ROLLOUTS = st.builds(
     scaled_at=TIMES,
     mended_at=TIMES,
     hopeless_since=TIMES,
-    scaler=st.none() | st.builds(PrimaryScaler, name=st.just("payment-primary"), floor=st.integers(0, 9), since=TIMES),
+    scaler=st.none()
+    | st.builds(
+        PrimaryScaler,
+        name=st.just("payment-primary"),
+        kind=KINDS,
+        source=NAMES,
+        floor=st.integers(0, 9),
+        since=TIMES,
+    ),
     serving_canary=st.booleans(),
     failing=st.sampled_from(["", "why"]),
     reason=st.sampled_from(["", "why"]),
@@ -172,6 +186,7 @@ def observations(draw: st.DrawFn) -> Observation:
         services=ServicesSeen(*draw(st.tuples(*[st.booleans()] * 4))),
         route=route,
         scaler=draw(st.none() | SCALERS) if scaled else None,
+        paused=tuple(draw(st.sets(NAMES))),
         route_released=draw(st.booleans()),
         configs=ConfigsSeen(ours=draw(CONFIGS), flagger=draw(CONFIGS)),
         pods=draw(PODS_SEEN),

@@ -220,16 +220,24 @@ class PlainService(Deployment):
 
 @dataclass
 class Autoscaler:
-    """Keeps a workload within bounds and at the size that its load asks for; none that sleeps is woken."""
+    """Keeps a workload within bounds and at the size that its load asks for; only KEDA wakes one that sleeps."""
 
     low: int
     high: int
     wants: int = 0
     """What the metrics ask for, 0 while there are none."""
+    keda: bool = False
+    paused: bool = False
+    """Whether it is paused at zero pods."""
+    paused_otherwise: bool = False
 
     def look(self, workload: Deployment) -> None:
         """Scale, as far as there is something to scale."""
-        if workload.replicas:
+        if self.keda and self.paused:
+            workload.edit(replicas=0)
+        elif self.paused_otherwise:
+            return
+        elif workload.replicas or (self.keda and self.low):
             workload.edit(replicas=min(max(self.wants or workload.replicas, self.low), self.high))
 
 

@@ -35,6 +35,8 @@ DAEMON_SET = {"apiVersion": "apps/v1", "kind": "DaemonSet", "name": NAME}
 COOKIES = {"cookieName": "seen", "primaryCookieName": "old"}
 SCALER = {"apiVersion": "autoscaling/v2", "kind": "HorizontalPodAutoscaler", "name": "payment"}
 
+SCALED_OBJECT = SCALER | {"apiVersion": "keda.sh/v1alpha1", "kind": "ScaledObject"}
+
 
 def hook(kind: str, name: str = "", **more: Any) -> dict[str, Any]:
     return {"type": kind, "name": name or f"the-{kind}", "url": "http://hooks/", **more}
@@ -120,6 +122,8 @@ class World(Simulation):
         self.laws.sabotaged = True
         self.status, self.finalizer, self.primary, self.route = CanaryStatus(), False, None, None
         self.primary_autoscaler, self.apex = None, None
+        if self.autoscaler is not None:
+            self.autoscaler.paused = False
         self.services.clear()
         self.announced.clear()
         self.target = Deployment(NAME, template, 2, self.now, uid=f"uid-{self.ticks}")
@@ -191,6 +195,11 @@ def plain_service(**analysis: Any) -> World:
     """A world whose target is a Service, not seen yet."""
     named = {"apiVersion": "v1", "kind": "Service", "name": NAME}
     return World(spec=spec(**analysis, _targetRef=named), target=PlainService(NAME, "v1", 1, START))
+
+
+def under_keda(low: int = 2, high: int = 20, **analysis: Any) -> World:
+    """A world whose target has a ScaledObject that the Canary refers to."""
+    return World(spec=spec(**analysis, _autoscalerRef=SCALED_OBJECT), autoscaler=Autoscaler(low, high, keda=True))
 
 
 def autoscaled(low: int = 2, high: int = 20, *, overrides: dict[str, int] | None = None, **analysis: Any) -> World:

@@ -122,6 +122,29 @@ def autoscaler(name: str = "web", scales: str = "web", *, low: int = 2, high: in
     }
 
 
+def scaled_object(name: str = "web", scales: str = "web", *, pause: str = "", **spec: Any) -> JsonObject:
+    """Build a ScaledObject that goes by requests; ``spec`` replaces fields of the spec, None takes one out."""
+    query = 'sum(rate(http_requests_total{app="web",svc="web-canary"}[30s]))'
+    trigger = {"type": "prometheus", "name": "reqs", "metadata": {"serverAddress": "http://p:9090", "query": query}}
+    wanted = {
+        "scaleTargetRef": {"name": scales},
+        "pollingInterval": 10,
+        "minReplicaCount": 2,
+        "maxReplicaCount": 10,
+        "triggers": [trigger, {"type": "cpu", "name": "cpu", "metadata": {"value": "80"}}],
+        **spec,
+    }
+    metadata: JsonObject = {"name": name, "namespace": "shop", "uid": f"uid-of-{name}", "resourceVersion": "1732"}
+    if pause:
+        metadata["annotations"] = {"autoscaling.keda.sh/paused-replicas": pause}
+    return {
+        "apiVersion": "keda.sh/v1alpha1",
+        "kind": "ScaledObject",
+        "metadata": metadata,
+        "spec": {key: value for key, value in wanted.items() if value is not None},
+    }
+
+
 @cache
 def _file(name: str) -> Any:
     return json.loads((DATA / name).read_text())

@@ -32,6 +32,11 @@ DIFFERENCES = {
     "affinity": "where a term selects the target's pods, the primary's selects the primary's (W-33): see OWN_TERMS",
     "deprecated.daemonset.template.generation": "written by the API server, never by us",
     "generation": "counted by the API server",
+    "an": "annotations follow by --include-label-prefix, as labels do; Flagger copies all of a ScaledObject once",
+    "kubectl.kubernetes.io/last-applied-configuration": "kubectl's record of one object is not another's",
+    "autoscaling.keda.sh/paused-replicas": "the target's pause is not the primary's (W-133)",
+    "horizontalPodAutoscalerConfig": "stays out of the primary's ScaledObject where the target's has none",
+    "restoreToOriginalReplicaCount": "false on the primary's: KEDA would shrink it under its users when it is deleted",
     "x": "a label that Flagger copies from an autoscaler whatever --include-label-prefix says; Argo CD would prune it",
 }
 
@@ -214,3 +219,44 @@ def test_taking_an_autoscaler_over_from_flagger_changes_only_marks(scenario: str
     assert ours["spec"] == data["primary"]["spec"]
     assert without_differences(ours) == without_differences(data["primary"])
     assert "ownerReferences" not in ours["metadata"]
+
+
+def scaling(scaled_object: JsonObject) -> JsonObject:
+    """Drop what differs on purpose from a ScaledObject."""
+    left = without_differences(scaled_object)
+    advanced = dict(left["spec"].get("advanced") or {})
+    if not advanced.get("horizontalPodAutoscalerConfig"):
+        advanced.pop("horizontalPodAutoscalerConfig", None)
+    advanced.pop("restoreToOriginalReplicaCount", None)
+    spec = {key: value for key, value in left["spec"].items() if key != "advanced"}
+    return {**left, "spec": spec | ({"advanced": advanced} if advanced else {})}
+
+
+@pytest.mark.parametrize("flagger_made", [False, True])
+@pytest.mark.parametrize("scenario", ["keda", "keda-primary-queries"])
+def test_the_scaled_object_of_a_primary(scenario: str, flagger_made: bool) -> None:
+    data = recorded_autoscalers(scenario)
+    canary = parse_canary(data["canary"])
+    live = data["primary"] if flagger_made else None
+    seen = scaler_seen(canary, data["target"], live, RULES)
+
+    ours = make_primary_scaler(canary, data["target"], live, RULES, seen.primary.low)
+
+    assert scaling(ours) == scaling(data["primary"])
+    assert "ownerReferences" not in ours["metadata"]
+
+
+def test_a_primary_is_not_paused_with_its_target_and_a_metric_keeps_its_name() -> None:
+    data = recorded_autoscalers("keda-primary-recreated")
+    canary = parse_canary(data["canary"])
+    (trigger,) = data["primary"]["spec"]["triggers"]
+    assert data["primary"]["metadata"]["annotations"]["autoscaling.keda.sh/paused-replicas"] == "0"
+
+    ours = make_primary_scaler(canary, data["target"], data["primary"], RULES, 0)
+
+    assert "autoscaling.keda.sh/paused-replicas" not in ours["metadata"]["annotations"]
+    # Flagger asks for podinfo-primary_requests, which no Prometheus can read.
+    (ours_trigger,) = ours["spec"]["triggers"]
+    assert ours_trigger["metadata"].pop("query") == "sum(rate(podinfo_requests[30s]))"
+    assert trigger["metadata"].pop("query") == "sum(rate(podinfo-primary_requests[30s]))"
+    assert scaling(ours) == scaling(data["primary"])

@@ -10,7 +10,9 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
 PYTHON = sys.executable
-CLUSTER_MARKERS = ("integration", "e2e", "crash", "takeover", "replay")
+CLUSTER_MARKERS = ("integration", "e2e", "crash", "takeover", "replay", "keda")
+ON_REQUEST = frozenset({"keda"})
+"""Markers whose tests CI leaves out, because what they need takes too long to build; see end-to-end.md."""
 # What machines write, and what is not in the repository.
 NOT_PROSE = "*.sum,./tests/*/data,*.mod,*.lock,./requirements,./.venv,./dist,./build,./.git"
 APART = ("tests/charts", "tests/image")
@@ -125,6 +127,12 @@ PHASES: tuple[Phase, ...] = (
         # There is no way out of the cluster's network: what it installs is made before.
         prepare=(_python("tools.image", "build", "--arch", "amd64"),),
         options=_workers(3),
+    ),
+    _marked(
+        "keda",
+        ("--addons", "contour", "prometheus", "keda", "podinfo"),
+        in_everything=False,
+        prepare=(_python("tools.image", "build", "--arch", "amd64"), _python("tests.cluster", "build", "keda")),
     ),
 )
 
