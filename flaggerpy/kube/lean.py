@@ -46,7 +46,7 @@ class _Finder(MetaPathFinder, Loader):
         """Leave the making of the module to Python."""
 
     def exec_module(self, module: ModuleType) -> None:
-        module.__getattr__ = _any_class  # type: ignore[method-assign]
+        module.__getattr__ = _any_class  # type: ignore[method-assign] # how a module says what it has (PEP 562)
 
 
 def _any_class(name: str) -> type[Unused]:

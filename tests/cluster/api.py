@@ -65,7 +65,9 @@ class Cluster:
         if self.audit_log is None:
             raise ClusterError("An external cluster's audit log is not at hand.")
         with self.audit_log.open("rb") as log:
-            log.seek(offset)
+            log.seek(max(offset - 1, 0))
+            if offset and log.read(1) != b"\n":
+                log.readline()  # the offset was taken in the middle of a write
             for line in log:
                 if line.endswith(b"\n"):  # the last line may be half written
                     yield json.loads(line)

@@ -93,6 +93,8 @@ def test_the_environment_names_the_cluster(tmp_path: Path) -> None:
     assert (str(cluster.kubeconfig), cluster.kind, cluster.exec_prefix) == ("/k", "full", [])
     assert [event["verb"] for event in cluster.audit_events()] == ["get", "list"]
     assert [event["verb"] for event in cluster.audit_events(16)] == ["list"]
+    assert [event["verb"] for event in cluster.audit_events(5)] == ["list"], "an offset taken while a line was written"
+    assert [event["verb"] for event in cluster.audit_events(20)] == []
 
 
 def test_nobody_answers_means_not_ready(tmp_path: Path) -> None:
