@@ -86,6 +86,7 @@ async def test_users_come_back_to_a_primary_that_has_the_pods_of_the_canary(figu
         assert_served(summary)
         assert after >= needed, "its autoscaler, which had seen few users, did not take the pods away"
 
+        await place.event("Promotion completed!")
         events = await place.events()
         await place.edit(HPAS, "podinfo", {"spec": {"minReplicas": 3}})
 

@@ -53,7 +53,7 @@ async def test_open_rollback_gate_rolls_back_and_says_so(figures: Figures) -> No
         assert_served(users.summary())
         reason = "manual webhook invoked: rollback at the load tester"
         assert canary["status"]["rollout"]["failing"] == reason
-        assert f"Rolling back podinfo.rollback-gate {reason}" in await place.events()
+        await place.event(f"Rolling back podinfo.rollback-gate {reason}")
         assert await place.image("podinfo-primary") == "6.0.0"
 
 

@@ -136,7 +136,7 @@ async def test_a_controller_that_dies_is_followed_by_one_that_goes_on_counting(s
     async with site.controller(fail_fast_after=limit):
         await site.phase_is("Failed", patience=20)
     assert datetime.now(UTC) - moment(since) >= limit, "not early"
-    told = next(message for message in await site.events() if "cannot become ready" in message)
+    told = await site.event("cannot become ready")
     assert "ImagePullBackOff" in told
 
 

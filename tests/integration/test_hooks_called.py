@@ -99,6 +99,7 @@ async def test_a_closed_gate_before_the_rollout_keeps_the_target_asleep(site: Si
         assert await site.replicas("podinfo") == 0
         assert found["status"]["failedChecks"] == 0
         assert "confirm-rollout" in await site.reason()
+        await site.event("waiting for approval")
         halts = [text for text in await site.events() if "waiting for approval" in text]
         assert halts == [f"Halt podinfo.{site.namespace} advancement waiting for approval confirm-rollout"]
         assert hooks.phases("confirm-rollout") == ["Initialized", "Waiting"]
