@@ -69,16 +69,20 @@ def rollback_signal(turn: Turn) -> NeedChecks | str:
 
 
 def _key(turn: Turn, index: int, hook: CanaryWebhook) -> str:
-    """Name the question: it stays the same over a crash, and is new for every step and every attempt."""
-    step = turn.status.rollout.step
-    revision = turn.current_revision()
+    """Name the question: it stays the same over a crash, and is new for every step and every attempt.
+
+    It is named by what was recorded before this tick: what the tick itself decides may bear its time, and a question
+    that has another name whenever it is asked is never answered.
+    """
+    before, revision = turn.before, turn.current_revision()
+    step = before.rollout.step
     parts = [
         turn.canary.metadata.uid,
         revision.template,
         sorted(revision.configs.items()),
         step.weight,
         str(step.started_at),
-        turn.status.iterations,
+        before.iterations,
         step.attempt,
         index,
         hook.name,

@@ -105,10 +105,11 @@ def weight_in(state: State) -> int:
 
 
 def settled(state: State) -> bool:
-    """Whether announcements are made and every Deployment is what it should be."""
-    canary = state.get(CANARIES, NAME) or {}
-    pending = ((canary.get("status") or {}).get("rollout") or {}).get("pending")
-    return not pending and all(_complete(deployment) for deployment in state.all(DEPLOYMENTS))
+    """Whether announcements are made, nothing is waited for, and every Deployment is what it should be."""
+    status = (state.get(CANARIES, NAME) or {}).get("status") or {}
+    pending = (status.get("rollout") or {}).get("pending")
+    busy = any(row["type"] == "Reconciling" and row["status"] == "True" for row in status.get("conditions") or ())
+    return not pending and not busy and all(_complete(deployment) for deployment in state.all(DEPLOYMENTS))
 
 
 def _complete(deployment: JsonObject) -> bool:

@@ -23,6 +23,10 @@ _KNOWN = {
         r"- Deployment \S+-primary: annotations\.other/annotation: \"kept-at-creation\"",
         r"- Deployment \S+-primary then: annotations.other/annotation: gone",
     ),
+    "affinity-terms": (
+        r"[-+] Deployment podinfo-primary: spec\.template\.spec\.affinity\.podAntiAffinity\..*",
+        r"[-+] Deployment podinfo-primary: spec\.template\.spec\.topologySpreadConstraints\[.*",
+    ),
     "metrics-available-event": (
         r"- events: Normal: all the metrics providers are available!",
         r"- queries: vector\(1\)",

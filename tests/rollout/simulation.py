@@ -289,6 +289,8 @@ class Simulation:
             rounds += 1
             assert rounds <= 6, "a tick asks at most six rounds of questions"
             assert decided.checks
+            later = self.now + timedelta(microseconds=1)
+            assert decide(replace(seen, answers=dict(answers)), later) == decided, "answers that take time still count"
             assert not set(decided.checks) & set(answers), "nothing is asked twice in a tick"
             for check in decided.checks:
                 answers[check] = self._answer(check)

@@ -384,3 +384,17 @@ def test_the_same_template_with_another_config_waits_until_the_last_pods_are_gon
     world.touch().run()
     assert world.outcomes == ["succeeded", "succeeded"]
     assert world.primary_configs == {"configmap/app": "3"}
+
+
+def test_a_route_lost_before_a_closed_gate_is_written_again_while_the_gate_is_asked() -> None:
+    world = initialized(spec=spec(webhooks=[hook("confirm-rollout")]))
+    world.hooks["confirm-rollout"] = Verdict.FAILED
+    world.push("v2").run(Phase.WAITING)
+    asked = len(world.asked)
+    world.now += timedelta(minutes=5)
+    world.delete_route().tick()
+    assert len(world.asked) == asked + 1, "the gate was due"
+    assert [a.routes.canary for _, a in world.actions if isinstance(a, d.SetRoutes)][-1:] == [0]
+    world.hooks.clear()
+    world.run()
+    assert world.outcomes == ["succeeded"]
