@@ -45,19 +45,23 @@ def run(turn: Turn) -> NeedChecks | None:
 
 def _nothing_new(turn: Turn) -> None:
     """The target asks for what the primary runs: withdraw what waits, forget what failed."""
-    rollout = turn.status.rollout
-    if turn.status.phase is Phase.WAITING:
-        turn.set(phase=_stable_phase(turn))
-        turn.say(f"The new revision of {turn.target_name} was withdrawn before it started")
-    if not revision.same(rollout.applied, turn.seen, turn.target):
+    rollout, phase = turn.status.rollout, turn.status.phase
+    put_back = not revision.same(rollout.applied, turn.seen, turn.target)
+    # Of what failed, only a promotion can still be asked for here, and one that users stay on is not over.
+    still_failed = rollout.serving_canary or (bool(rollout.failing) and not put_back)
+    if put_back:
         turn.note(applied=turn.current_revision())
+    if phase is Phase.WAITING:
+        turn.set(phase=Phase.FAILED if still_failed else Phase.SUCCEEDED)
+        turn.say(f"The new revision of {turn.target_name} was withdrawn before it started")
+    elif phase is Phase.FAILED and put_back and not still_failed:
+        turn.set(phase=Phase.SUCCEEDED)
+        turn.say(f"The revision of {turn.target_name} that failed was withdrawn: the promoted one was put back")
+    if turn.status.phase is Phase.SUCCEEDED and phase is not Phase.SUCCEEDED:
+        turn.set(last_applied_spec=turn.target.template)
+        turn.note(failing="")
+        turn.wait("")
     _let_target_sleep(turn)
-
-
-def _stable_phase(turn: Turn) -> Phase:
-    """The phase to go back to when a new revision is withdrawn: how the last rollout ended still holds."""
-    rollout = turn.status.rollout
-    return Phase.FAILED if rollout.failing or rollout.serving_canary else Phase.SUCCEEDED
 
 
 def _target_is_down(turn: Turn) -> bool:
