@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 
-from flaggerpy.api.status import CanaryStatus, Phase
+from flaggerpy.api.status import Phase
 from flaggerpy.rollout import revision
 from flaggerpy.rollout.checks import HookCheck
 from flaggerpy.rollout.decide import decide

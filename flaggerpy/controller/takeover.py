@@ -2,8 +2,8 @@
 
 Flagger shows in the record that the API server keeps of who wrote a Canary when; it comes with every Canary. Only a
 write that is newer than the one that was there when we began to lead counts: what Flagger wrote before it was stopped
-is no alarm, whatever the clocks say. The objects in which
-Kubernetes keeps templates (ReplicaSets, ControllerRevisions) are read once, in the tick that takes a rollout in flight over.
+is no alarm, whatever the clocks say. The objects in which Kubernetes keeps templates (ReplicaSets, ControllerRevisions)
+are read once, in the tick that takes a rollout in flight over.
 """
 
 from __future__ import annotations

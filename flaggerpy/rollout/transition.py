@@ -93,8 +93,8 @@ def conditions(old: list[Condition], phase: Phase, now: datetime, *, words: Word
     """Compute the conditions of a phase: Flagger's ``Promoted`` and kstatus' Ready, Reconciling and Stalled.
 
     ``Failed`` is stalled, as kstatus means it: nothing goes on until somebody asks for something else, so that whoever
-    waits by it (Flux, say) hears of the failure at once. The times of ``old`` are kept where nothing changed, and so are
-    conditions that are not ours.
+    waits by it (Flux, say) hears of the failure at once. The times of ``old`` are kept where nothing changed, and so
+    are conditions that are not ours.
     """
     truth, text = PROMOTED[phase]
     if phase is Phase.FAILED and words.serving_canary:

@@ -19,7 +19,7 @@ from flaggerpy.kube.resources import CONTROLLER_REVISIONS, REPLICA_SETS
 from flaggerpy.kube.transport import HttpTransport, Server
 from flaggerpy.rollout.observation import History, Observation, ServicesSeen
 from flaggerpy.rollout.traffic import Capabilities, RouteState
-from flaggerpy.targets.base import Recipe, TargetFacts
+from flaggerpy.targets.base import Recipe, Target, TargetFacts
 from flaggerpy.targets.daemonset import DaemonSetTarget
 from flaggerpy.targets.deployment import DeploymentTarget
 from tests.builders import canary_json
@@ -27,7 +27,7 @@ from tests.kube.clocks import START, ManualClock
 from tests.kube.fake_apiserver import FakeApiServer
 from tests.targets.objects import daemon_set, deployment, template
 
-KINDS = {"Deployment": DeploymentTarget(), "DaemonSet": DaemonSetTarget()}
+KINDS: dict[str, Target] = {"Deployment": DeploymentTarget(), "DaemonSet": DaemonSetTarget()}
 REVISION = "deployment.kubernetes.io/revision"
 
 
