@@ -7,7 +7,7 @@ bootstrap, from what serves users already; never from a template that waits for 
 from __future__ import annotations
 
 from flaggerpy.api.status import Phase, Revision, Step
-from flaggerpy.rollout import affinity, children, revision, rollback
+from flaggerpy.rollout import children, revision, rollback
 from flaggerpy.rollout.decision import DropCopies, KeepRevision, RestorePrimary, SetRoutes
 from flaggerpy.rollout.turn import Turn
 
@@ -81,7 +81,7 @@ def bring_back(turn: Turn) -> None:
 
 def _send_users(turn: Turn, *, stay: bool) -> None:
     weight = 100 if stay else 0
-    affinity.retire(turn)
+    turn.end_cookie()
     if turn.seen.routed and turn.seen.route.routes != turn.routes_at(weight):
         turn.do(SetRoutes(turn.routes_at(weight)))
     turn.begin_step(weight)

@@ -11,7 +11,7 @@ from datetime import timedelta
 from flaggerpy.api.analysis import HookType
 from flaggerpy.api.constants import SCALE_TO_ZERO
 from flaggerpy.api.status import Phase, Step
-from flaggerpy.rollout import affinity, children, gates, kept, pausing, reload, revision, rollback, scaling
+from flaggerpy.rollout import children, gates, kept, pausing, reload, revision, rollback, scaling
 from flaggerpy.rollout.decision import NeedChecks, ScaleTarget, SetRoutes
 from flaggerpy.rollout.turn import Turn
 
@@ -223,7 +223,7 @@ def _scale_up(turn: Turn) -> None:
         turn.do(ScaleTarget(scaling.first_size(turn)))
     weight = 100 if turn.status.rollout.serving_canary else 0
     now = turn.current_revision()
-    affinity.retire(turn)
+    turn.end_cookie()
     turn.set(
         phase=Phase.PROGRESSING,
         canary_weight=weight,
