@@ -17,12 +17,11 @@ from flaggerpy.kube.objects import JsonObject
 from flaggerpy.kube.resources import CANARIES, DAEMONSETS, DEPLOYMENTS, Ref
 from flaggerpy.kube.store import Present
 from flaggerpy.kube.transport import HttpTransport, Server
-from flaggerpy.rollout.observation import Observation, ServicesSeen
-from flaggerpy.rollout.traffic import Capabilities, RouteState
 from flaggerpy.settings import Settings
 from flaggerpy.targets.labels import LabelRules
 from flaggerpy.targets.registry import target_for
 from tests.builders import canary_json
+from tests.controller.stage import seen_of
 from tests.kube.caching import running
 from tests.kube.clocks import eventually
 from tests.kube.fake_apiserver import FakeApiServer
@@ -87,17 +86,8 @@ class Stage:
         refs = (kind.ref(canary), kind.primary_ref(canary))
         live = {ref: self._objects[ref.name] for ref in refs if ref.name in self._objects}
         target, primary = (live.get(ref) for ref in refs)
-        seen = Observation(
-            canary=canary,
-            target=None,
-            primary=None,
-            services=ServicesSeen(),
-            route=RouteState(routes=None),
-            capabilities=Capabilities(),
-            routed=False,
-        )
         facts = kind.facts(canary, target, LabelRules(), primary) if target is not None else None
-        return World(self._canaries[name], seen, live, target_kind=kind, facts=facts)
+        return World(self._canaries[name], seen_of(canary), live, target_kind=kind, facts=facts)
 
 
 @asynccontextmanager

@@ -17,12 +17,12 @@ from flaggerpy.kube.client import Client
 from flaggerpy.kube.objects import JsonObject
 from flaggerpy.kube.resources import CONTROLLER_REVISIONS, REPLICA_SETS
 from flaggerpy.kube.transport import HttpTransport, Server
-from flaggerpy.rollout.observation import History, Observation, ServicesSeen
-from flaggerpy.rollout.traffic import Capabilities, RouteState
+from flaggerpy.rollout.observation import History
 from flaggerpy.targets.base import Recipe, Target, TargetFacts
 from flaggerpy.targets.daemonset import DaemonSetTarget
 from flaggerpy.targets.deployment import DeploymentTarget
 from tests.builders import canary_json
+from tests.controller.stage import seen_of
 from tests.kube.clocks import START, ManualClock
 from tests.kube.fake_apiserver import FakeApiServer
 from tests.targets.objects import daemon_set, deployment, template
@@ -48,15 +48,7 @@ def world(
     written, made = KINDS[kind], daemon_set if kind == "DaemonSet" else deployment
     canary, target, primary = parse_canary(raw), made(), made("web-primary")
     target["metadata"]["annotations"] = {REVISION: "2"}
-    seen = Observation(
-        canary=canary,
-        target=written.state(target),
-        primary=written.primary_state(canary, primary, Recipe()),
-        services=ServicesSeen(),
-        route=RouteState(routes=None),
-        capabilities=Capabilities(),
-        routed=False,
-    )
+    seen = seen_of(canary, target=written.state(target), primary=written.primary_state(canary, primary, Recipe()))
     facts = TargetFacts("app", "web", "web-primary")
     return World(raw, seen, {written.ref(canary): target}, target_kind=written, facts=facts)
 
