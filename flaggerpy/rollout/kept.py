@@ -74,8 +74,9 @@ def bring_back(turn: Turn) -> None:
         children.clone_target(turn)
         source = turn.target_name
     if asked_for:
-        now = turn.current_revision()
-        turn.note(applied=now, promoted=now)
+        now, applied = turn.current_revision(), turn.status.rollout.applied
+        # A revision that failed and was withdrawn meanwhile stays on record until the primary is back.
+        turn.note(promoted=now, applied=now if revision.same(applied, turn.seen, turn.target) else applied)
     turn.warn(f"{turn.primary_name} is gone: created again from {source}")
 
 

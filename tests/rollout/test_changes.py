@@ -142,6 +142,18 @@ def test_after_a_failure_the_promoted_revision_is_put_back_while_another_waits()
     assert world.outcomes == ["failed"], "nothing starts afterwards"
 
 
+def test_after_a_failure_the_promoted_template_put_back_ends_it_though_the_primary_was_lost_meanwhile() -> None:
+    world = at_weight(initialized(spec=spec(webhooks=[hook("rollback")])).push("v2"), 10)
+    world.hooks["rollback"] = Verdict.PASSED
+    world.run()
+    world.hooks.clear()
+    world.delete_primary()
+    world.push("v1").run()
+    assert (world.phase, world.outcomes, world.status.rollout.failing) == (Phase.SUCCEEDED, ["failed"], "")
+    assert world.primary
+    assert world.primary.template == "v1"
+
+
 def test_after_a_failure_the_promoted_template_put_back_ends_it_and_the_failed_one_is_tried_again() -> None:
     world = at_weight(initialized(spec=spec(webhooks=[hook("rollback")])).push("v2"), 10)
     world.hooks["rollback"] = Verdict.PASSED
