@@ -7,6 +7,7 @@ not come to yet. Between canaries that have one already (Flagger made them, say)
 
 from __future__ import annotations
 
+import asyncio
 from collections import defaultdict
 from dataclasses import dataclass, replace
 
@@ -54,6 +55,8 @@ class Neighbours:
         self._rules = LabelRules.from_flags(settings.selector_labels, settings.include_label_prefix)
         self._known: dict[Key, Group | None] = {}
         self._groups: dict[Group, dict[Key, _Place]] = defaultdict(dict)
+        self._meeting = asyncio.Lock()
+        """Many canaries that begin at once need one look at their neighbours, not one each."""
 
     def forget(self, key: Key) -> None:
         """Forget a Canary that is gone; who could not be told from it may go on."""
@@ -75,14 +78,15 @@ class Neighbours:
         canary, key = world.canary, world.canary.key
         if world.facts is None and world.primary is not None:
             return world  # its target is gone or wrong, and its primary serves: what it claimed is still its own
-        claim = _claim(canary, world.target, world)
+        claim = _claim(world)
         if claim is None:
             self._take(key, None)
             return world
         before = self._groups.get(_group(key, claim), {}).get(key)
         settled = world.primary is not None or (before is not None and before.settled)
         if not settled:
-            await self._meet(key)
+            async with self._meeting:
+                await self._meet(key)
         mine = _Place(claim, settled, _born(canary))
         others = self._groups.get(_group(key, claim), {}).values()
         rivals = [place for place in others if place.rank < mine.rank and place.claim.collides(claim)]
@@ -151,10 +155,10 @@ def _look(canary: Canary, kind: Target, live: Live, rules: LabelRules) -> _Place
     return _Place(claim, primary is not None, _born(canary)) if claim is not None else None
 
 
-def _claim(canary: Canary, target: JsonObject | None, world: World) -> Claim | None:
-    if target is None or world.facts is None or _is_released(canary):
+def _claim(world: World) -> Claim | None:
+    if world.target is None or world.facts is None or _is_released(world.canary):
         return None
-    return claim_of(canary, target, world.facts)
+    return claim_of(world.canary, world.target, world.facts)
 
 
 def _is_released(canary: Canary) -> bool:
