@@ -285,6 +285,7 @@ def test_a_bootstrap_that_flagger_gave_up_wakes_the_target_that_it_put_to_sleep(
     world.laws.sabotaged = True
     world.run_for(30)
     assert (world.phase, world.sizes) == (Phase.INITIALIZING, (2, 2))
+    assert world.primary
     world.primary.broken.clear()
     world.touch().run()
     assert (world.phase, world.sizes) == (Phase.INITIALIZED, (0, 2))

@@ -38,7 +38,7 @@ def of_canaries(recorder: Recorder) -> dict[str, float]:
 
 def condition(kind: str, status: str) -> Condition:
     return Condition.model_validate(
-        {"type": kind, "status": status, "reason": "Any", "lastTransitionTime": BEGAN.isoformat()}
+        {"type": kind, "status": status, "reason": "Any", "message": "any", "lastTransitionTime": BEGAN.isoformat()}
     )
 
 
