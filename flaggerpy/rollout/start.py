@@ -47,21 +47,32 @@ def _nothing_new(turn: Turn) -> None:
     """The target asks for what the primary runs: withdraw what waits, forget what failed."""
     rollout, phase = turn.status.rollout, turn.status.phase
     put_back = not revision.same(rollout.applied, turn.seen, turn.target)
-    # Of what failed, only a promotion can still be asked for here, and one that users stay on is not over.
-    still_failed = rollout.serving_canary or (bool(rollout.failing) and not put_back)
     if put_back:
         turn.note(applied=turn.current_revision())
+    over = not rollout.serving_canary and (put_back or not rollout.failing or turn.primary_readiness().ready)
     if phase is Phase.WAITING:
-        turn.set(phase=Phase.FAILED if still_failed else Phase.SUCCEEDED)
+        turn.set(phase=Phase.SUCCEEDED if over else Phase.FAILED)
         turn.say(f"The new revision of {turn.target_name} was withdrawn before it started")
-    elif phase is Phase.FAILED and put_back and not still_failed:
+    elif phase is Phase.FAILED and over and put_back:
         turn.set(phase=Phase.SUCCEEDED)
         turn.say(f"The revision of {turn.target_name} that failed was withdrawn: the promoted one was put back")
+    elif phase is Phase.FAILED and over and rollout.failing:
+        turn.set(phase=Phase.SUCCEEDED)
+        turn.say(f"{turn.primary_name} became ready after all: the promotion of {turn.target_name} is finished")
     if turn.status.phase is Phase.SUCCEEDED and phase is not Phase.SUCCEEDED:
-        turn.set(last_applied_spec=turn.target.template)
-        turn.note(failing="")
-        turn.wait("")
+        _forget_failure(turn, put_back=put_back)
     _let_target_sleep(turn)
+
+
+def _forget_failure(turn: Turn, *, put_back: bool) -> None:
+    """What failed is not asked for any more, or its promotion has come to its end."""
+    status = turn.status
+    if put_back:
+        turn.set(last_applied_spec=status.last_promoted_spec)
+    else:
+        turn.set(last_promoted_spec=status.last_applied_spec)
+    turn.note(failing="")
+    turn.wait("")
 
 
 def _target_is_down(turn: Turn) -> bool:
