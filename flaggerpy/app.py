@@ -16,10 +16,12 @@ from flaggerpy.api.analysis import CanaryWebhook
 from flaggerpy.clock import Clock, SystemClock
 from flaggerpy.controller.alerts import AlertSender, Receiver
 from flaggerpy.controller.announce import Announcer, Channels
+from flaggerpy.controller.beside import InOrder
 from flaggerpy.controller.check import Checker, Sources
 from flaggerpy.controller.configs import ConfigDigests
 from flaggerpy.controller.execute import Executor
 from flaggerpy.controller.hooks import EventHooks, HookAnswer, WebhookClient
+from flaggerpy.controller.neighbours import Neighbours
 from flaggerpy.controller.observe import Observer
 from flaggerpy.controller.pods import PODS_OF_DEPLOYMENTS, PodReader
 from flaggerpy.controller.reconciler import Reconciler, Rooms
@@ -94,7 +96,8 @@ class App:
         self._pods = Dependents(self._reader, PODS, PODS_OF_DEPLOYMENTS, clock=clock)
         pods = PodReader(self._reader, self._pods, settings.fail_fast_after)
         digests, takeover = ConfigDigests(self._reader, self._caches), Takeover(self._reader, clock)
-        observer = Observer(self._caches, digests, pods, library, settings, takeover)
+        beside = InOrder(takeover, Neighbours(self._reader, self._caches, settings))
+        observer = Observer(self._caches, digests, pods, library, settings, beside)
         sources = Sources(library.metric_template, library.secret, settings.metrics_server, settings.mesh_provider)
         rooms = Rooms(
             observer=observer,

@@ -94,6 +94,7 @@ AWAY = ("Terminating", GONE)
 
 OUTCOMES = {
     "nothing": SAME,
+    "forgotten": Outcome(now=("Succeeded",), end="Succeeded", runs="before"),
     "taken over": Outcome(runs="change"),
     "analysed": Outcome(now=("Progressing",), end="Succeeded", runs="change"),
     "analysed there": Outcome(now=("Progressing",), end="Succeeded", runs="change"),

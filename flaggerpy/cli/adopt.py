@@ -15,7 +15,9 @@ import click
 from flaggerpy.cli.access import Access, access, find_canary, run
 from flaggerpy.cli.outlook import Outlook, outlook, table
 from flaggerpy.clock import SystemClock
+from flaggerpy.controller.beside import InOrder
 from flaggerpy.controller.configs import ConfigDigests
+from flaggerpy.controller.neighbours import Neighbours
 from flaggerpy.controller.observe import Observer, Unreadable
 from flaggerpy.controller.pods import PODS_OF_DEPLOYMENTS, PodReader
 from flaggerpy.controller.schema import find_problem
@@ -24,7 +26,7 @@ from flaggerpy.controller.takeover import FLAGGER, Takeover
 from flaggerpy.kube.cache import Caches
 from flaggerpy.kube.client import Client
 from flaggerpy.kube.dependents import Dependents
-from flaggerpy.kube.objects import name_of, namespace_of, writers_of
+from flaggerpy.kube.objects import JsonObject, metadata_of, name_of, namespace_of, writers_of
 from flaggerpy.kube.resources import CANARIES, PODS, Ref
 from flaggerpy.settings import Settings
 
@@ -84,11 +86,16 @@ async def _report(at: Access, name: str | None, settings: Settings, *, everywher
             found = [await find_canary(client, at.canary(name))]
         else:
             found, _ = await client.list(CANARIES, None if everywhere else at.meant)
-        keys = sorted((namespace_of(obj), name_of(obj)) for obj in found)
+        # The older ones first: what they claim is known before the younger ones are looked at.
+        keys = [(namespace_of(obj), name_of(obj)) for obj in sorted(found, key=_age)]
         problem = await find_problem(client) if keys else None
         watch = _Watch(client, settings)
         rows = [await watch.look(*key) for key in keys]
-        return Report(rows, [*([problem] if problem else []), *watch.notes()])
+        return Report(sorted(rows, key=lambda row: row.name), [*([problem] if problem else []), *watch.notes()])
+
+
+def _age(canary: JsonObject) -> tuple[str, str, str]:
+    return str(metadata_of(canary).get("creationTimestamp")), namespace_of(canary), name_of(canary)
 
 
 class _Watch:
@@ -99,8 +106,8 @@ class _Watch:
         caches = Caches(client, clock=clock)
         pods = PodReader(client, Dependents(client, PODS, PODS_OF_DEPLOYMENTS, clock=clock), settings.fail_fast_after)
         library = Library(client, caches)
-        takeover = Takeover(client, clock)
-        self._observer = Observer(caches, ConfigDigests(client, caches), pods, library, settings, takeover)
+        beside = InOrder(Takeover(client, clock), Neighbours(client, caches, settings))
+        self._observer = Observer(caches, ConfigDigests(client, caches), pods, library, settings, beside)
         self._caches = caches
         self._clock = clock
         self._busy: list[str] = []

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 
-from flaggerpy.api.status import CanaryStatus, Phase
+from flaggerpy.api.status import Phase
 from flaggerpy.rollout import revision
 from flaggerpy.rollout.checks import HookCheck
 from flaggerpy.rollout.decide import decide
@@ -29,6 +29,7 @@ from flaggerpy.rollout.decision import (
     WriteService,
 )
 from flaggerpy.rollout.observation import Observation
+from flaggerpy.rollout.transition import to_mend
 
 GAP = 3
 
@@ -59,7 +60,7 @@ def outlook(seen: Observation, now: datetime) -> Outlook:
         return Outlook(name, phase, "has been taken over already")
     first = decide(seen, now)
     status = canary.status if isinstance(first, NeedChecks) or first.status is None else first.status
-    if problem := _problem(status):
+    if problem := to_mend(status):
         return Outlook(name, phase, f"cannot go on: {problem}", quiet=False)
     news = [] if isinstance(first, NeedChecks) else [event.message for event in first.events]
     told = [text.partition(": ")[2] for text in news if text.startswith("Taken over from Flagger")]
@@ -76,11 +77,6 @@ def table(rows: Sequence[Outlook]) -> list[str]:
     cells = [("CANARY", "PHASE", "WHAT WOULD HAPPEN"), *((row.name, row.phase, row.words) for row in rows)]
     widths = [max(len(cell[n]) for cell in cells) + GAP for n in range(2)]
     return [f"{name.ljust(widths[0])}{phase.ljust(widths[1])}{words}" for name, phase, words in cells]
-
-
-def _problem(status: CanaryStatus) -> str:
-    rows = (row for row in status.conditions if row.type == "Stalled" and row.status == "True")
-    return next((row.message for row in rows), "")
 
 
 def _moves(seen: Observation) -> bool:

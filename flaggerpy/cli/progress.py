@@ -12,7 +12,7 @@ from flaggerpy.api.canary import Canary
 from flaggerpy.api.status import Phase
 from flaggerpy.rollout import strategy
 from flaggerpy.rollout.errors import UserError
-from flaggerpy.rollout.transition import ANALYSIS
+from flaggerpy.rollout.transition import ANALYSIS, to_mend
 from flaggerpy.routers.registry import router_for
 
 
@@ -103,8 +103,7 @@ def why(canary: Canary) -> str:
 
 def problem(canary: Canary) -> str:
     """Return what a user must mend before anything can go on; empty when nothing."""
-    rows = [row for row in canary.status.conditions if row.type == "Stalled" and row.status == "True"]
-    return rows[0].message if rows else ""
+    return to_mend(canary.status)
 
 
 def span(length: timedelta) -> str:

@@ -13,11 +13,11 @@ from flaggerpy.api.errors import InvalidObject
 from flaggerpy.api.marks import owned_through_flagger
 from flaggerpy.api.validation import cross_namespace, remarks
 from flaggerpy.api.validation import problems as problems_of
+from flaggerpy.controller.beside import Beside
 from flaggerpy.controller.configs import ConfigDigests
 from flaggerpy.controller.pods import PodReader
 from flaggerpy.controller.served import choose_router, choose_target, provider_of, template_problem, unserved
 from flaggerpy.controller.sources import Library, template_refs
-from flaggerpy.controller.takeover import Takeover
 from flaggerpy.controller.world import World
 from flaggerpy.kube.cache import Caches
 from flaggerpy.kube.objects import JsonObject
@@ -88,10 +88,10 @@ class Observer:
         pods: PodReader,
         library: Library,
         settings: Settings,
-        takeover: Takeover,
+        beside: Beside,
     ) -> None:
         self._caches = caches
-        self._takeover = takeover
+        self._beside = beside
         self._library = library
         self._digests = digests
         self._pods = pods
@@ -107,7 +107,7 @@ class Observer:
 
     def leadership_began(self) -> None:
         """What was known of the process that led before does not hold any more."""
-        self._takeover.leadership_began()
+        self._beside.leadership_began()
 
     async def observe(self, key: Key, announced: frozenset[str]) -> World | None:
         """Return the world of one canary, None when the Canary does not exist.
@@ -120,7 +120,7 @@ class Observer:
         if not isinstance(found, Present):
             self._caches.forget(key)
             self._pods.forget(key)
-            self._takeover.forget(key)
+            self._beside.forget(key)
             self._configs.pop(key, None)
             return None
         try:
@@ -135,7 +135,7 @@ class Observer:
         await self._read(draft, key)
         world = self._world(draft, announced)
         world = replace(world, seen=replace(world.seen, pods=await self._pods.read(world)))
-        return await self._takeover.observe(world)
+        return await self._beside.observe(world)
 
     def _choose(self, draft: _Draft) -> None:
         """Pick the translators; what is not served is a problem."""

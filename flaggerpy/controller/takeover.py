@@ -2,7 +2,8 @@
 
 Flagger shows in the record that the API server keeps of who wrote a Canary when; it comes with every Canary. Only a
 write that is newer than the one that was there when we began to lead counts: what Flagger wrote before it was stopped
-is no alarm, whatever the clocks say. ReplicaSets are read once, in the tick that takes a rollout in flight over.
+is no alarm, whatever the clocks say. The objects in which Kubernetes keeps templates (ReplicaSets, ControllerRevisions)
+are read once, in the tick that takes a rollout in flight over.
 """
 
 from __future__ import annotations
@@ -17,11 +18,10 @@ from flaggerpy.controller.world import World
 from flaggerpy.kube.client import Client, Only
 from flaggerpy.kube.errors import Forbidden
 from flaggerpy.kube.objects import uid_of, writers_of
-from flaggerpy.kube.resources import DEPLOYMENTS, REPLICA_SETS
 from flaggerpy.kube.workqueue import Key
 from flaggerpy.rollout.adopt import depends_on_history
 from flaggerpy.rollout.observation import History
-from flaggerpy.targets.history import template_history
+from flaggerpy.targets.history import CHRONICLES
 
 log = structlog.get_logger()
 
@@ -60,7 +60,7 @@ class Takeover:
         """Return the same world, with Flagger's last write and the history of the target where it matters.
 
         Raises:
-            KubeError: the ReplicaSets could not be read; it is worth another try.
+            KubeError: the kept templates could not be read; it is worth another try.
 
         """
         wrote, history = self._wrote(world), await self._history(world)
@@ -81,12 +81,15 @@ class Takeover:
         kind, target, facts = world.target_kind, world.target, world.facts
         if kind is None or target is None or facts is None or not depends_on_history(world.seen):
             return None
-        if kind.ref(world.canary).resource != DEPLOYMENTS:
+        chronicle = CHRONICLES.get(kind.ref(world.canary).resource)
+        if chronicle is None:
             return None
         only = Only(labels=f"{facts.selector_label}={facts.selector_value}")
         try:
-            found, _ = await self._client.list(REPLICA_SETS, world.canary.namespace, metadata_only=True, only=only)
+            found, _ = await self._client.list(
+                chronicle.resource, world.canary.namespace, metadata_only=chronicle.metadata_only, only=only
+            )
         except Forbidden as error:
             log.warning("whether the target changed after Flagger stopped cannot be told", reason=error.message)
             return None
-        return template_history(target, found)
+        return chronicle.read(target, found)

@@ -120,13 +120,11 @@ class Caches:
 
     def synced(self) -> bool:
         """Tell whether our own kinds have been listed whole, as readiness demands."""
-        own = [feed for (resource, _), feed in self._feeds.items() if resource in self._needed]
-        return all(feed.listed for feed in own)
+        return all(feed.listed for (resource, _), feed in self._feeds.items() if resource in self._needed)
 
     def ages(self) -> dict[Subject, float]:
         """Return for each watch that anybody needs the seconds since the server last said anything in it."""
-        working = [reflector for reflector in self._reflectors.values() if not reflector.resting]
-        return {reflector.subject: reflector.age_seconds() for reflector in working}
+        return {one.subject: one.age_seconds() for one in self._reflectors.values() if not one.resting}
 
     def trouble(self, resource: Resource, namespace: str | None = None) -> str | None:
         """Return a sentence if the kind cannot be read (in the namespace, when one is given), else None."""
@@ -182,10 +180,13 @@ class Caches:
             raise ValueError(f"{resource.title} is not kept whole")
         return self._store(resource).objects()
 
+    def names(self, resource: Resource, namespace: str) -> set[str]:
+        """Return the names of objects of an own kind in a namespace, without reading one; some may be gone."""
+        return {ref.name for ref in self._store(resource) if ref.namespace == namespace}
+
     def in_namespace(self, resource: Resource, namespace: str) -> list[JsonObject] | None:
         """Return the objects of a kind that is kept whole in one namespace, None while not all of them are known."""
-        known = self._is_known_whole(Ref(resource, namespace, ""))
-        return self._store(resource).objects(namespace) if known else None
+        return self._store(resource).objects(namespace) if self._is_known_whole(Ref(resource, namespace, "")) else None
 
     # Asking the server
 

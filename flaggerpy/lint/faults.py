@@ -73,7 +73,11 @@ class Rule(Enum):
         "A webhook calls a Service at a port or under a name that it does not have, so that the canary gets no load"
         " and looks idle. Services are those of the canaries and those in the input.",
     )
-    SHARED = ("shared", Level.ERROR, "Two canaries of the input have the same workload or the same Service.")
+    SHARED = (
+        "shared",
+        Level.ERROR,
+        "Two canaries of the input have the same workload or Service, or targets whose pods cannot be told apart.",
+    )
     WORKLOAD = ("workload", Level.ERROR, "The workload in the input cannot be a target as it is.")
     CONTAINER_PORT = (
         "container-port",

@@ -22,7 +22,7 @@ from flaggerpy.lint.loadtest import load_test_faults
 from flaggerpy.lint.metrics import Templates, alert_faults, metric_faults, provider_faults, renders, template_faults
 from flaggerpy.lint.services import doors
 from flaggerpy.lint.source import Source, read_objects
-from flaggerpy.lint.workloads import Subject, port_faults, scaler_faults, shared_faults, workload_faults
+from flaggerpy.lint.workloads import Subject, label_faults, port_faults, scaler_faults, shared_faults, workload_faults
 
 OURS: Final = (CANARIES.kind, METRIC_TEMPLATES.kind, ALERT_PROVIDERS.kind)
 _READ: Final = frozenset({*OURS, *(resource.kind for resource in SHAPES)})
@@ -149,3 +149,4 @@ def _cross_faults(subjects: tuple[Subject, ...], inventory: Inventory, templates
         yield from port_faults(document, canary, inventory)
         yield from scaler_faults(document, canary, inventory)
     yield from shared_faults(subjects, inventory)
+    yield from label_faults(subjects, inventory)

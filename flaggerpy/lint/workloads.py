@@ -13,6 +13,7 @@ from flaggerpy.lint.inventory import Inventory, may_be_same
 from flaggerpy.lint.services import declared_ports, workload_of
 from flaggerpy.rollout.errors import UserError
 from flaggerpy.targets.autoscaler import SCALERS
+from flaggerpy.targets.claims import Claim, claim_of, collision
 from flaggerpy.targets.configs import config_refs, is_tracked, refuse_collisions
 
 Subject = tuple[Document, Canary]
@@ -118,3 +119,30 @@ def _rival(subject: Subject, others: list[Subject], inventory: Inventory) -> str
         if canary.name != other.name and may_be_same(*namespaces):
             return other.name
     return None
+
+
+def label_faults(subjects: Iterable[Subject], inventory: Inventory) -> Iterator[Fault]:
+    """Find targets in the input whose pods cannot be told apart; told at the workload of the later canary."""
+    taken: dict[tuple[str, str], list[tuple[Subject, Claim]]] = defaultdict(list)
+    for subject in subjects:
+        document, canary = subject
+        workload = workload_of(document, canary, inventory)
+        claim = _claim(canary, workload, inventory)
+        if workload is None or claim is None:
+            continue
+        others = taken[claim.label, claim.value]
+        rivals = [other for other, theirs in others if claim.collides(theirs)]
+        if (name := _rival(subject, rivals, inventory)) is not None:
+            theirs = next(found for (_, other), found in others if other.name == name)
+            yield workload.fault(Rule.SHARED, collision(claim, theirs), ("spec", "selector", "matchLabels"))
+        others.append((subject, claim))
+
+
+def _claim(canary: Canary, workload: Document | None, inventory: Inventory) -> Claim | None:
+    target, _ = choose_target(canary)
+    if workload is None or target is None:
+        return None
+    try:
+        return claim_of(canary, workload.obj, target.facts(canary, workload.obj, inventory.options.labels, None))
+    except UserError:
+        return None

@@ -2,8 +2,8 @@
 
 Flagger's hashes depend on the Go structs it was built with, so they are not compared with anything. What the primary
 runs is read from the primary, where users are from the route, and whether somebody changed the target after Flagger's
-last word from the target's ReplicaSets. Nothing else is written in that tick, so one that a crash cuts short is
-decided anew. See docs/takeover.md.
+last word from the target's ReplicaSets or ControllerRevisions. Nothing else is written in that tick, so one that a
+crash cuts short is decided anew. See docs/takeover.md.
 """
 
 from __future__ import annotations
@@ -151,7 +151,7 @@ def _live_weight(turn: Turn) -> int:
 
 
 def _history_is_to_come(turn: Turn) -> bool:
-    """Whether the workload's controller has yet to give the template a ReplicaSet."""
+    """Whether the workload's controller has yet to give the template an object of its own."""
     return turn.target.observed_generation < turn.target.generation
 
 

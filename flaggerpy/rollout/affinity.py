@@ -8,80 +8,78 @@ from __future__ import annotations
 
 import hashlib
 import json
-from typing import TYPE_CHECKING
+from datetime import datetime
 
+from flaggerpy.api.status import CanaryStatus
 from flaggerpy.rollout import strategy
+from flaggerpy.rollout.observation import Observation
 from flaggerpy.rollout.traffic import NO_COOKIES, Cookies
-
-if TYPE_CHECKING:
-    from flaggerpy.rollout.turn import Turn
 
 _VALUE_LENGTH = 16
 
+Changes = dict[str, str | None]
+"""Fields of the status, and what becomes of them."""
 
-def cookies(turn: Turn, weight: int) -> Cookies:
+
+def cookies(seen: Observation, status: CanaryStatus, weight: int) -> Cookies:
     """Return the cookies of a route that gives the canary this share.
 
     A canary without users takes its cookie back. One with all of them leaves nobody on the primary, which is about to
     be replaced.
     """
-    if not _is_kept(turn):
+    if not _is_kept(seen):
         return NO_COOKIES
-    held = turn.status.session_affinity_cookie or ""
+    held = status.session_affinity_cookie or ""
     if weight == 0:
-        given = held if _was_given(turn) else ""
-        return Cookies(expired=given or turn.status.previous_session_affinity_cookie or "")
-    return Cookies(canary=held, primary=_primary_cookie(turn) if held and weight < 100 else "")
+        given = held if _was_given(seen, status) else ""
+        return Cookies(expired=given or status.previous_session_affinity_cookie or "")
+    return Cookies(canary=held, primary=_primary_cookie(seen, status) if held and weight < 100 else "")
 
 
-def assign(turn: Turn) -> bool:
-    """Give a rollout that lacks them its cookies; True when it had to, and routes with them wait for the next tick."""
-    settings = turn.canary.analysis.session_affinity
-    status = turn.status
-    if settings is None or not _is_kept(turn) or status.session_affinity_cookie or status.rollout.serving_canary:
-        return False
+def assigned(seen: Observation, status: CanaryStatus, now: datetime) -> Changes:
+    """Return what gives a rollout its cookies; nothing where it lacks none."""
+    settings = seen.canary.analysis.session_affinity
+    if settings is None or not _is_kept(seen) or status.session_affinity_cookie or status.rollout.serving_canary:
+        return {}
     primary = settings.primary_cookie_name
-    turn.set(
-        session_affinity_cookie=f"{settings.cookie_name}={_value(turn, 'canary')}",
-        primary_session_affinity_cookie=f"{primary}={_value(turn, 'primary')}" if primary else None,
-    )
-    turn.wake_now()
-    return True
+    return {
+        "session_affinity_cookie": f"{settings.cookie_name}={_value(seen, status, now, 'canary')}",
+        "primary_session_affinity_cookie": f"{primary}={_value(seen, status, now, 'primary')}" if primary else None,
+    }
 
 
-def retire(turn: Turn) -> None:
-    """End the canary's cookie: who has it loses it, and the next rollout gets another one."""
-    held = turn.status.session_affinity_cookie
+def retired(seen: Observation, status: CanaryStatus) -> Changes:
+    """Return what ends the canary's cookie: who has it loses it, and the next rollout gets another one."""
+    held = status.session_affinity_cookie
     if held is None:
-        return
-    turn.set(session_affinity_cookie=None)
-    if held and _was_given(turn):
-        turn.set(previous_session_affinity_cookie=held)
+        return {}
+    given = {"previous_session_affinity_cookie": held} if held and _was_given(seen, status) else {}
+    return {"session_affinity_cookie": None, **given}
 
 
-def _is_kept(turn: Turn) -> bool:
+def _is_kept(seen: Observation) -> bool:
     """Whether there is affinity: where all users are on one side at any time, it would do nothing."""
-    analysis = turn.canary.analysis
-    progressive = strategy.is_progressive(analysis, routed=turn.seen.routed)
-    return analysis.session_affinity is not None and turn.seen.capabilities.affinity and progressive
+    analysis = seen.canary.analysis
+    progressive = strategy.is_progressive(analysis, routed=seen.routed)
+    return analysis.session_affinity is not None and seen.capabilities.affinity and progressive
 
 
-def _was_given(turn: Turn) -> bool:
+def _was_given(seen: Observation, status: CanaryStatus) -> bool:
     """Whether users may have the canary's cookie; a crash may have kept it from being recorded that they do."""
-    live, held = turn.seen.route.routes, turn.status.session_affinity_cookie
-    return turn.status.rollout.step.weight > 0 or (live is not None and live.cookies.canary == held)
+    live, held = seen.route.routes, status.session_affinity_cookie
+    return status.rollout.step.weight > 0 or (live is not None and live.cookies.canary == held)
 
 
-def _primary_cookie(turn: Turn) -> str:
+def _primary_cookie(seen: Observation, status: CanaryStatus) -> str:
     """Return the primary's cookie; one of another name, or of none as Flagger writes it, belongs to nobody."""
-    settings, found = turn.canary.analysis.session_affinity, turn.status.primary_session_affinity_cookie or ""
+    settings, found = seen.canary.analysis.session_affinity, status.primary_session_affinity_cookie or ""
     name = settings.primary_cookie_name if settings else None
     return found if name and found.startswith(f"{name}=") else ""
 
 
-def _value(turn: Turn, whose: str) -> str:
+def _value(seen: Observation, status: CanaryStatus, now: datetime, whose: str) -> str:
     """Derive a value from what no other rollout has: the canary, its revision, and when it began."""
-    applied, began = turn.status.rollout.applied, turn.status.rollout.step.started_at or turn.now
+    applied, began = status.rollout.applied, status.rollout.step.started_at or now
     revision = (applied.template, sorted(applied.configs.items())) if applied else ()
-    parts = [turn.canary.metadata.uid, revision, began.isoformat(), whose]
+    parts = [seen.canary.metadata.uid, revision, began.isoformat(), whose]
     return hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:_VALUE_LENGTH]

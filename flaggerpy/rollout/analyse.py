@@ -43,7 +43,7 @@ def run(turn: Turn) -> NeedChecks | None:
             restart.change_of_mind(turn)
         return None
     turn.complete_record()
-    if not turn.canary.spec.skip_analysis and affinity.assign(turn):
+    if not turn.canary.spec.skip_analysis and _gets_cookies(turn):
         return None
     if not _workloads_ready(turn) or not _traffic_as_intended(turn):
         return None
@@ -63,6 +63,15 @@ def run(turn: Turn) -> NeedChecks | None:
         _keep_waiting(turn)
         return None
     return _judge(turn)
+
+
+def _gets_cookies(turn: Turn) -> bool:
+    """Give a rollout that lacks them its cookies; True when it had to, and routes with them wait for the next tick."""
+    fresh = affinity.assigned(turn.seen, turn.status, turn.now)
+    if fresh:
+        turn.set(**fresh)
+        turn.wake_now()
+    return bool(fresh)
 
 
 def _workloads_ready(turn: Turn) -> bool:

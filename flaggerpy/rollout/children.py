@@ -8,7 +8,6 @@ through it, and if it goes missing again, after min(interval, 30 s).
 from __future__ import annotations
 
 from flaggerpy.api.status import Phase
-from flaggerpy.rollout import affinity
 from flaggerpy.rollout.decision import CopyConfigs, CreatePrimary, ServiceRole, SetRoutes, WriteBudgets, WriteService
 from flaggerpy.rollout.traffic import Routes
 from flaggerpy.rollout.turn import Turn
@@ -58,7 +57,7 @@ def mend_route(turn: Turn) -> bool:
     turn.do(SetRoutes(wanted))
     if wanted.canary == 0:
         # Who got the cookie of a share that does not count must not be among the first of the one that will.
-        affinity.retire(turn)
+        turn.end_cookie()
     step = turn.status.rollout.step
     turn.note(step=step.model_copy(update={"started_at": turn.now}))
     turn.moved()

@@ -7,7 +7,7 @@ bootstrap, from what serves users already; never from a template that waits for 
 from __future__ import annotations
 
 from flaggerpy.api.status import Phase, Revision, Step
-from flaggerpy.rollout import affinity, children, revision, rollback
+from flaggerpy.rollout import children, revision, rollback
 from flaggerpy.rollout.decision import DropCopies, KeepRevision, RestorePrimary, SetRoutes
 from flaggerpy.rollout.turn import Turn
 
@@ -74,14 +74,15 @@ def bring_back(turn: Turn) -> None:
         children.clone_target(turn)
         source = turn.target_name
     if asked_for:
-        now = turn.current_revision()
-        turn.note(applied=now, promoted=now)
+        now, applied = turn.current_revision(), turn.status.rollout.applied
+        # A revision that failed and was withdrawn meanwhile stays on record until the primary is back.
+        turn.note(promoted=now, applied=now if revision.same(applied, turn.seen, turn.target) else applied)
     turn.warn(f"{turn.primary_name} is gone: created again from {source}")
 
 
 def _send_users(turn: Turn, *, stay: bool) -> None:
     weight = 100 if stay else 0
-    affinity.retire(turn)
+    turn.end_cookie()
     if turn.seen.routed and turn.seen.route.routes != turn.routes_at(weight):
         turn.do(SetRoutes(turn.routes_at(weight)))
     turn.begin_step(weight)

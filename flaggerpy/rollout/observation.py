@@ -133,7 +133,7 @@ class ScalerSeen:
 
 @dataclass(frozen=True, slots=True)
 class History:
-    """Since when the target has its present pod template, as its ReplicaSets tell.
+    """Since when the target has its present pod template, as its ReplicaSets or ControllerRevisions tell.
 
     Attributes:
         since: the latest time at which it can have come.

@@ -171,7 +171,7 @@ def _retry(turn: Turn, _request: Request) -> Answer:
     if unable is not None:
         return unable
     if turn.status.phase is not Phase.FAILED:
-        return _no(f"the last rollout of {turn.name} did not fail")
+        return _no(f"no revision of {turn.name} has failed: there is nothing to retry")
     if revision.promoted(turn.seen, turn.target):
         return _no(f"{turn.target_name} asks for the promoted revision again: there is nothing to retry")
     turn.set(phase=Phase.WAITING)

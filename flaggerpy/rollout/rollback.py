@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import Literal
 
 from flaggerpy.api.status import Phase
-from flaggerpy.rollout import affinity, scaling
+from flaggerpy.rollout import scaling
 from flaggerpy.rollout.decision import SetRoutes
 from flaggerpy.rollout.turn import Turn
 
@@ -32,7 +32,7 @@ def run(turn: Turn) -> None:
 def fail(turn: Turn, why: str, *, stay: bool) -> None:
     """End the rollout with all users on one workload: the primary, or with ``stay`` the target."""
     weight = 100 if stay else 0
-    affinity.retire(turn)
+    turn.end_cookie()
     if turn.seen.routed and turn.seen.route.routes != turn.routes_at(weight):
         turn.do(SetRoutes(turn.routes_at(weight)))
     turn.set(phase=Phase.FAILED, failed_checks=0, iterations=0)

@@ -11,7 +11,7 @@ from datetime import timedelta
 from flaggerpy.api.analysis import HookType
 from flaggerpy.api.constants import SCALE_TO_ZERO
 from flaggerpy.api.status import Phase, Step
-from flaggerpy.rollout import affinity, children, gates, kept, pausing, reload, revision, rollback, scaling
+from flaggerpy.rollout import children, gates, kept, pausing, reload, revision, rollback, scaling
 from flaggerpy.rollout.decision import NeedChecks, ScaleTarget, SetRoutes
 from flaggerpy.rollout.turn import Turn
 
@@ -45,19 +45,34 @@ def run(turn: Turn) -> NeedChecks | None:
 
 def _nothing_new(turn: Turn) -> None:
     """The target asks for what the primary runs: withdraw what waits, forget what failed."""
-    rollout = turn.status.rollout
-    if turn.status.phase is Phase.WAITING:
-        turn.set(phase=_stable_phase(turn))
-        turn.say(f"The new revision of {turn.target_name} was withdrawn before it started")
-    if not revision.same(rollout.applied, turn.seen, turn.target):
+    rollout, phase = turn.status.rollout, turn.status.phase
+    put_back = not revision.same(rollout.applied, turn.seen, turn.target)
+    if put_back:
         turn.note(applied=turn.current_revision())
+    over = not rollout.serving_canary and (put_back or not rollout.failing or turn.primary_readiness().ready)
+    if phase is Phase.WAITING:
+        turn.set(phase=Phase.SUCCEEDED if over else Phase.FAILED)
+        turn.say(f"The new revision of {turn.target_name} was withdrawn before it started")
+    elif phase is Phase.FAILED and over and put_back:
+        turn.set(phase=Phase.SUCCEEDED)
+        turn.say(f"The revision of {turn.target_name} that failed was withdrawn: the promoted one was put back")
+    elif phase is Phase.FAILED and over and rollout.failing:
+        turn.set(phase=Phase.SUCCEEDED)
+        turn.say(f"{turn.primary_name} became ready after all: the promotion of {turn.target_name} is finished")
+    if turn.status.phase is Phase.SUCCEEDED and phase is not Phase.SUCCEEDED:
+        _forget_failure(turn, put_back=put_back)
     _let_target_sleep(turn)
 
 
-def _stable_phase(turn: Turn) -> Phase:
-    """The phase to go back to when a new revision is withdrawn: how the last rollout ended still holds."""
-    rollout = turn.status.rollout
-    return Phase.FAILED if rollout.failing or rollout.serving_canary else Phase.SUCCEEDED
+def _forget_failure(turn: Turn, *, put_back: bool) -> None:
+    """What failed is not asked for any more, or its promotion has come to its end."""
+    status = turn.status
+    if put_back:
+        turn.set(last_applied_spec=status.last_promoted_spec)
+    else:
+        turn.set(last_promoted_spec=status.last_applied_spec)
+    turn.note(failing="")
+    turn.wait("")
 
 
 def _target_is_down(turn: Turn) -> bool:
@@ -219,7 +234,7 @@ def _scale_up(turn: Turn) -> None:
         turn.do(ScaleTarget(scaling.first_size(turn)))
     weight = 100 if turn.status.rollout.serving_canary else 0
     now = turn.current_revision()
-    affinity.retire(turn)
+    turn.end_cookie()
     turn.set(
         phase=Phase.PROGRESSING,
         canary_weight=weight,

@@ -28,6 +28,9 @@ PROMOTED: dict[Phase, tuple[Truth, str]] = {
 SERVING_CANARY = "The rollout failed, {kind} {target} serves all users because the primary cannot."
 """Text of ``Failed`` where the traffic is on the target."""
 
+FAILED = Phase.FAILED.value
+"""Reason of ``Stalled`` where the last rollout failed and nothing else is wrong."""
+
 BOOTSTRAP = frozenset({Phase.NEW, Phase.INITIALIZING, Phase.TERMINATING, Phase.TERMINATED})
 """Phases before the first rollout; the last two only where a released canary is taken back."""
 
@@ -89,7 +92,9 @@ class Words:
 def conditions(old: list[Condition], phase: Phase, now: datetime, *, words: Words) -> list[Condition]:
     """Compute the conditions of a phase: Flagger's ``Promoted`` and kstatus' Ready, Reconciling and Stalled.
 
-    The times of ``old`` are kept where nothing changed, and so are conditions that are not ours.
+    ``Failed`` is stalled, as kstatus means it: nothing goes on until somebody asks for something else, so that whoever
+    waits by it (Flux, say) hears of the failure at once. The times of ``old`` are kept where nothing changed, and so
+    are conditions that are not ours.
     """
     truth, text = PROMOTED[phase]
     if phase is Phase.FAILED and words.serving_canary:
@@ -97,17 +102,29 @@ def conditions(old: list[Condition], phase: Phase, now: datetime, *, words: Word
     text = text.format(kind=words.kind, target=words.target)
     problem, reason = words.problem, words.reason
     settled = phase in IDLE or phase is Phase.TERMINATED
-    ready: Truth = "False" if problem or phase is Phase.FAILED else ("True" if settled else "Unknown")
     cause = words.cause or phase.value
+    stalled, what = (cause, problem) if problem else ("", "")
+    if not problem and phase is Phase.FAILED:
+        stalled, what = FAILED, reason or text
+    ready: Truth = "False" if stalled else ("True" if settled else "Unknown")
     wanted = [
         ("Promoted", truth, phase.value, text),
         ("Ready", ready, cause, problem or reason or text),
         ("Reconciling", "False" if settled or problem else "True", cause, reason or text),
-        ("Stalled", "True" if problem else "False", cause if problem else "AsExpected", problem),
+        ("Stalled", "True" if stalled else "False", stalled or "AsExpected", what),
     ]
     by_type = {condition.type: condition for condition in old}
     foreign = [condition for condition in old if condition.type not in {row[0] for row in wanted}]
     return [_merge(by_type.get(row[0]), row, words.generation, now) for row in wanted] + foreign
+
+
+def to_mend(status: CanaryStatus) -> str:
+    """Return what a user must mend before anything can go on; empty when nothing.
+
+    A rollout that failed is no mistake of a setting: the next revision is rolled out all the same.
+    """
+    rows = (row for row in status.conditions if row.type == "Stalled" and row.status == "True")
+    return next((row.message for row in rows if row.reason != FAILED), "")
 
 
 def rollout_began(status: CanaryStatus) -> datetime | None:

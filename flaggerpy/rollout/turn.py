@@ -93,7 +93,7 @@ class Turn:
 
     def routes_at(self, weight: int, *, mirrored: bool = False) -> Routes:
         """Return the shares that give the canary ``weight`` percent, with the cookies that belong to them."""
-        return to_canary(weight, mirrored=mirrored, cookies=affinity.cookies(self, weight))
+        return to_canary(weight, mirrored=mirrored, cookies=affinity.cookies(self.seen, self.status, weight))
 
     @property
     def paused(self) -> str:
@@ -277,9 +277,13 @@ class Turn:
     def begin_step(self, weight: int, *, mirrored: bool = False) -> None:
         """Start the clock of a step at this weight; without users and copies, the canary's cookie ends."""
         if weight == 0 and not mirrored:
-            affinity.retire(self)
+            self.end_cookie()
         self.set(canary_weight=weight)
         self.note(step=Step(weight=weight, started_at=self.now, mirrored=mirrored), advance=None)
+
+    def end_cookie(self) -> None:
+        """Let nobody keep to the canary any longer by its cookie."""
+        self.set(**affinity.retired(self.seen, self.status))
 
     def moved(self) -> None:
         """Users are being moved: at the latest, they are believed to have moved when the data plane had its time."""

@@ -14,7 +14,7 @@ from prometheus_client import CollectorRegistry, Gauge
 
 from flaggerpy.api.status import CanaryStatus, Phase
 from flaggerpy.rollout.checks import Verdict
-from flaggerpy.rollout.transition import rollout_began
+from flaggerpy.rollout.transition import rollout_began, to_mend
 from flaggerpy.telemetry.catalogue import Catalogue
 from flaggerpy.telemetry.controller import ControllerSeries
 
@@ -190,8 +190,7 @@ class Recorder:
             self._phase.remove(*named, shown.phase)
             shown.phase = phase
         self._phase.labels(*named, phase).set(1)
-        stalled = any(row.type == "Stalled" and row.status == "True" for row in status.conditions)
-        self._stalled.labels(*named).set(1 if stalled else 0)
+        self._stalled.labels(*named).set(1 if to_mend(status) else 0)
         self._failed.labels(*named).set(status.failed_checks)
         _set_time(self._moved, named, status.last_transition_time)
         _set_time(self._began, named, rollout_began(status))

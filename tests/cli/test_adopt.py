@@ -14,7 +14,7 @@ from flaggerpy.kube.resources import CANARIES, DEPLOYMENTS
 from flaggerpy.rollout.observation import History
 from tests.cli import served
 from tests.cli.served import Served
-from tests.rollout.left import left, rolling
+from tests.rollout.left import given_up, left, rolling
 from tests.rollout.world import World, hook, initialized, spec
 
 FIRST = "adds its finalizer; takes Flagger's ownerReference off payment-primary"
@@ -65,14 +65,7 @@ def test_what_cannot_go_on_is_not_quiet() -> None:
 
 
 def test_a_bootstrap_that_flagger_gave_up_is_told() -> None:
-    world = World(routed=False, primary_breaks={"v1"})
-    while world.primary is None:
-        assert world.advance()
-        world.tick()
-    assert world.target
-    world.target.edit(replicas=0)
-    row = seen(left(world, Phase.FAILED, last_promoted_spec=None))
-    assert row.words == "the bootstrap of payment.shop goes on; scales payment to 2"
+    assert seen(given_up()).words == "the bootstrap of payment.shop goes on; scales payment to 2"
 
 
 def test_one_that_was_taken_over_is_left_out() -> None:

@@ -7,55 +7,24 @@ from typing import Any
 
 import pytest
 
-from flaggerpy.clock import SystemClock
-from flaggerpy.controller.configs import ConfigDigests
-from flaggerpy.controller.execute import Executor
-from flaggerpy.controller.observe import Observer
-from flaggerpy.controller.pods import PODS_OF_DEPLOYMENTS, PodReader
-from flaggerpy.controller.sources import Library
-from flaggerpy.controller.takeover import Takeover
-from flaggerpy.controller.world import World
-from flaggerpy.kube.cache import Caches
 from flaggerpy.kube.client import Client
-from flaggerpy.kube.dependents import Dependents
 from flaggerpy.kube.errors import KubeError
-from flaggerpy.kube.resources import CANARIES, DEPLOYMENTS, HPAS, PODS, Ref
+from flaggerpy.kube.resources import CANARIES, DEPLOYMENTS, HPAS, Ref
 from flaggerpy.kube.sessions import HttpTransport, Server
 from flaggerpy.rollout.decision import DeleteChildren, DeleteScaler, Plan, WriteScaler
 from flaggerpy.rollout.observation import Bounds
-from flaggerpy.settings import Settings
 from tests.builders import canary_json
+from tests.controller.stage import KEY, Stage
 from tests.kube.fake_apiserver import FakeApiServer
 from tests.targets.objects import JsonObject, autoscaler, deployment
 
-KEY = ("shop", "web")
-CANARY, TARGET = Ref(CANARIES, *KEY), Ref(HPAS, *KEY)
+TARGET = Ref(HPAS, *KEY)
 PRIMARY = Ref(HPAS, "shop", "web-primary")
 NAMED = {"apiVersion": "autoscaling/v2", "kind": "HorizontalPodAutoscaler", "name": "web"}
 
 
-class Stage:
-    """What one tick reads with and writes with."""
-
-    def __init__(self, server: FakeApiServer, client: Client) -> None:
-        self.server = server
-        self.caches = Caches(client)
-        settings = Settings(mesh_provider="kubernetes")
-        library = Library(client, self.caches)
-        pods = PodReader(client, Dependents(client, PODS, PODS_OF_DEPLOYMENTS), settings.fail_fast_after)
-        digests, takeover = ConfigDigests(client, self.caches), Takeover(client, SystemClock())
-        self.observer = Observer(self.caches, digests, pods, library, settings, takeover)
-        self.executor = Executor(client, self.caches, self.observer.rules, SystemClock())
-
-    async def look(self) -> World:
-        await self.caches.refresh([CANARY])
-        world = await self.observer.observe(KEY, frozenset())
-        assert world is not None
-        return world
-
-    async def do(self, *actions: Any) -> World:
-        await self.executor.run(Plan(actions=actions), await self.look())
-        return await self.look()
+class Scaled(Stage):
+    """A stage whose user edits the target's autoscaler."""
 
     def edit(self, **spec: Any) -> None:
         """The user writes the target's autoscaler, and the watch has told of it."""
@@ -64,11 +33,11 @@ class Stage:
 
 
 @pytest.fixture
-async def stage() -> AsyncIterator[Stage]:
+async def stage() -> AsyncIterator[Scaled]:
     async with FakeApiServer() as server, HttpTransport(Server(server.url)) as transport:
         server.put(CANARIES, named(NAMED))
         server.put(DEPLOYMENTS, deployment(pod={"metadata": {"labels": {"app": "web"}}, "spec": {"containers": []}}))
-        yield Stage(server, Client(transport))
+        yield Scaled(server, Client(transport))
 
 
 def named(ref: JsonObject | None, **status: Any) -> JsonObject:
@@ -77,7 +46,7 @@ def named(ref: JsonObject | None, **status: Any) -> JsonObject:
     return canary | {"status": {"phase": "Succeeded", "rollout": status}}
 
 
-async def test_a_missing_autoscaler_is_a_problem_until_it_is_there(stage: Stage) -> None:
+async def test_a_missing_autoscaler_is_a_problem_until_it_is_there(stage: Scaled) -> None:
     seen = (await stage.look()).seen
     assert seen.scaler is None
     assert any("HorizontalPodAutoscaler web does not exist" in problem for problem in seen.problems)
@@ -87,7 +56,7 @@ async def test_a_missing_autoscaler_is_a_problem_until_it_is_there(stage: Stage)
     assert (seen.scaler is not None, seen.problems) == (True, ())
 
 
-async def test_a_kind_that_must_not_be_read_is_one_problem(stage: Stage) -> None:
+async def test_a_kind_that_must_not_be_read_is_one_problem(stage: Scaled) -> None:
     stage.server.forbidden.add(HPAS)
     seen = (await stage.look()).seen
     assert seen.scaler is None
@@ -95,7 +64,7 @@ async def test_a_kind_that_must_not_be_read_is_one_problem(stage: Stage) -> None
     assert "horizontalpodautoscalers.autoscaling" in problem
 
 
-async def test_it_is_made_followed_and_mended_and_the_users_is_not_touched(stage: Stage) -> None:
+async def test_it_is_made_followed_and_mended_and_the_users_is_not_touched(stage: Scaled) -> None:
     stage.server.put(HPAS, autoscaler())
     seen = (await stage.look()).seen.scaler
     assert seen is not None
@@ -118,7 +87,7 @@ async def test_it_is_made_followed_and_mended_and_the_users_is_not_touched(stage
     assert {one.method for one in stage.server.seen(path=TARGET.path()) if one.path == TARGET.path()} == {"GET"}
 
 
-async def test_a_write_depends_on_what_was_seen(stage: Stage) -> None:
+async def test_a_write_depends_on_what_was_seen(stage: Scaled) -> None:
     stage.server.put(HPAS, autoscaler())
     await stage.do(WriteScaler(2))
     world = await stage.look()
@@ -130,7 +99,7 @@ async def test_a_write_depends_on_what_was_seen(stage: Stage) -> None:
     assert (seen.minimum, seen.drifted) == (3, False)
 
 
-async def test_one_of_a_former_name_is_found_by_the_record_and_deleted(stage: Stage) -> None:
+async def test_one_of_a_former_name_is_found_by_the_record_and_deleted(stage: Scaled) -> None:
     stage.server.put(HPAS, autoscaler())
     await stage.do(WriteScaler(2))
     stage.server.put(CANARIES, named(None, scaler={"name": "web-primary"}))
@@ -141,7 +110,7 @@ async def test_one_of_a_former_name_is_found_by_the_record_and_deleted(stage: St
 
 
 @pytest.mark.parametrize("mine", [True, False])
-async def test_with_the_children_goes_what_was_made_and_nothing_else(stage: Stage, mine: bool) -> None:
+async def test_with_the_children_goes_what_was_made_and_nothing_else(stage: Scaled, mine: bool) -> None:
     stage.server.put(HPAS, autoscaler())
     if mine:
         await stage.do(WriteScaler(2))

@@ -4,28 +4,17 @@ from __future__ import annotations
 
 import json
 from collections.abc import AsyncIterator
-from typing import Any
 
 import pytest
 
-from flaggerpy.clock import SystemClock
-from flaggerpy.controller.configs import ConfigDigests
 from flaggerpy.controller.errors import Outdated
-from flaggerpy.controller.execute import Executor
-from flaggerpy.controller.observe import Observer
-from flaggerpy.controller.pods import PODS_OF_DEPLOYMENTS, PodReader
-from flaggerpy.controller.sources import Library
-from flaggerpy.controller.takeover import Takeover
 from flaggerpy.controller.world import World
-from flaggerpy.kube.cache import Caches
 from flaggerpy.kube.client import Client
-from flaggerpy.kube.dependents import Dependents
 from flaggerpy.kube.resources import (
     CANARIES,
     CONFIG_MAPS,
     CONTROLLER_REVISIONS,
     DEPLOYMENTS,
-    PODS,
     Ref,
     Resource,
 )
@@ -39,39 +28,18 @@ from flaggerpy.rollout.decision import (
     Plan,
     RestorePrimary,
 )
-from flaggerpy.settings import Settings
 from tests.builders import canary_json
+from tests.controller.stage import CANARY, KEY, Stage
 from tests.kube.fake_apiserver import FakeApiServer
 from tests.targets.objects import JsonObject, config_map, deployment
 
-KEY = ("shop", "web")
-CANARY, TARGET, PRIMARY = Ref(CANARIES, *KEY), Ref(DEPLOYMENTS, *KEY), Ref(DEPLOYMENTS, "shop", "web-primary")
+TARGET, PRIMARY = Ref(DEPLOYMENTS, *KEY), Ref(DEPLOYMENTS, "shop", "web-primary")
 FIRST, SECOND = (Ref(CONTROLLER_REVISIONS, "shop", f"web-promoted-{number}") for number in (2, 1))
 COPY = Ref(CONFIG_MAPS, "shop", "settings-primary")
 
 
-class Stage:
-    """What one tick reads with and writes with."""
-
-    def __init__(self, server: FakeApiServer, client: Client) -> None:
-        self.server = server
-        self.caches = Caches(client)
-        settings = Settings(mesh_provider="kubernetes")
-        library = Library(client, self.caches)
-        pods = PodReader(client, Dependents(client, PODS, PODS_OF_DEPLOYMENTS), settings.fail_fast_after)
-        digests, takeover = ConfigDigests(client, self.caches), Takeover(client, SystemClock())
-        self.observer = Observer(self.caches, digests, pods, library, settings, takeover)
-        self.executor = Executor(client, self.caches, self.observer.rules, SystemClock())
-
-    async def look(self) -> World:
-        await self.caches.refresh([CANARY])
-        world = await self.observer.observe(KEY, frozenset())
-        assert world is not None
-        return world
-
-    async def do(self, *actions: Any) -> World:
-        await self.executor.run(Plan(actions=actions), await self.look())
-        return await self.look()
+class Shop(Stage):
+    """What is kept, and who takes it away."""
 
     async def promote(self) -> World:
         """Make the primary and keep what it was made from, as a bootstrap and a promotion do."""
@@ -107,15 +75,15 @@ def pod(image: str, *configs: str) -> JsonObject:
 
 
 @pytest.fixture
-async def stage() -> AsyncIterator[Stage]:
+async def stage() -> AsyncIterator[Shop]:
     async with FakeApiServer() as server, HttpTransport(Server(server.url)) as transport:
         server.put(CANARIES, canary_json() | {"status": {"phase": "Succeeded"}})
         server.put(CONFIG_MAPS, config_map())
         server.put(DEPLOYMENTS, deployment(pod=pod("web:1"), replicas=3))
-        yield Stage(server, Client(transport))
+        yield Shop(server, Client(transport))
 
 
-async def test_two_objects_take_turns_and_the_newest_is_what_was_promoted(stage: Stage) -> None:
+async def test_two_objects_take_turns_and_the_newest_is_what_was_promoted(stage: Shop) -> None:
     assert (await stage.look()).seen.kept.revision is None
     names = []
     for image in ("web:1", "web:2", "web:3"):
@@ -133,7 +101,7 @@ async def test_two_objects_take_turns_and_the_newest_is_what_was_promoted(stage:
     assert methods == {"GET", "POST", "DELETE"}, "what it holds can never be changed"
 
 
-async def test_a_lost_primary_comes_back_as_promoted_whatever_the_target_asks_for(stage: Stage) -> None:
+async def test_a_lost_primary_comes_back_as_promoted_whatever_the_target_asks_for(stage: Shop) -> None:
     await stage.promote()
     before = stage.server.objects[PRIMARY]
     await stage.push("web:2")
@@ -149,7 +117,7 @@ async def test_a_lost_primary_comes_back_as_promoted_whatever_the_target_asks_fo
     assert world.seen.primary.template == world.seen.kept.revision.template
 
 
-async def test_its_copies_stay_as_promoted_while_the_originals_change(stage: Stage) -> None:
+async def test_its_copies_stay_as_promoted_while_the_originals_change(stage: Shop) -> None:
     await stage.promote()
     await stage.put(CONFIG_MAPS, config_map(data={"color": "blue"}))
     await stage.lose(PRIMARY)
@@ -158,7 +126,7 @@ async def test_its_copies_stay_as_promoted_while_the_originals_change(stage: Sta
     assert stage.server.objects[COPY]["data"] == {"color": "red"}
 
 
-async def test_a_lost_copy_is_made_again_while_the_original_is_as_promoted(stage: Stage) -> None:
+async def test_a_lost_copy_is_made_again_while_the_original_is_as_promoted(stage: Shop) -> None:
     await stage.promote()
     await stage.lose(PRIMARY, COPY)
     assert (await stage.look()).seen.kept.lacking == ()
@@ -166,7 +134,7 @@ async def test_a_lost_copy_is_made_again_while_the_original_is_as_promoted(stage
     assert stage.server.objects[COPY]["data"] == {"color": "red"}
 
 
-async def test_a_config_that_is_nowhere_as_promoted_is_named_and_nothing_is_made(stage: Stage) -> None:
+async def test_a_config_that_is_nowhere_as_promoted_is_named_and_nothing_is_made(stage: Shop) -> None:
     await stage.promote()
     await stage.put(CONFIG_MAPS, config_map(data={"color": "blue"}))
     await stage.lose(PRIMARY, COPY)
@@ -179,7 +147,7 @@ async def test_a_config_that_is_nowhere_as_promoted_is_named_and_nothing_is_made
     assert (await stage.look()).seen.kept.lacking == ()
 
 
-async def test_what_a_primary_runs_is_kept_as_the_targets_template_with_what_its_copies_hold(stage: Stage) -> None:
+async def test_what_a_primary_runs_is_kept_as_the_targets_template_with_what_its_copies_hold(stage: Shop) -> None:
     first = await stage.promote()
     assert first.seen.target is not None
     await stage.lose(FIRST)
@@ -190,14 +158,14 @@ async def test_what_a_primary_runs_is_kept_as_the_targets_template_with_what_its
     assert (kept.template, kept.configs) == (first.seen.target.template, dict(first.seen.configs.ours))
 
 
-async def test_without_the_right_nothing_is_kept_and_nothing_else_stops(stage: Stage) -> None:
+async def test_without_the_right_nothing_is_kept_and_nothing_else_stops(stage: Shop) -> None:
     stage.server.forbidden.add(CONTROLLER_REVISIONS)
     seen = (await stage.look()).seen
     assert (seen.kept.usable, seen.problems) == (False, ())
     assert any("controllerrevisions.apps" in note for note in seen.notes)
 
 
-async def test_an_object_of_somebody_else_is_left_alone_and_named(stage: Stage) -> None:
+async def test_an_object_of_somebody_else_is_left_alone_and_named(stage: Shop) -> None:
     theirs = {"metadata": {"name": FIRST.name, "namespace": "shop"}, "data": {"spec": {}}, "revision": 1}
     await stage.put(CONTROLLER_REVISIONS, theirs)
     seen = (await stage.look()).seen
@@ -208,7 +176,7 @@ async def test_an_object_of_somebody_else_is_left_alone_and_named(stage: Stage) 
 
 
 @pytest.mark.parametrize("mark", ["", "{", "[]", '{"number": 1}'])
-async def test_a_mark_that_says_nothing_is_no_revision(stage: Stage, mark: str) -> None:
+async def test_a_mark_that_says_nothing_is_no_revision(stage: Shop, mark: str) -> None:
     await stage.promote()
     stage.server.change(FIRST, lambda obj: obj["metadata"]["annotations"].update({"flaggerpy.dev/kept": mark}))
     await stage.caches.refresh([FIRST])
@@ -216,7 +184,7 @@ async def test_a_mark_that_says_nothing_is_no_revision(stage: Stage, mark: str) 
     assert (await stage.promote()).seen.kept.name == FIRST.name
 
 
-async def test_copies_that_are_read_no_more_go_and_shared_ones_stay(stage: Stage) -> None:
+async def test_copies_that_are_read_no_more_go_and_shared_ones_stay(stage: Shop) -> None:
     for name in ("mine", "shared"):
         await stage.put(CONFIG_MAPS, config_map(name))
     await stage.put(DEPLOYMENTS, deployment(pod=pod("web:1", "mine", "shared")))
@@ -233,7 +201,7 @@ async def test_copies_that_are_read_no_more_go_and_shared_ones_stay(stage: Stage
     assert stage.server.objects[shared]["metadata"]["annotations"]["flaggerpy.dev/canary"] == "shop/other"
 
 
-async def test_what_is_kept_goes_with_the_children(stage: Stage) -> None:
+async def test_what_is_kept_goes_with_the_children(stage: Shop) -> None:
     await stage.promote()
     await stage.push("web:2")
     await stage.promote()
@@ -242,7 +210,7 @@ async def test_what_is_kept_goes_with_the_children(stage: Stage) -> None:
     assert left == {TARGET, Ref(CONFIG_MAPS, "shop", "settings")}
 
 
-async def test_many_configs_are_read_once(stage: Stage) -> None:
+async def test_many_configs_are_read_once(stage: Shop) -> None:
     names = [f"config-{number}" for number in range(88)]
     for name in names:
         await stage.put(CONFIG_MAPS, config_map(name))

@@ -19,14 +19,13 @@ from flaggerpy.kube.dependents import Dependents
 from flaggerpy.kube.errors import ServerError
 from flaggerpy.kube.resources import DAEMONSETS, DEPLOYMENTS, PODS, REPLICA_SETS, Ref
 from flaggerpy.kube.sessions import HttpTransport, Server
-from flaggerpy.rollout.observation import Observation, ServicesSeen
 from flaggerpy.rollout.pods import PodsSeen
-from flaggerpy.rollout.traffic import Capabilities, RouteState
 from flaggerpy.rollout.workload import Workload
 from flaggerpy.targets.daemonset import DaemonSetTarget
 from flaggerpy.targets.deployment import DeploymentTarget
 from flaggerpy.targets.pods import OwnedPod
 from tests.builders import canary, with_metadata, with_spec, with_status
+from tests.controller.stage import seen_of
 from tests.kube.clocks import SkippingClock, eventually
 from tests.kube.fake_apiserver import FakeApiServer, Fault
 from tests.targets.objects import daemon_set, deployment, stored
@@ -43,16 +42,7 @@ def workload(name: str = "web", revision: str | None = "2", **changes: Any) -> W
 def rolling(phase: Phase = Phase.PROGRESSING, *, subject: Canary | None = None, **workloads: Workload | None) -> World:
     """Write a world in a phase; the target and the primary are there unless told otherwise."""
     given = {"target": workload(), "primary": workload("web-primary"), **workloads}
-    seen = Observation(
-        canary=with_status(subject or canary(), phase),
-        target=given["target"],
-        primary=given["primary"],
-        services=ServicesSeen(),
-        route=RouteState(routes=None),
-        capabilities=Capabilities(),
-        routed=False,
-    )
-    return World({}, seen, target_kind=DeploymentTarget())
+    return World({}, seen_of(with_status(subject or canary(), phase), **given), target_kind=DeploymentTarget())
 
 
 @dataclass

@@ -11,7 +11,8 @@ from flaggerpy.kube.errors import KubeError
 from flaggerpy.kube.resources import CANARIES, DEPLOYMENTS, SCALED_OBJECTS, Ref
 from flaggerpy.kube.sessions import HttpTransport, Server
 from flaggerpy.rollout.decision import DeleteScaler, PauseScaler, Plan, ResumeScaler, WriteScaler
-from tests.controller.test_autoscalers import Stage, named
+from tests.controller.stage import Stage
+from tests.controller.test_autoscalers import named
 from tests.kube.fake_apiserver import FakeApiServer
 from tests.targets.objects import deployment, scaled_object
 

@@ -15,47 +15,42 @@ from flaggerpy.controller.takeover import Takeover
 from flaggerpy.controller.world import World
 from flaggerpy.kube.client import Client
 from flaggerpy.kube.objects import JsonObject
-from flaggerpy.kube.resources import REPLICA_SETS
+from flaggerpy.kube.resources import CONTROLLER_REVISIONS, REPLICA_SETS
 from flaggerpy.kube.transport import HttpTransport, Server
-from flaggerpy.rollout.observation import History, Observation, ServicesSeen
-from flaggerpy.rollout.traffic import Capabilities, RouteState
-from flaggerpy.targets.base import Recipe, TargetFacts
+from flaggerpy.rollout.observation import History
+from flaggerpy.targets.base import Recipe, Target, TargetFacts
+from flaggerpy.targets.daemonset import DaemonSetTarget
 from flaggerpy.targets.deployment import DeploymentTarget
 from tests.builders import canary_json
+from tests.controller.stage import seen_of
 from tests.kube.clocks import START, ManualClock
 from tests.kube.fake_apiserver import FakeApiServer
-from tests.targets.objects import deployment
+from tests.targets.objects import daemon_set, deployment, template
 
-KIND = DeploymentTarget()
+KINDS: dict[str, Target] = {"Deployment": DeploymentTarget(), "DaemonSet": DaemonSetTarget()}
 REVISION = "deployment.kubernetes.io/revision"
 
 
 def world(
-    *, wrote: datetime | None = None, uid: str = "uid-of-web", manager: str = "flagger", phase: Phase = Phase.SUCCEEDED
+    *,
+    wrote: datetime | None = None,
+    uid: str = "uid-of-web",
+    manager: str = "flagger",
+    phase: Phase = Phase.SUCCEEDED,
+    kind: str = "Deployment",
 ) -> World:
     """Build the world of a canary that a manager wrote last at some time."""
-    raw = canary_json() | {"status": {"phase": phase.value}}
+    ref = {"apiVersion": "apps/v1", "kind": kind, "name": "web"}
+    raw = canary_json(spec={"targetRef": ref}) | {"status": {"phase": phase.value}}
     raw["metadata"]["uid"] = uid
     if wrote is not None:
         raw["metadata"]["managedFields"] = [{"manager": manager, "time": wrote.strftime("%Y-%m-%dT%H:%M:%SZ")}]
-    canary, target, primary = parse_canary(raw), _target(), deployment("web-primary")
-    seen = Observation(
-        canary=canary,
-        target=KIND.state(target),
-        primary=KIND.primary_state(canary, primary, Recipe()),
-        services=ServicesSeen(),
-        route=RouteState(routes=None),
-        capabilities=Capabilities(),
-        routed=False,
-    )
+    written, made = KINDS[kind], daemon_set if kind == "DaemonSet" else deployment
+    canary, target, primary = parse_canary(raw), made(), made("web-primary")
+    target["metadata"]["annotations"] = {REVISION: "2"}
+    seen = seen_of(canary, target=written.state(target), primary=written.primary_state(canary, primary, Recipe()))
     facts = TargetFacts("app", "web", "web-primary")
-    return World(raw, seen, {KIND.ref(canary): target}, target_kind=KIND, facts=facts)
-
-
-def _target() -> JsonObject:
-    made = deployment()
-    made["metadata"]["annotations"] = {REVISION: "2"}
-    return made
+    return World(raw, seen, {written.ref(canary): target}, target_kind=written, facts=facts)
 
 
 @asynccontextmanager
@@ -158,3 +153,31 @@ async def test_without_the_right_to_look_nothing_is_known() -> None:
         assert (await takeover.observe(world(phase=Phase.PROGRESSING))).seen.history is None
         server.forbidden.clear()
         assert (await takeover.observe(world(phase=Phase.PROGRESSING))).seen.history is not None
+
+
+def controller_revision(name: str, number: int, **pod: str) -> JsonObject:
+    recorded = template(**pod)
+    return {
+        "apiVersion": "apps/v1",
+        "kind": "ControllerRevision",
+        "metadata": {
+            "name": name,
+            "namespace": "shop",
+            "labels": recorded["metadata"]["labels"],
+            "creationTimestamp": f"2026-11-27T12:0{number}:00Z",
+            "ownerReferences": [{"kind": "DaemonSet", "uid": "uid-of-web", "controller": True}],
+        },
+        "revision": number,
+        "data": {"spec": {"template": {**recorded, "$patch": "replace"}}},
+    }
+
+
+async def test_a_daemon_sets_controller_revisions_are_read_where_a_deployments_replica_sets_are() -> None:
+    async with taking_over(ManualClock()) as (server, takeover):
+        server.put(CONTROLLER_REVISIONS, controller_revision("web-1", 1))
+        server.put(CONTROLLER_REVISIONS, controller_revision("web-2", 2, priorityClassName="new"))
+        server.put(REPLICA_SETS, replica_set("web-9", "9", {"app": "web"}))
+        assert (await takeover.observe(world(kind="DaemonSet"))).seen.history is None
+        assert server.seen("GET") == []
+        seen = (await takeover.observe(world(kind="DaemonSet", phase=Phase.PROGRESSING))).seen
+        assert seen.history == History(datetime.fromisoformat("2026-11-27T12:02:00Z"))

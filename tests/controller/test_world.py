@@ -9,24 +9,14 @@ from flaggerpy.api.constants import RELEASE
 from flaggerpy.api.status import Phase
 from flaggerpy.controller.world import World
 from flaggerpy.kube.resources import BUDGETS, DEPLOYMENTS, HTTP_ROUTES, METRIC_TEMPLATES, SERVICES, Ref
-from flaggerpy.rollout.observation import Observation, ServicesSeen
-from flaggerpy.rollout.traffic import Capabilities, RouteState
 from tests.builders import canary, with_metadata, with_status
+from tests.controller.stage import seen_of
 
 KINDS = (SERVICES, DEPLOYMENTS, HTTP_ROUTES, METRIC_TEMPLATES, BUDGETS)
 
 
 def decisive_kinds(owner: Canary) -> set[str]:
-    seen = Observation(
-        canary=owner,
-        target=None,
-        primary=None,
-        services=ServicesSeen(),
-        route=RouteState(routes=None),
-        capabilities=Capabilities(),
-        routed=False,
-    )
-    world = World({}, seen, live={Ref(kind, "shop", "web"): {} for kind in KINDS})
+    world = World({}, seen_of(owner), live={Ref(kind, "shop", "web"): {} for kind in KINDS})
     return {ref.resource.kind for ref in world.decisive}
 
 

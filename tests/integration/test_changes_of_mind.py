@@ -97,7 +97,14 @@ async def test_a_fix_pushed_after_a_failure_while_the_primary_is_not_ready_is_no
     assert await site.image("podinfo-primary") == "6.0.2"
 
 
-async def test_the_failed_revision_pushed_again_is_tried_again(site: Site, hooks: Hooks) -> None:
+async def conditions(site: Site) -> dict[str, str]:
+    """What whoever waits by kstatus reads."""
+    return {kind: (await site.condition(kind))["status"] for kind in ("Ready", "Reconciling", "Stalled")}
+
+
+async def test_the_old_revision_put_back_ends_a_failure_and_the_failed_one_is_tried_again(
+    site: Site, hooks: Hooks
+) -> None:
     hooks.close("pre-rollout")
     async with site.controller():
         await site.apply(deployment(), blue_green(iterations=1, threshold=1, webhooks=[hooks.webhook("pre-rollout")]))
@@ -105,9 +112,12 @@ async def test_the_failed_revision_pushed_again_is_tried_again(site: Site, hooks
         await site.set_image("6.0.1")
         await site.phase_is("Failed")
         await site.settled()
+        assert await conditions(site) == {"Ready": "False", "Reconciling": "False", "Stalled": "True"}
         await site.set_image("6.0.0")
+        await site.phase_is("Succeeded")
         await site.settled()
-        assert await site.phase() in {"Failed", "Succeeded"}
+        assert await conditions(site) == {"Ready": "True", "Reconciling": "False", "Stalled": "False"}
+        assert await site.replicas("podinfo") == 0
 
         hooks.open("pre-rollout")
         await site.set_image("6.0.1")

@@ -74,7 +74,7 @@ async def test_the_promoted_revision_put_back_after_a_failure_is_served(site: Si
         assert (await status(site))[0] == 3
         await site.set_image("6.0.0")
         code, said = await status(site)
-        assert (code, "the rollout before failed" in said) == (0, True), said
+        assert (code, "podinfo-primary serves what Deployment podinfo asks for" in said) == (0, True), said
 
 
 async def test_approval_is_a_persons_business_unless_it_is_waited_for(site: Site, hooks: Hooks) -> None:

@@ -206,6 +206,7 @@ async def test_a_config_put_back_to_its_promoted_content_is_no_rollout_and_copie
         await site.apply(config_map("settings", {"color": "blue"}))
         await site.phase_is("Failed")
         await site.apply(config_map("settings", {"color": "red"}))
+        await site.phase_is("Succeeded")
         await site.settled()
         asked = hooks.asked("pre-rollout")
         assert await site.replicas("podinfo") == 0
@@ -216,10 +217,14 @@ async def test_a_config_put_back_to_its_promoted_content_is_no_rollout_and_copie
         await site.client.json_patch(
             site.ref(DEPLOYMENTS, "podinfo"), [{"op": "replace", "path": path, "value": "others"}]
         )
+        await site.until(partial(hook_was_asked, hooks, asked + 1), "an analysis")
         await site.phase_is("Succeeded")
-        assert hooks.asked("pre-rollout") == asked + 1
         await site.until(partial(absent, site, "settings-primary"), "end of the copy that nobody reads")
         assert await site.find(CONFIG_MAPS, "others-primary") is not None
+
+
+async def hook_was_asked(hooks: Hooks, times: int) -> bool:
+    return hooks.asked("pre-rollout") == times
 
 
 async def absent(site: Site, name: str) -> bool:

@@ -9,14 +9,14 @@ from typing import Any
 import pytest
 
 from flaggerpy.kube.objects import JsonObject, finalizers_of, metadata_of
-from flaggerpy.kube.resources import CANARIES, DEPLOYMENTS, SERVICES
+from flaggerpy.kube.resources import CANARIES, DAEMONSETS, DEPLOYMENTS, SERVICES
 from tests.integration.commands import flaggerpy
 from tests.integration.contour import Contour
 from tests.integration.flagger import FIRST_HASH, SECOND_HASH, Flagger, flagger
 from tests.integration.gateway import Gateway
-from tests.integration.objects import blue_green, progressive, proxied
+from tests.integration.objects import blue_green, daemon_set, of_daemon_set, progressive, proxied
 from tests.integration.servers import Hooks
-from tests.integration.site import Site
+from tests.integration.site import IMAGE, Site
 
 pytestmark = [pytest.mark.takeover, pytest.mark.usefixtures("calm")]
 
@@ -161,6 +161,33 @@ async def _clock_moves_on(site: Site) -> bool:
 async def _has_looked(site: Site) -> bool:
     found = await site.get(DEPLOYMENTS, "podinfo")
     return bool(found["status"]["observedGeneration"] == found["metadata"]["generation"])
+
+
+@pytest.mark.parametrize(("pushed", "then"), [("", [0]), ("6.0.2", [0, 10, 30, 60, 0])])
+async def test_a_daemon_set_that_changed_after_flagger_stopped_starts_at_zero_and_another_goes_on(
+    site: Site, gateway: Gateway, hooks: Hooks, pushed: str, then: list[int]
+) -> None:
+    gate = {"name": "approval", "type": "confirm-promotion", "url": f"{hooks.url}/approve"}
+    hooks.close("approve")
+    async with site.controller():
+        await site.apply(daemon_set(), of_daemon_set(canary_of("gatewayapi:v1", webhooks=[gate])))
+        await site.phase_is("Initialized")
+        await site.apply(daemon_set(tag="6.0.1"))
+        await site.reason_has("waiting for promotion approval", patience=60)
+    async with flagger(site) as left:
+        # A status as Flagger writes it, without anything of ours; Kubernetes made the ControllerRevisions.
+        await left.status("WaitingPromotion", **NEW)
+    await site.until(lambda: _clock_moves_on(site), "the next second")
+    if pushed:
+        await site.apply(daemon_set(tag=pushed))
+    hooks.open("approve")
+    async with site.controller():
+        await site.event("Taken over from Flagger in phase WaitingPromotion")
+        await site.phase_is("Succeeded", patience=60)
+        await site.settled()
+    assert gateway.shares() == [0, 10, 30, 60, *then]
+    container = (await site.get(DAEMONSETS, "podinfo-primary"))["spec"]["template"]["spec"]["containers"][0]
+    assert container["image"] == f"{IMAGE}:{pushed or '6.0.1'}"
 
 
 @pytest.mark.parametrize("provider", ["gatewayapi:v1", "kubernetes"])

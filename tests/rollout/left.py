@@ -30,6 +30,17 @@ def left(world: World, phase: Phase, **status: Any) -> World:
     return world.touch()
 
 
+def given_up() -> World:
+    """A bootstrap that Flagger gave up, with the target asleep though its users are on it."""
+    world = World(routed=False, primary_breaks={"v1"})
+    while world.primary is None:
+        assert world.advance()
+        world.tick()
+    assert world.target
+    world.target.edit(replicas=0)
+    return left(world, Phase.FAILED, last_promoted_spec=None)
+
+
 def rolling(weight: int = 20, **analysis: Any) -> World:
     """A rollout under way."""
     world = initialized(spec=spec(**analysis)).push("v2")

@@ -64,6 +64,8 @@ class CrashError(Exception):
 class Simulation:
     spec: CanarySpec
     routed: bool = True
+    cannot: frozenset[str] = frozenset()
+    """Capabilities that a provider lacks although it routes."""
     accept_after: timedelta = timedelta(seconds=1)
     why_silent: str = ""
     now: datetime = START
@@ -166,7 +168,9 @@ class Simulation:
                 apex_released=self.apex != "primary",
             ),
             route=self._route_state(),
-            capabilities=Capabilities(*[self.routed] * len(fields(Capabilities))),
+            capabilities=Capabilities(
+                **{can.name: self.routed and can.name not in self.cannot for can in fields(Capabilities)}
+            ),
             routed=self.routed,
             configs=ConfigsSeen(ours=dict(self.configs), flagger=dict(self.configs)),
             kept=self._kept_seen(),

@@ -14,7 +14,7 @@ from flaggerpy.rollout import decision as d
 from flaggerpy.rollout.checks import Verdict
 from flaggerpy.rollout.observation import History
 from flaggerpy.rollout.traffic import to_canary
-from tests.rollout.left import left, promoting, rolling
+from tests.rollout.left import given_up, left, promoting, rolling
 from tests.rollout.world import World, hook, initialized, spec, under_keda
 
 AB_TEST = {"iterations": 3, "match": [{"headers": {"x": {"exact": "y"}}}]}
@@ -281,16 +281,11 @@ def test_a_bootstrap_goes_on_with_the_primary_that_there_is() -> None:
 
 
 def test_a_bootstrap_that_flagger_gave_up_wakes_the_target_that_it_put_to_sleep() -> None:
-    world = World(routed=False, primary_breaks={"v1"})
-    while world.primary is None:
-        assert world.advance()
-        world.tick()
-    assert world.target
-    world.target.edit(replicas=0)
-    left(world, Phase.FAILED, last_promoted_spec=None)
+    world = given_up()
     world.laws.sabotaged = True
     world.run_for(30)
     assert (world.phase, world.sizes) == (Phase.INITIALIZING, (2, 2))
+    assert world.primary
     world.primary.broken.clear()
     world.touch().run()
     assert (world.phase, world.sizes) == (Phase.INITIALIZED, (0, 2))

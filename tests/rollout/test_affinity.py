@@ -93,6 +93,22 @@ def test_another_revision_begins_with_another_cookie() -> None:
     assert world.status.previous_session_affinity_cookie == first
 
 
+def test_a_cookie_that_a_crash_kept_from_being_recorded_as_given_is_taken_back_all_the_same() -> None:
+    world = sticky().push("v2")
+    while world.weight == 0:
+        assert world.advance()
+        world.tick(crash_after=1)
+    first = canarys(world)
+    assert (world.status.rollout.step.weight, written(world).canary) == (0, first), "given, and not recorded as given"
+    world.actions.clear()
+    world.push("v3")
+    world.touch().tick()
+    assert (world.weight, world.status.previous_session_affinity_cookie) == (0, first)
+    at_weight(world, 10)
+    assert cookies(world)[0] == Cookies(expired=first)
+    assert canarys(world) not in {"", first}
+
+
 def test_putting_the_old_revision_back_takes_the_cookie_back() -> None:
     world = sticky().push("v2")
     first = canarys(at_weight(world, 20))

@@ -128,24 +128,41 @@ def test_a_revision_that_waits_can_be_withdrawn() -> None:
     assert world.outcomes == []
 
 
-def test_a_revision_that_waits_after_a_failure_falls_back_to_failed() -> None:
+def test_after_a_failure_the_promoted_revision_is_put_back_while_another_waits() -> None:
     world = at_weight(initialized(spec=spec(webhooks=[hook("rollback"), hook("confirm-rollout")])).push("v2"), 10)
     world.hooks["rollback"] = Verdict.PASSED
     world.run()
     world.hooks |= {"rollback": Verdict.FAILED, "confirm-rollout": Verdict.FAILED}
     world.push("v3").run(Phase.WAITING)
     world.push("v1").run()
-    assert world.phase is Phase.FAILED
-    assert world.status.rollout.reason == "manual webhook invoked: the-rollback"
+    assert (world.phase, world.status.rollout.failing, world.status.rollout.reason) == (Phase.SUCCEEDED, "", "")
+    assert world.texts[-1] == "The new revision of payment.shop was withdrawn before it started"
+    world.hooks.clear()
+    world.touch().run_for(3600)
+    assert world.outcomes == ["failed"], "nothing starts afterwards"
 
 
-def test_after_a_failure_the_promoted_template_changes_nothing_and_the_failed_one_is_tried_again() -> None:
+def test_after_a_failure_the_promoted_template_put_back_ends_it_though_the_primary_was_lost_meanwhile() -> None:
     world = at_weight(initialized(spec=spec(webhooks=[hook("rollback")])).push("v2"), 10)
     world.hooks["rollback"] = Verdict.PASSED
     world.run()
     world.hooks.clear()
+    world.delete_primary()
     world.push("v1").run()
-    assert (world.phase, world.outcomes) == (Phase.FAILED, ["failed"])
+    assert (world.phase, world.outcomes, world.status.rollout.failing) == (Phase.SUCCEEDED, ["failed"], "")
+    assert world.primary
+    assert world.primary.template == "v1"
+
+
+def test_after_a_failure_the_promoted_template_put_back_ends_it_and_the_failed_one_is_tried_again() -> None:
+    world = at_weight(initialized(spec=spec(webhooks=[hook("rollback")])).push("v2"), 10)
+    world.hooks["rollback"] = Verdict.PASSED
+    world.run()
+    world.hooks.clear()
+    world.actions.clear()
+    world.push("v1").run()
+    assert (world.phase, world.outcomes, world.actions) == (Phase.SUCCEEDED, ["failed"], [])
+    assert (world.status.last_applied_spec, world.status.rollout.failing) == ("v1", "")
     world.push("v2").run()
     assert (world.phase, world.outcomes) == (Phase.SUCCEEDED, ["failed", "succeeded"])
 

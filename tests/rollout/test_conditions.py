@@ -8,6 +8,7 @@ import pytest
 
 from flaggerpy.api.status import Phase
 from flaggerpy.rollout.checks import Verdict
+from flaggerpy.rollout.transition import to_mend
 from tests.rollout.test_status import in_phase
 from tests.rollout.world import World, hook, initialized, spec
 
@@ -17,6 +18,11 @@ PHASES = [phase for phase in Phase if phase is not Phase.NEW]
 def reason(world: World, kind: str) -> tuple[str, str]:
     """Status and reason of a condition."""
     return next((row.status, row.reason) for row in world.status.conditions if row.type == kind)
+
+
+def message(world: World, kind: str) -> str:
+    """What a condition says."""
+    return next(row.message for row in world.status.conditions if row.type == kind)
 
 
 @pytest.mark.parametrize("also", ["nothing else", "suspended", "a mistake", "paused"])
@@ -63,6 +69,22 @@ def test_what_stalls_is_named_in_one_word_by_everyone_who_is_asked(stalls: Calla
     world = stalls()
     assert reason(world, "Stalled") == ("True", cause)
     assert reason(world, "Ready") == ("False", cause)
+
+
+def test_a_rollout_that_failed_stalls_and_is_nothing_to_mend() -> None:
+    world = in_phase(Phase.FAILED)
+    assert reason(world, "Stalled") == ("True", "Failed")
+    assert message(world, "Stalled") == world.status.rollout.failing
+    assert to_mend(world.status) == "", "the next revision is rolled out all the same"
+    world.suspend().run_for(1)
+    assert reason(world, "Stalled") == ("True", "Failed")
+    world.suspend(False).problems = ("spec.x is wrong: write y",)
+    world.touch().run_for(1)
+    assert reason(world, "Stalled") == ("True", "UserError")
+    assert to_mend(world.status) == "spec.x is wrong: write y"
+    world.problems = ()
+    world.push("v3").run_for(1)
+    assert reason(world, "Stalled") == ("False", "AsExpected")
 
 
 def test_what_holds_a_rollout_is_named_and_forgotten_when_it_goes_on() -> None:

@@ -75,6 +75,15 @@ def deleted() -> World:
 UNREADY = "not ready: waiting for rollout to finish: "
 ITERATIONS: dict[str, Any] = {"iterations": 2}
 
+FAILED_HOOKS = {
+    "confirm-rollout": "waiting for approval the-confirm-rollout",
+    "confirm-traffic-increase": "waiting for traffic increase approval the-confirm-traffic-increase",
+    "confirm-promotion": "waiting for promotion approval the-confirm-promotion",
+    "pre-rollout": "pre-rollout check the-pre-rollout failed 403 closed",
+    "rollout": "external check the-rollout failed 403 closed",
+}
+"""What holds a rollout up, by the type of the hook that answers 403."""
+
 MOMENTS: list[tuple[str, Scene, str, str]] = [
     ("the primary starts", starting, "Warning", f"payment-primary.shop {UNREADY}"),
     ("bootstrap done", initialized, "Normal", "Initialization done! payment.shop"),
@@ -93,35 +102,9 @@ MOMENTS: list[tuple[str, Scene, str, str]] = [
         "Warning",
         "Rolling back payment.shop manual webhook invoked",
     ),
-    (
-        "gate before the rollout",
-        with_hook("confirm-rollout", Verdict.FAILED),
-        "Warning",
-        "Halt payment.shop advancement waiting for approval the-confirm-rollout",
-    ),
-    (
-        "gate before a step",
-        with_hook("confirm-traffic-increase", Verdict.FAILED),
-        "Warning",
-        "Halt payment.shop advancement waiting for traffic increase approval the-confirm-traffic-increase",
-    ),
-    (
-        "gate before the promotion",
-        with_hook("confirm-promotion", Verdict.FAILED),
-        "Warning",
-        "Halt payment.shop advancement waiting for promotion approval the-confirm-promotion",
-    ),
-    (
-        "pre-rollout fails",
-        with_hook("pre-rollout", Verdict.FAILED),
-        "Warning",
-        "Halt payment.shop advancement pre-rollout check the-pre-rollout failed 403 closed",
-    ),
-    (
-        "rollout hook fails",
-        with_hook("rollout", Verdict.FAILED),
-        "Warning",
-        "Halt payment.shop advancement external check the-rollout failed 403 closed",
+    *(
+        (f"{kind} fails", with_hook(kind, Verdict.FAILED), "Warning", f"Halt payment.shop advancement {says}")
+        for kind, says in FAILED_HOOKS.items()
     ),
     ("metric out of range", out_of_range, "Warning", "Halt advancement latency is off"),
     ("weight step", rolled_out(), "Normal", "Advance payment.shop canary weight 20"),
@@ -176,6 +159,13 @@ INIT = ("info", "New Deployment detected, initialization completed.", True)
 BEGUN = ("info", "New revision detected, progressing canary analysis.", True)
 DONE = ("info", "Canary analysis completed successfully, promotion finished.", False)
 
+GATES_CLOSED = [
+    ("confirm-rollout", "Canary", [INIT]),
+    ("confirm-traffic-increase", "Canary traffic increase", [INIT, BEGUN]),
+    ("confirm-promotion", "Canary promotion", [INIT, BEGUN]),
+]
+"""What waits at a gate, and what was alerted before."""
+
 ALERTS: list[tuple[str, Scene, list[tuple[str, str, bool]]]] = [
     ("success", rolled_out(), [INIT, BEGUN, DONE]),
     (
@@ -183,20 +173,13 @@ ALERTS: list[tuple[str, Scene, list[tuple[str, str, bool]]]] = [
         rolled_out(_skipAnalysis=True),
         [INIT, BEGUN, ("info", "Canary analysis was skipped, promotion finished.", False)],
     ),
-    (
-        "gate before the rollout",
-        with_hook("confirm-rollout", Verdict.FAILED),
-        [INIT, ("warn", "Canary is waiting for approval.", False)],
-    ),
-    (
-        "gate before a step",
-        with_hook("confirm-traffic-increase", Verdict.FAILED),
-        [INIT, BEGUN, ("warn", "Canary traffic increase is waiting for approval.", False)],
-    ),
-    (
-        "gate before the promotion",
-        with_hook("confirm-promotion", Verdict.FAILED),
-        [INIT, BEGUN, ("warn", "Canary promotion is waiting for approval.", False)],
+    *(
+        (
+            f"{kind} is closed",
+            with_hook(kind, Verdict.FAILED),
+            [*before, ("warn", f"{what} is waiting for approval.", False)],
+        )
+        for kind, what, before in GATES_CLOSED
     ),
     (
         "rollback hook",

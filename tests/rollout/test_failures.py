@@ -157,6 +157,19 @@ def test_a_primary_that_becomes_ready_after_all_gets_its_users_back() -> None:
     assert (world.status.last_promoted_spec, world.status.rollout.failing) == ("v2", "")
 
 
+def test_without_a_route_too_a_promotion_whose_primary_becomes_ready_after_all_is_finished() -> None:
+    world = failed_promotion(routed=False)
+    world.touch().run_for(600)
+    assert world.phase is Phase.FAILED, "as long as it is not ready"
+    assert world.primary
+    world.primary.broken.clear()
+    world.touch().run()
+    assert (world.phase, world.outcomes) == (Phase.SUCCEEDED, ["failed"])
+    assert world.texts[-1] == ("payment-primary.shop became ready after all: the promotion of payment.shop is finished")
+    assert (world.status.last_promoted_spec, world.status.rollout.failing) == ("v2", "")
+    assert world.condition("Ready") == "True"
+
+
 @pytest.mark.parametrize("routed", [True, False])
 @pytest.mark.parametrize("template", ["v1", "v3"])
 def test_the_way_out_of_a_failed_promotion_is_any_other_revision(routed: bool, template: str) -> None:

@@ -341,11 +341,10 @@ def test_retry_rolls_the_failed_revision_out_again() -> None:
 
 
 def test_retry_of_what_was_put_back_is_refused() -> None:
-    world = failed().push("v1").run()
-    assert answer(asked(world, "retry")) == (
-        False,
-        "payment.shop asks for the promoted revision again: there is nothing to retry",
-    )
+    world = asked(failed().push("v1"), "retry")
+    assert answer(world) == (False, "payment.shop asks for the promoted revision again: there is nothing to retry")
+    world.run()
+    assert answer(asked(world, "retry")) == (False, "no revision of payment.shop has failed: there is nothing to retry")
 
 
 def test_a_promotion_in_steps_is_held_and_hurried() -> None:

@@ -56,7 +56,7 @@ def test_conditions_of_every_phase(phase: Phase, promoted: str, ready: str, reco
     world = in_phase(phase)
     truth = (world.condition("Promoted"), world.condition("Ready"), world.condition("Reconciling"))
     assert truth == (promoted, ready, reconciling)
-    assert world.condition("Stalled") == "False"
+    assert world.condition("Stalled") == ("True" if phase is Phase.FAILED else "False")
     assert next(c.reason for c in world.status.conditions if c.type == "Promoted") == phase.value
     assert {condition.observed_generation for condition in world.status.conditions} == {1}
 

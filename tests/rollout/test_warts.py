@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
+
 import pytest
 
 from flaggerpy.api.status import Phase
@@ -138,11 +140,15 @@ def test_w08_a_config_that_is_put_back_cancels_and_starts_nothing_afterwards() -
 @pytest.mark.parametrize("analysis", [{}, {"iterations": 2}])
 def test_w09_mirroring_that_the_provider_cannot_do_starts_the_analysis_once(analysis: dict[str, int]) -> None:
     kinds = [hook("pre-rollout"), hook("rollout")]
-    world = initialized(spec=spec(**analysis, mirror=True, webhooks=kinds)).push("v2").run()
+    cannot = frozenset({"mirror", "mirror_weight"})
+    world = initialized(spec=spec(**analysis, mirror=True, webhooks=kinds), cannot=cannot).push("v2").run()
     assert world.outcomes == ["succeeded"]
     assert world.texts.count("Starting canary analysis for payment.shop") == 1
     types = [check.type.value for _, check, _ in world.asked if isinstance(check, HookCheck)]
     assert types.count("pre-rollout") == 1
+    assert not [a for _, a in world.actions if isinstance(a, d.SetRoutes) and a.routes.mirrored], (
+        "nor are copies asked for"
+    )
 
 
 @pytest.mark.parametrize(
@@ -210,6 +216,19 @@ def test_w14_what_lands_during_the_promotion_is_analysed_before_it_is_promoted()
     assert (world.outcomes, world.primary.template) == (["succeeded", "succeeded"], "v3")
 
 
+def test_w14_what_lands_before_the_primary_is_written_is_not_promoted_unanalysed() -> None:
+    world = initialized().push("v2")
+    world.run(Phase.PROMOTING)
+    world.actions.clear()
+    world.push("v3")
+    assert world.primary
+    while world.advance() and world.phase is not Phase.SUCCEEDED:
+        world.tick()
+        assert world.primary.template != "v2", "that was withdrawn before anything was written"
+    shares = [action.routes.canary for _, action in world.actions if isinstance(action, d.SetRoutes)]
+    assert (world.outcomes, world.primary.template, shares) == (["succeeded"], "v3", [0, 10, 20, 30, 0])
+
+
 @pytest.mark.parametrize("phase", [Phase.PROMOTING, Phase.FINALISING])
 def test_w15_a_target_that_gets_stuck_after_its_analysis_is_no_rollback(phase: Phase) -> None:
     world = initialized().push("v2")
@@ -217,7 +236,14 @@ def test_w15_a_target_that_gets_stuck_after_its_analysis_is_no_rollback(phase: P
     assert world.target
     world.laws.sabotaged = True
     world.target.broken.add("v2")
-    world.touch().run()
+    world.target.deadline = timedelta(seconds=1)
+    world.touch()
+    stuck_in = set()
+    while world.advance():
+        if world.target.exceeded():
+            stuck_in.add(world.phase)
+        world.tick()
+    assert phase in stuck_in
     assert world.outcomes == ["succeeded"]
     assert world.primary
     assert (world.status.last_promoted_spec, world.primary.template) == ("v2", "v2")

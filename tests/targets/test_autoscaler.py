@@ -19,11 +19,10 @@ from flaggerpy.targets.autoscaler import (
     primary_scaler_ref,
     scaler_notes,
     scaler_ref,
-    scaler_seen,
 )
-from flaggerpy.targets.labels import LabelRules
 from tests.builders import canary, with_rollout
-from tests.targets.objects import RULES, JsonObject, autoscaler, stored
+from tests.targets.objects import RULES, JsonObject, autoscaler
+from tests.targets.scalers import made, seen
 
 NAMED = {"apiVersion": "autoscaling/v2", "kind": "HorizontalPodAutoscaler", "name": "web"}
 FLAGGER_OWNER = {"apiVersion": "flagger.app/v1beta1", "kind": "Canary", "name": "web", "uid": "1", "controller": True}
@@ -31,14 +30,6 @@ FLAGGER_OWNER = {"apiVersion": "flagger.app/v1beta1", "kind": "Canary", "name": 
 
 def scaled(**ref: Any) -> Canary:
     return canary(spec={"autoscalerRef": NAMED | ref})
-
-
-def made(owner: Canary, target: JsonObject, minimum: int = 2, rules: LabelRules = RULES) -> JsonObject:
-    return stored(make_primary_scaler(owner, target, None, rules, minimum))
-
-
-def seen(owner: Canary, target: JsonObject | None, live: JsonObject | None = None) -> ScalerSeen:
-    return scaler_seen(owner, target, live, RULES)
 
 
 def test_a_new_one_is_the_targets_but_for_name_and_marks() -> None:

@@ -24,6 +24,7 @@ from flaggerpy.targets.labels import LabelRules
 from flaggerpy.targets.scaledobject import pause, paused_at_zero, paused_otherwise, primary_query
 from tests.builders import canary, with_rollout
 from tests.targets.objects import RULES, JsonObject, scaled_object, stored
+from tests.targets.scalers import made, seen
 
 NAMED = {"apiVersion": "keda.sh/v1alpha1", "kind": "ScaledObject", "name": "web"}
 PAUSED = "autoscaling.keda.sh/paused"
@@ -32,14 +33,6 @@ EVERYTHING = LabelRules(include_prefixes=("*",))
 
 def scaled(**ref: Any) -> Canary:
     return canary(spec={"autoscalerRef": NAMED | ref})
-
-
-def made(owner: Canary, target: JsonObject, minimum: int = 2, rules: LabelRules = RULES) -> JsonObject:
-    return stored(make_primary_scaler(owner, target, None, rules, minimum))
-
-
-def seen(owner: Canary, target: JsonObject | None, live: JsonObject | None = None) -> ScalerSeen:
-    return scaler_seen(owner, target, live, RULES)
 
 
 def queries(owner: Canary, target: JsonObject) -> list[str | None]:

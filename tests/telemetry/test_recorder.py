@@ -38,7 +38,7 @@ def of_canaries(recorder: Recorder) -> dict[str, float]:
 
 def condition(kind: str, status: str) -> Condition:
     return Condition.model_validate(
-        {"type": kind, "status": status, "reason": "Any", "lastTransitionTime": BEGAN.isoformat()}
+        {"type": kind, "status": status, "reason": "Any", "message": "any", "lastTransitionTime": BEGAN.isoformat()}
     )
 
 
@@ -127,9 +127,14 @@ def test_a_canary_is_in_one_phase_and_has_a_start_only_while_a_rollout_runs(reco
     assert bool(series(recorder, "flaggerpy_canary_rollout_start")) == (phase in ROLLING)
 
 
-def test_stalled_is_the_condition(recorder: Recorder) -> None:
+def test_stalled_is_the_condition_but_for_a_rollout_that_failed(recorder: Recorder) -> None:
     recorder.show(WEB, status(Phase.INITIALIZED, stalled=True))
     assert series(recorder)[f"flaggerpy_canary_stalled{{{WHOSE}}}"] == 1
+
+    failed = status(Phase.FAILED, stalled=True)
+    rows = [row.model_copy(update={"reason": "Failed"}) for row in failed.conditions]
+    recorder.show(WEB, failed.model_copy(update={"conditions": rows}))
+    assert series(recorder)[f"flaggerpy_canary_stalled{{{WHOSE}}}"] == 0, "that has a series of its own"
 
     recorder.show(WEB, CanaryStatus())
     assert series(recorder)[f"flaggerpy_canary_stalled{{{WHOSE}}}"] == 0
