@@ -100,7 +100,10 @@ class Flow:
     def _workloads(self) -> tuple[JsonObject, ...]:
         """Write the target and the Service before it, or the Service that is the target and what is behind it."""
         if self.target == DAEMONSETS:
-            return SERVICE, daemon_set(volumes=[_VOLUME])
+            made = daemon_set(volumes=[_VOLUME])
+            # Without it an update takes the pod of a node away before there is another one.
+            surge = {"type": "RollingUpdate", "rollingUpdate": {"maxSurge": 1, "maxUnavailable": 0}}
+            return SERVICE, {**made, "spec": {**made["spec"], "updateStrategy": surge}}
         if self.target == SERVICES:
             return _versioned("6.0.0"), _behind("6.0.0"), _behind("6.0.1")
         made = deployment(replicas=self.replicas, volumes=[_VOLUME])

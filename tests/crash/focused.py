@@ -21,7 +21,7 @@ from tests.crash.flows import (
     released,
 )
 from tests.crash.journal import image_in
-from tests.crash.scene import COOKIES, NAME, PRIMARY, Scene, phase_in, rollout_in, settled, weight_in
+from tests.crash.scene import COOKIES, NAME, PRIMARY, Scene, phase_in, recorded_weight, rollout_in, settled, weight_in
 from tests.crash.watcher import State
 from tests.integration.flagger import Flagger
 from tests.integration.keda import PAUSED
@@ -38,8 +38,6 @@ from tests.integration.objects import (
 )
 
 AUDIENCE = [{"headers": {"x-canary": {"exact": "insider"}}}]
-_AT_ONCE = {"scaleDown": {"stabilizationWindowSeconds": 0}}
-"""An autoscaler that looks no time back, so that the floor under the primary's is given up at once."""
 LOW, HIGH = 2, 9
 
 
@@ -79,11 +77,10 @@ def _left_alone(state: State) -> bool:
     return made == (None, None, None) and ends("Initialized", "6.0.0")(state)
 
 
-def _left_to_its_autoscaler(state: State) -> bool:
+def _has_the_pods_of_both(state: State) -> bool:
+    """The primary has the pods of both until its autoscaler has seen the users who came, which takes minutes."""
     found = state.get(HPAS, PRIMARY)
-    floor = (rollout_in(state).get("scaler") or {}).get("floor", 0)
-    given_up = found is not None and found["spec"]["minReplicas"] == LOW and floor == 0
-    return given_up and ends("Succeeded", "6.0.1")(state)
+    return found is not None and found["spec"]["minReplicas"] == 2 * LOW and ends("Succeeded", "6.0.1")(state)
 
 
 def _asleep_under_keda(state: State) -> bool:
@@ -130,8 +127,14 @@ async def _pause_push_and_resume(scene: Scene) -> None:
     await scene.ask("resume")
 
 
-async def _push_and_step_by_hand(scene: Scene) -> None:
+async def _push_until_recorded(scene: Scene) -> None:
+    """Bring the canary to its first users, and wait until the status says so."""
     await push_and_stop_halfway(scene)
+    await scene.watcher.until(lambda state: recorded_weight(state) > 0, "record of the traffic on the canary")
+
+
+async def _push_and_step_by_hand(scene: Scene) -> None:
+    await _push_until_recorded(scene)
     weight = weight_in(scene.watcher.now)
     await scene.ask("promote")
     await scene.watcher.until(lambda state: weight_in(state) > weight, "next step")
@@ -139,7 +142,7 @@ async def _push_and_step_by_hand(scene: Scene) -> None:
 
 
 async def _push_pause_and_abort(scene: Scene) -> None:
-    await push_and_stop_halfway(scene)
+    await _push_until_recorded(scene)
     await scene.ask("pause")
     await scene.ask("abort")
 
@@ -189,7 +192,7 @@ async def _withdraw(scene: Scene) -> None:
 
 
 async def _lose_primary_halfway(scene: Scene) -> None:
-    await push_and_stop_halfway(scene)
+    await _push_until_recorded(scene)
     await scene.lose_primary()
     scene.oracle.holding = False
 
@@ -220,6 +223,7 @@ class _Left(Flagger):
 
 async def _leave_behind(scene: Scene) -> None:
     """Flagger initialised a canary and is gone."""
+    await scene.site.client.delete(scene.site.ref(SERVICES, NAME))  # Flagger makes its own
     client = Client(scene.wire, field_manager="flagger")
     left = _Left(scene.site, client, "gatewayapi:v1", lambda tag: deployment(tag=tag, replicas=1))
     await left.begin(progressive_with()(scene.oracle.url))
@@ -236,7 +240,7 @@ STRATEGIES = (
         progressive_with(sessionAffinity=COOKIES),
         push,
         ends("Succeeded", "6.0.1"),
-        about=(" rules", "with a cookie"),
+        about=(" rules", "Progressing at 0%, with a cookie"),
     ),
 )
 TARGETS = (
@@ -284,9 +288,9 @@ AUTOSCALERS = (
         "autoscaled rollout",
         AUTOSCALED,
         push,
-        _left_to_its_autoscaler,
+        _has_the_pods_of_both,
         replicas=LOW,
-        given=lambda: (autoscaler(low=LOW, high=HIGH, behavior=_AT_ONCE),),
+        given=lambda: (autoscaler(low=LOW, high=HIGH),),
         also=(HPAS,),
         about=("HorizontalPodAutoscaler", "Deployment podinfo-primary/scale"),
     ),
@@ -342,6 +346,7 @@ REQUESTS = (
         armed=False,
         told="Failed",
         ready_after=2,
+        about=("ControllerRevision", "Deployment podinfo-primary", "Promoting at 50%, failing", "HTTPRoute"),
     ),
 )
 CHANGES = (
@@ -352,7 +357,7 @@ CHANGES = (
         ends("Succeeded", "6.0.2"),
         armed=False,
         ready_after=2,
-        about=("Promoting", "Finalising"),
+        about=("Promoting at 0%", "HTTPRoute podinfo 100/0"),
     ),
     Flow(
         "config edited in mid-analysis",
@@ -369,7 +374,7 @@ CHANGES = (
         ends("Succeeded", "6.0.0"),
         armed=False,
         told="",
-        about=("Waiting", "Succeeded"),
+        about=("Succeeded",),
     ),
     Flow(
         "primary and a copy of its configs lost",
@@ -385,7 +390,7 @@ CHANGES = (
         _lose_primary_halfway,
         ends("Succeeded", "6.0.1"),
         armed=False,
-        about=("Deployment podinfo-primary", "HTTPRoute"),
+        about=("on the canary", "POST Deployment podinfo-primary", "HTTPRoute podinfo 0/100", "Waiting at 0%"),
     ),
 )
 COMING_AND_GOING = (

@@ -238,14 +238,14 @@ def _detail(place: Place, body: Any) -> str:
 
 def _status(status: JsonObject) -> str:
     rollout = status.get("rollout") or {}
-    request, pending = rollout.get("request") or {}, {item["id"] for item in rollout.get("pending") or ()}
+    request, pending = rollout.get("request") or {}, [item["id"] for item in rollout.get("pending") or ()]
     notes = {
         "with copies": (rollout.get("step") or {}).get("mirrored"),
         "with a cookie": status.get("sessionAffinityCookie"),
         "on the canary": rollout.get("servingCanary"),
         "failing": rollout.get("failing"),
         "paused": rollout.get("paused"),
-        f"answers {request.get('verb')}": f"request-{request.get('id')}" in pending,
+        f"answers {request.get('verb')}": any(one.endswith(f"request-{request.get('id')}") for one in pending),
     }
     return ", ".join(
         [f"{status.get('phase')} at {status.get('canaryWeight', 0)}%", *(note for note, told in notes.items() if told)]

@@ -12,7 +12,7 @@ from datetime import timedelta
 from flaggerpy.kube.objects import JsonObject
 from flaggerpy.kube.resources import CONFIG_MAPS, HTTP_ROUTES, SERVICES
 from tests.crash.flows import STEPS, THRESHOLD, Flow
-from tests.crash.journal import Asked, Did, Entry, Journal, Requested, Wrote, image_in, shares_in, weights_in
+from tests.crash.journal import Asked, Did, Entry, Journal, Lost, Requested, Wrote, image_in, shares_in, weights_in
 from tests.crash.questions import METRIC
 from tests.crash.scene import INTERVAL, NAME, PRIMARY, asleep, ready_pods
 from tests.crash.watcher import WORKLOADS, Change, State, Watcher
@@ -89,10 +89,11 @@ def _behind(state: State, service: str) -> str:
 def rises_are_earned(journal: Journal) -> Iterator[str]:
     """The canary's weight rises only after every check of the step before it has passed."""
     for index, write, old, new in _shifts(journal):
-        if new <= old or _overruled(journal.entries[:index]):
+        past = journal.entries[:index]
+        if new <= old or _overruled(past) or _canary_alone(past, new):
             continue
         kinds = ("rollout", METRIC) if old else ("pre-rollout",)
-        since = _step_began(journal.entries[:index], write, first=not old)
+        since = _step_began(past, write, first=not old)
         for kind in kinds:
             answers = [e for e in journal.entries[since:index] if isinstance(e, Asked) and e.kind == kind]
             if not answers or not answers[-1].passed or answers[-1].at > write.sent:
@@ -102,7 +103,8 @@ def rises_are_earned(journal: Journal) -> Iterator[str]:
 def falls_have_reasons(journal: Journal) -> Iterator[str]:
     """It falls only by rollback, restart, cancel, deletion and promotion."""
     for index, _, old, new in _shifts(journal):
-        if new < old and not _reason(journal.entries[:index]):
+        past = journal.entries[:index]
+        if new < old and not _reason(past) and not _canary_alone(past, old):
             yield f"the weight fell from {old} to {new} for no reason"
 
 
@@ -110,7 +112,9 @@ def weights_are_held(journal: Journal) -> Iterator[str]:
     """Every weight is held for an interval before the next step of analysis or promotion."""
     set_at: Wrote | None = None
     for index, write, old, new in _shifts(journal):
-        urgent = _reason(journal.entries[:index]) in ("deleted", "changed", "failed") and new < old
+        past = journal.entries[:index]
+        alone = _canary_alone(past, old) or _canary_alone(past, new)
+        urgent = alone or (_reason(past) in ("deleted", "changed", "failed") and new < old)
         if set_at is not None and old > 0 and not urgent:
             held = write.sent - set_at.answered
             if held < INTERVAL - _MARGIN:
@@ -164,8 +168,8 @@ def promotions_are_earned(journal: Journal) -> Iterator[str]:
             continue
         past = journal.entries[:index]
         deeds = [(i, e) for i, e in enumerate(past) if isinstance(e, Did)]
-        if not deeds:
-            continue  # the bootstrap
+        if not deeds or deeds[-1][1].what in ("release", "adopt"):
+            continue  # a bootstrap
         pushed = deeds[-1][1]
         has_image = entry.place.resource != CONFIG_MAPS and pushed.what == "image"
         if has_image and image_in(entry.answer) != pushed.tag:
@@ -192,6 +196,11 @@ def what_comes_back_was_promoted(journal: Journal) -> Iterator[str]:
             yield f"the primary came back with {image_in(write.answer)}, after {', '.join(promoted) or 'nothing'}"
         if write.origin.action in {"CreatePrimary", "UpdatePrimary"}:
             promoted.append(image_in(write.answer))
+
+
+def _canary_alone(past: list[Entry], weight: int) -> bool:
+    """Whether the canary has all users because the user took the primary away."""
+    return weight == 100 and any(isinstance(entry, Lost) for entry in past)
 
 
 def _overruled(past: list[Entry]) -> bool:

@@ -134,6 +134,12 @@ def weight_in(state: State) -> int:
     return weights_in(state.get(HTTP_ROUTES, NAME) or {}).get(f"{NAME}-canary", 0)
 
 
+def recorded_weight(state: State) -> int:
+    """The canary's weight as its status records it."""
+    canary = state.get(CANARIES, NAME) or {}
+    return int((canary.get("status") or {}).get("canaryWeight") or 0)
+
+
 def settled(state: State) -> bool:
     """Whether announcements are made and every Deployment is what it should be."""
     pending = rollout_in(state).get("pending")
