@@ -113,8 +113,8 @@ def weights_are_held(journal: Journal) -> Iterator[str]:
     set_at: Wrote | None = None
     for index, write, old, new in _shifts(journal):
         past = journal.entries[:index]
-        alone = _canary_alone(past, old) or _canary_alone(past, new)
-        urgent = alone or (_reason(past) in ("deleted", "changed", "failed") and new < old)
+        hurried = _overruled(past) or _canary_alone(past, old) or _canary_alone(past, new)
+        urgent = hurried or (_reason(past) in ("deleted", "changed", "failed") and new < old)
         if set_at is not None and old > 0 and not urgent:
             held = write.sent - set_at.answered
             if held < INTERVAL - _MARGIN:

@@ -13,7 +13,7 @@ from flaggerpy.kube.resources import CONFIG_MAPS, DEPLOYMENTS, HTTP_ROUTES, SERV
 from tests.crash import laws
 from tests.crash.explore import Exploration, Run, beyond, plan, uncovered
 from tests.crash.flows import FLOWS
-from tests.crash.journal import Asked, Did, Entry, Journal, Origin, Place, Requested, Wrote
+from tests.crash.journal import Asked, Did, Entry, Journal, Lost, Origin, Place, Requested, Wrote
 from tests.crash.mortal import Crash, Mode, Trap
 from tests.crash.scene import INTERVAL, NAME, PRIMARY
 from tests.crash.watcher import Change, Watcher
@@ -168,6 +168,7 @@ def test_a_broken_law_is_noticed(law: Callable[[Journal], Iterator[str]], story:
     "story",
     [
         pytest.param([pushed(), route(1, 25), pushed(1.1, "3"), route(1.2, 0)], id="restart"),
+        pytest.param([pushed(), route(1, 100), Lost(at(1.1)), route(1.2, 0)], id="the canary had all users"),
         pytest.param([pushed(), route(1, 25), Requested("abort", at(1.1)), route(1.2, 0)], id="abort"),
         pytest.param([pushed(), route(1, 25), Did("delete", "", at(1.1)), route(1.2, 0)], id="deletion"),
         pytest.param(
@@ -238,3 +239,31 @@ def test_a_trap_strikes_only_when_armed_and_only_the_chosen_writes() -> None:
     assert trap.look("a") is None
     trap.arm()
     assert [trap.look(title) for title in ("a", "b", "a", "a", "a")] == [None, None, Mode.AFTER, Mode.LOST, None]
+
+
+def test_whoever_goes_on_by_hand_waits_for_neither_checks_nor_intervals() -> None:
+    story: list[Entry] = [
+        pushed(),
+        asked(1, "pre-rollout"),
+        route(1.1, 25),
+        Requested("promote", at(1.2)),
+        route(1.3, 50),
+    ]
+    journal = Journal(story)
+    assert [*laws.rises_are_earned(journal), *laws.weights_are_held(journal)] == []
+    journal.entries.remove(story[3])
+    assert [*laws.rises_are_earned(journal)] != []
+
+
+def test_a_primary_that_the_user_takes_away_is_no_fault_of_the_route_until_it_changes() -> None:
+    def seen() -> Seen:
+        return Seen(
+            change(1, DEPLOYMENTS, NAME, workload(NAME)),
+            change(2, DEPLOYMENTS, PRIMARY, workload(PRIMARY)),
+            change(3, SERVICES, PRIMARY, {"spec": {"selector": {"app": PRIMARY}}}),
+            change(4, HTTP_ROUTES, NAME, route_with(0)),
+            change(5, DEPLOYMENTS, PRIMARY, None),
+        )
+
+    assert list(laws.users_are_served(seen(), primary_is_lost=True)) == []
+    assert len(list(laws.users_are_served(seen()))) == 1

@@ -6,10 +6,11 @@ breaks them, and for one that does not end.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
 from datetime import timedelta
 from types import MappingProxyType
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 from hypothesis import HealthCheck, settings
@@ -56,6 +57,8 @@ class Histories(RuleBasedStateMachine):
     sabotage = False
     law: Law | None = None
     """The one law that is looked at; all of them if None."""
+    looked_at: ClassVar[Counter[Law]] = Counter()
+    """How often each law was looked at, in all histories of a machine."""
     always: Mapping[str, Any] = MappingProxyType({})
     """What is not left to chance of how a history begins."""
     default = ""
@@ -108,7 +111,7 @@ class Histories(RuleBasedStateMachine):
         )
         # A data plane slower than the time we give it may drop users; who waits for it is tested elsewhere.
         self.world.laws.sabotaged = self.sabotage or accept > 60
-        self.world.laws.only = self.law
+        self.world.laws.only, self.world.laws.looked_at = self.law, self.looked_at
         if bootstrapped:
             self.world.run()
 
