@@ -39,15 +39,18 @@ _KINDS = (
 )
 _METADATA = ("name", "labels", "annotations", "finalizers", "ownerReferences", "deletionTimestamp")
 _CLOCKS = frozenset({
-    "answeredAt", "attempt", "at", "checkedAt", "controllerRevision", "generation", "lastTransitionTime",
+    "answeredAt", "attempt", "at", "checkedAt", "controllerRevision", "gates", "generation", "lastTransitionTime",
     "lastUpdateTime", "mendedAt", "movedAt", "scaledAt", "since", "startedAt", "uid",
 })  # fmt: skip
-"""Fields of a status that say when, or that depend on who was faster: we or the workload's controller."""
+"""Fields of a status that say when, or that depend on who was faster: we or the workload's controller.
+
+Gates are asked again where a crash kept it from being recorded that they had opened.
+"""
 _COUNTS = ("replicas", "updatedReplicas", "readyReplicas")
 _ADDRESSES = frozenset({"clusterIP", "clusterIPs", "nodePort"})
 _PROMOTION_ID = "flagger-id"
 """Its value names one promotion of one Canary."""
-_COOKIE = re.compile(rf"\b({'|'.join(COOKIES.values())})=\w+")
+_COOKIE = re.compile(rf"\b({'|'.join(COOKIES.values())})(=|\.\*)\w+")
 """A value names one beginning of one rollout."""
 
 End = dict[str, JsonObject]
@@ -60,7 +63,7 @@ async def end_of(scene: Scene) -> End:
         items, _ = await scene.site.client.list(resource, scene.site.namespace)
         found |= {f"{resource.kind} {name_of(item)}": _stripped(item) for item in items}
     text = json.dumps(found).replace(scene.site.namespace, "NAMESPACE").replace(scene.oracle.url, "ORACLE")
-    stripped: End = json.loads(_COOKIE.sub(r"\1=…", text))
+    stripped: End = json.loads(_COOKIE.sub(r"\1\2…", text))
     stripped.pop("ConfigMap kube-root-ca.crt", None)
     return stripped
 
