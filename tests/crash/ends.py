@@ -39,12 +39,13 @@ _KINDS = (
 )
 _METADATA = ("name", "labels", "annotations", "finalizers", "ownerReferences", "deletionTimestamp")
 _CLOCKS = frozenset({
-    "answeredAt", "attempt", "at", "checkedAt", "controllerRevision", "gates", "generation", "lastTransitionTime",
-    "lastUpdateTime", "mendedAt", "movedAt", "scaledAt", "since", "startedAt", "uid",
+    "answeredAt", "attempt", "at", "checkedAt", "checks", "controllerRevision", "gates", "generation",
+    "lastTransitionTime", "lastUpdateTime", "mendedAt", "movedAt", "scaledAt", "since", "startedAt", "uid",
 })  # fmt: skip
 """Fields of a status that say when, or that depend on who was faster: we or the workload's controller.
 
-Gates are asked again where a crash kept it from being recorded that they had opened.
+Gates are asked again where a crash kept it from being recorded that they had opened; whoever aborts a rollout may do so
+before or after a measurement.
 """
 _COUNTS = ("replicas", "updatedReplicas", "readyReplicas")
 _ADDRESSES = frozenset({"clusterIP", "clusterIPs", "nodePort"})
