@@ -26,6 +26,7 @@ from flaggerpy.rollout import (
 )
 from flaggerpy.rollout.decision import NeedChecks, ScaleTarget, SetRoutes
 from flaggerpy.rollout.thresholds import Judged, Judgement
+from flaggerpy.rollout.traffic import Routes
 from flaggerpy.rollout.turn import UNREADY, Turn
 
 
@@ -122,11 +123,20 @@ def _traffic_as_intended(turn: Turn) -> bool:
         if not restart.started(turn):
             # Were it not a step of ours, it would bypass the pre-rollout hooks: they are asked (again) for it.
             return turn.now >= _due(turn) or children.mend_route(turn)
-        turn.begin_step(live.canary, mirrored=live.mirrored)
-        turn.say(f"Advance {turn.name} canary weight {live.canary}")
-        turn.wake(turn.now + turn.interval)
+        _record_step(turn, live)
         return False
     return children.mend_route(turn)
+
+
+def _record_step(turn: Turn, live: Routes) -> None:
+    """Record a step that a crash left unrecorded; whoever wanted everything meanwhile wants more than this step."""
+    wish = turn.status.rollout.advance if turn.advance == "full" else None
+    turn.begin_step(live.canary, mirrored=live.mirrored)
+    turn.say(f"Advance {turn.name} canary weight {live.canary}")
+    turn.wake(turn.now + turn.interval)
+    if wish is not None:
+        turn.note(advance=wish)
+        turn.wake_now()
 
 
 def _own_next_traffic(turn: Turn) -> tuple[int, bool] | None:

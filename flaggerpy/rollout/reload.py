@@ -18,6 +18,17 @@ def needed(turn: Turn) -> bool:
     return revision.same_template(applied, turn.target) and not revision.same(applied, turn.seen, turn.target)
 
 
+def woken_before(turn: Turn) -> bool:
+    """Whether pods of another template run before its rollout starts, and may have read other configs than now.
+
+    Somebody else woke the target, or made it: after a loss of the cluster, say.
+    """
+    applied, target = turn.status.rollout.applied, turn.target
+    if applied is None or turn.status.rollout.serving_canary or not target.sleeps or target.replicas == 0:
+        return False
+    return applied.configs != dict(turn.seen.configs.ours)
+
+
 def emptied(turn: Turn) -> bool:
     """Whether the last of those pods is gone; until then they are sent away, at most once an interval."""
     target, scaled = turn.target, turn.status.rollout.scaled_at

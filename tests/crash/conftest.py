@@ -11,18 +11,24 @@ import pytest_asyncio
 from tests.crash.ears import only_complaints
 from tests.crash.explore import Exploration, explore
 from tests.crash.flows import FLOWS
+from tests.crash.focused import FOCUSED
+from tests.crash.origins import remembered
 from tests.crash.scene import ground
 from tests.integration.conftest import control_plane, crds
 
 __all__ = ["control_plane", "crds"]
 
+_SHEETS = {"test_crashes": FLOWS, "test_crashes_focused": FOCUSED}
+
 
 @pytest_asyncio.fixture(scope="module", loop_scope="session")
 async def exploring(crds: None, request: pytest.FixtureRequest) -> AsyncIterator[asyncio.Task[list[Exploration]]]:
-    """Explore all chosen flows at once: each alone would leave the machine idle at its beginning and its end."""
-    chosen = {item.callspec.params.get("name") for item in request.session.items if hasattr(item, "callspec")}
-    flows = [flow for flow in FLOWS.values() if flow.name in chosen] or list(FLOWS.values())
-    with only_complaints():
+    """Explore all chosen flows of a module at once: one alone would leave the machine idle at both of its ends."""
+    mine = [item for item in request.session.items if item.path == request.path]
+    chosen = {item.callspec.params.get("name") for item in mine if hasattr(item, "callspec")}
+    sheet = _SHEETS[request.path.stem].values()
+    flows = [flow for flow in sheet if flow.name in chosen] or list(sheet)
+    with only_complaints(), remembered():
         async with ground() as where:
             task = asyncio.create_task(explore(flows, where))
             yield task

@@ -6,13 +6,14 @@ import asyncio
 import time
 import traceback
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 
 from tests.crash.ears import listen
 from tests.crash.ends import End, difference, end_of
 from tests.crash.flows import Flow
+from tests.crash.journal import Origin
 from tests.crash.laws import violations
 from tests.crash.mortal import Crash, Mode, Trap
 from tests.crash.scene import Ground, Scene, scene
@@ -35,6 +36,7 @@ class Run:
     wanted: tuple[Crash, ...]
     struck: tuple[Crash, ...] = ()
     writes: tuple[str, ...] = ()
+    origins: tuple[tuple[Origin, Mode], ...] = ()
     wrong: list[str] = field(default_factory=list)
     story: str = ""
     end: End = field(default_factory=dict)
@@ -81,10 +83,12 @@ class Exploration:
 
 
 def uncovered(explorations: Iterable[Exploration]) -> dict[str, list[Mode]]:
-    """Writes that some run made, and the ways in which none was disturbed."""
-    runs = [run for exploration in explorations for run in exploration.runs]
-    struck = {(crash.title, crash.mode) for run in runs for crash in run.struck}
-    seen = dict.fromkeys(title for run in runs for title in run.writes)
+    """Writes that some run of a flow that is there for them made, and the ways in which none was disturbed."""
+    all_of_them = list(explorations)
+    struck = {(crash.title, crash.mode) for one in all_of_them for run in one.runs for crash in run.struck}
+    seen = dict.fromkeys(
+        title for one in all_of_them for run in one.runs for title in run.writes if one.flow.is_about(title)
+    )
     missing = {title: [mode for mode in Mode if (title, mode) not in struck] for title in seen}
     return {title: modes for title, modes in missing.items() if modes}
 
@@ -96,19 +100,21 @@ def beyond(explorations: Sequence[Exploration]) -> Iterator[tuple[Exploration, l
             (len(run.struck), index)
             for index, one in enumerate(explorations)
             for run in one.runs
-            if title in run.writes
+            if title in run.writes and one.flow.is_about(title)
         ]
         exploration = explorations[min(runs)[1]]
         led = min((run for run in exploration.runs if title in run.writes), key=lambda run: len(run.struck))
         yield exploration, [(*led.struck, Crash(title, 1, mode)) for mode in modes]
 
 
-def plan(writes: Iterable[str]) -> list[tuple[Crash, ...]]:
-    """One crash for each write, its place among equal ones, and each way to die."""
+def plan(writes: Iterable[str], wanted: Callable[[str], bool] = bool) -> list[tuple[Crash, ...]]:
+    """One crash for each wanted write, its place among equal ones, and each way to die."""
     counts: Counter[str] = Counter()
     plans: list[tuple[Crash, ...]] = []
     for title in writes:
         counts[title] += 1
+        if not wanted(title):
+            continue
         plans += [(Crash(title, counts[title], mode),) for mode in Mode]
     return plans
 
@@ -121,7 +127,7 @@ async def explore(flows: Iterable[Flow], where: Ground) -> list[Exploration]:
     async def first(exploration: Exploration) -> None:
         await exploration.run([()], where, slots)
         if not exploration.runs[0].wrong:
-            await exploration.run(plan(exploration.runs[0].writes), where, slots)
+            await exploration.run(plan(exploration.runs[0].writes, exploration.flow.is_about), where, slots)
 
     async with asyncio.TaskGroup() as group:
         for exploration in found:
@@ -138,7 +144,7 @@ async def perform(flow: Flow, crashes: tuple[Crash, ...], where: Ground, wanted:
     run = Run(flow.name, crashes)
     heard = listen()
     began = time.monotonic()
-    async with scene(trap, where) as stage:
+    async with scene(trap, where, flow.also) as stage:
         try:
             await flow.prepare(stage)
             await flow.act(stage)
@@ -151,7 +157,7 @@ async def perform(flow: Flow, crashes: tuple[Crash, ...], where: Ground, wanted:
         except Exception:
             run.wrong.append(f"the run broke:\n{traceback.format_exc()}")
         run.wrong += [*violations(flow, stage.journal, stage.watcher), *heard]
-        run.struck, run.writes = tuple(trap.struck), tuple(trap.seen)
+        run.struck, run.writes, run.origins = tuple(trap.struck), tuple(trap.seen), tuple(trap.origins)
         run.story = stage.journal.story()
     run.seconds = time.monotonic() - began
     return run

@@ -2,22 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
 
 from flaggerpy.kube.objects import JsonObject
-from flaggerpy.kube.resources import CANARIES, DEPLOYMENTS
-from tests.crash.scene import INTERVAL, NAME, PRIMARY, Scene, phase_in, settled, weight_in
+from flaggerpy.kube.resources import CANARIES, DAEMONSETS, DEPLOYMENTS, SERVICES, Resource
+from tests.crash.journal import image_in
+from tests.crash.scene import INTERVAL, NAME, PRIMARY, Scene, asleep, phase_in, settled, weight_in
 from tests.crash.watcher import State
-from tests.integration.objects import blue_green, config_map, deployment, progressive
+from tests.integration.objects import blue_green, config_map, daemon_set, deployment, progressive
 
 STEPS = 2
 """Weights of the progressive flows, and iterations of Blue/Green."""
 THRESHOLD = 2
 
 _VOLUME = {"name": "settings", "configMap": {"name": "settings-1"}}
-_SERVICE: JsonObject = {
+SERVICE: JsonObject = {
     "apiVersion": "v1",
     "kind": "Service",
     "metadata": {"name": NAME},
@@ -36,6 +37,14 @@ class Flow:
         initialized: False when the bootstrap is itself what is disturbed.
         armed: False when the trap is armed only in the course of the flow.
         replicas: pods of the target; more than one where their number has to be carried over.
+        about: parts of the titles of the writes that the flow is there for, where it shares the others with flows that
+            disturb them already; empty when all of its writes are disturbed.
+        told: the phase that post-rollout hooks must hear of, empty when no rollout ends.
+        target: the kind of the target.
+        given: what there is besides the configs, the Service and the target.
+        also: kinds that the end depends on besides those that are always watched.
+        ready_after: seconds until a new pod of a Deployment counts as available.
+        before: what somebody did before the first controller starts.
 
     """
 
@@ -46,16 +55,30 @@ class Flow:
     initialized: bool = True
     armed: bool = True
     replicas: int = 1
+    about: tuple[str, ...] = ()
+    told: str = "Succeeded"
+    target: Resource = DEPLOYMENTS
+    given: Callable[[], tuple[JsonObject, ...]] = tuple
+    also: tuple[Resource, ...] = ()
+    ready_after: int = 0
+    before: Callable[[Scene], Awaitable[None]] | None = None
+
+    def is_about(self, title: str) -> bool:
+        """Tell whether the flow is there for a write."""
+        return not self.about or any(part in title for part in self.about)
+
+    def unwritten(self, titles: Iterable[str]) -> list[str]:
+        """Return the parts of titles that belong to none of the writes that were made."""
+        made = tuple(titles)
+        return [part for part in self.about if not any(part in title for title in made)]
 
     async def prepare(self, scene: Scene) -> None:
         """Bring the scene to where the flow begins, and arm the trap."""
-        await scene.site.apply(
-            config_map("settings-1", {"color": "red"}),
-            config_map("settings-2", {"color": "blue"}),
-            _SERVICE,
-            deployment(replicas=self.replicas, volumes=[_VOLUME]),
-        )
-        await scene.watcher.until(lambda state: bool(state.all(DEPLOYMENTS)) and settled(state), "a ready target")
+        await self.furnish(scene)
+        if self.before is not None:
+            await self.before(scene)
+        if self.armed and not self.initialized:
+            scene.trap.arm()
         scene.live()
         if self.initialized:
             await scene.site.apply(self.canary(scene.oracle.url))
@@ -63,8 +86,47 @@ class Flow:
         if self.armed:
             scene.trap.arm()
 
+    async def furnish(self, scene: Scene) -> None:
+        """Apply what there is before the Canary, and wait until the target is ready."""
+        scene.target = self.target
+        await scene.site.apply(
+            config_map("settings-1", {"color": "red"}),
+            config_map("settings-2", {"color": "blue"}),
+            *self._workloads(),
+            *self.given(),
+        )
+        await scene.watcher.until(lambda state: bool(state.workloads()) and settled(state), "a ready target")
 
-def _analysis(url: str) -> dict[str, Any]:
+    def _workloads(self) -> tuple[JsonObject, ...]:
+        """Write the target and the Service before it, or the Service that is the target and what is behind it."""
+        if self.target == DAEMONSETS:
+            made = daemon_set(volumes=[_VOLUME])
+            # Without it an update takes the pod of a node away before there is another one.
+            surge = {"type": "RollingUpdate", "rollingUpdate": {"maxSurge": 1, "maxUnavailable": 0}}
+            return SERVICE, {**made, "spec": {**made["spec"], "updateStrategy": surge}}
+        if self.target == SERVICES:
+            return _versioned("6.0.0"), _behind("6.0.0"), _behind("6.0.1")
+        made = deployment(replicas=self.replicas, volumes=[_VOLUME])
+        made["spec"]["minReadySeconds"] = self.ready_after
+        return SERVICE, made
+
+
+def _versioned(tag: str) -> JsonObject:
+    """Write the Service of one version of an app."""
+    spec = {**SERVICE["spec"], "selector": {"app": NAME, "version": tag}}
+    return {**SERVICE, "spec": spec}
+
+
+def _behind(tag: str) -> JsonObject:
+    """Write a version of an app that somebody else looks after."""
+    made = deployment(f"{NAME}-{tag.replace('.', '-')}", tag, replicas=1)
+    labels = {"app": NAME, "version": tag}
+    made["spec"]["selector"]["matchLabels"] = made["spec"]["template"]["metadata"]["labels"] = labels
+    return made
+
+
+def analysis(url: str) -> dict[str, Any]:
+    """Write what every analysis has: hooks of three kinds and a metric, all answered by the oracle."""
     return {
         "interval": f"{INTERVAL.total_seconds() * 1000:.0f}ms",
         "threshold": THRESHOLD,
@@ -76,50 +138,46 @@ def _analysis(url: str) -> dict[str, Any]:
     }
 
 
-def _progressive(**more: Any) -> Callable[[str], JsonObject]:
-    return lambda url: progressive(step=25, most=25 * STEPS, **_analysis(url), **more)
+def progressive_with(**more: Any) -> Callable[[str], JsonObject]:
+    return lambda url: progressive(step=25, most=25 * STEPS, **analysis(url), **more)
 
 
 def _blue_green(url: str) -> JsonObject:
-    return blue_green(iterations=STEPS, **_analysis(url))
+    return blue_green(iterations=STEPS, **analysis(url))
 
 
-def _ends(phase: str, primary: str) -> Callable[[State], bool]:
+def ends(phase: str, primary: str) -> Callable[[State], bool]:
     """At rest in a phase, with the primary running an image and the target asleep."""
 
     def over(state: State) -> bool:
-        target, serving = state.get(DEPLOYMENTS, NAME), state.get(DEPLOYMENTS, PRIMARY)
+        target, serving = state.workload(NAME), state.workload(PRIMARY)
         return (
             phase_in(state) == phase
             and settled(state)
             and target is not None
             and serving is not None
-            and target["spec"]["replicas"] == 0
-            and _image(serving) == primary
+            and asleep(target)
+            and image_in(serving) == primary
         )
 
     return over
 
 
-def _released(state: State) -> bool:
+def released(state: State) -> bool:
     canary, target = state.get(CANARIES, NAME), state.get(DEPLOYMENTS, NAME)
     alone = state.get(DEPLOYMENTS, PRIMARY) is None and target is not None and target["spec"]["replicas"] > 0
     return canary is None and alone and settled(state)
 
 
-def _image(workload: JsonObject) -> str:
-    return str(workload["spec"]["template"]["spec"]["containers"][0]["image"]).rpartition(":")[2]
-
-
-async def _take_over(scene: Scene) -> None:
+async def _create(scene: Scene) -> None:
     await scene.site.apply(BOOTSTRAP.canary(scene.oracle.url))
 
 
-async def _push(scene: Scene) -> None:
+async def push(scene: Scene) -> None:
     await scene.push("6.0.1", config="settings-2")
 
 
-async def _push_bad(scene: Scene) -> None:
+async def push_bad(scene: Scene) -> None:
     scene.oracle.good = False
     await scene.push("6.0.1")
 
@@ -128,7 +186,7 @@ async def _edit_config(scene: Scene) -> None:
     await scene.configure(config_map("settings-1", {"color": "green"}))
 
 
-async def _push_and_stop_halfway(scene: Scene) -> None:
+async def push_and_stop_halfway(scene: Scene) -> None:
     """Bring the canary to its first users and keep it there; what leads there is disturbed in another flow."""
     scene.oracle.holding = True
     await scene.push("6.0.1", config="settings-2")
@@ -137,14 +195,14 @@ async def _push_and_stop_halfway(scene: Scene) -> None:
 
 
 async def _push_twice(scene: Scene) -> None:
-    await _push_and_stop_halfway(scene)
+    await push_and_stop_halfway(scene)
     await scene.push("6.0.2")
     await scene.watcher.until(lambda state: weight_in(state) == 0, "traffic on the primary alone")
     scene.oracle.holding = False
 
 
 async def _push_and_revert(scene: Scene) -> None:
-    await _push_and_stop_halfway(scene)
+    await push_and_stop_halfway(scene)
     await scene.push("6.0.0", config="settings-1")
 
 
@@ -162,36 +220,38 @@ async def _delete(scene: Scene) -> None:
 
 
 async def _push_and_delete(scene: Scene) -> None:
-    await _push_and_stop_halfway(scene)
+    await push_and_stop_halfway(scene)
     await scene.delete()
 
 
-async def _push_to_promotion(scene: Scene) -> None:
-    await _push(scene)
+async def push_to_promotion(scene: Scene) -> None:
+    await push(scene)
     await scene.watcher.until(lambda state: phase_in(state) == "Promoting", "promotion")
     scene.trap.arm()
 
 
-BOOTSTRAP = Flow("bootstrap", _progressive(), _take_over, _ends("Initialized", "6.0.0"), initialized=False, replicas=2)
+BOOTSTRAP = Flow(
+    "bootstrap", progressive_with(), _create, ends("Initialized", "6.0.0"), initialized=False, replicas=2, told=""
+)
 
 FLOWS = {
     flow.name: flow
     for flow in (
         BOOTSTRAP,
-        Flow("good rollout", _progressive(), _push, _ends("Succeeded", "6.0.1")),
-        Flow("blue-green", _blue_green, _edit_config, _ends("Succeeded", "6.0.0")),
-        Flow("rollback", _progressive(), _push_bad, _ends("Failed", "6.0.0")),
-        Flow("restart", _progressive(), _push_twice, _ends("Succeeded", "6.0.2"), armed=False),
-        Flow("cancel", _progressive(), _push_and_revert, _ends("Succeeded", "6.0.0"), armed=False),
-        Flow("primary lost", _progressive(), _lose_primary, _ends("Initialized", "6.0.0"), replicas=2),
-        Flow("primary lost, then a push", _progressive(), _lose_primary_and_push, _ends("Succeeded", "6.0.1")),
-        Flow("deletion", _progressive(), _delete, _released, replicas=2),
-        Flow("deletion in mid-analysis", _progressive(), _push_and_delete, _released, armed=False),
+        Flow("good rollout", progressive_with(), push, ends("Succeeded", "6.0.1")),
+        Flow("blue-green", _blue_green, _edit_config, ends("Succeeded", "6.0.0")),
+        Flow("rollback", progressive_with(), push_bad, ends("Failed", "6.0.0"), told="Failed"),
+        Flow("restart", progressive_with(), _push_twice, ends("Succeeded", "6.0.2"), armed=False),
+        Flow("cancel", progressive_with(), _push_and_revert, ends("Succeeded", "6.0.0"), armed=False, told=""),
+        Flow("primary lost", progressive_with(), _lose_primary, ends("Initialized", "6.0.0"), replicas=2, told=""),
+        Flow("primary lost, then a push", progressive_with(), _lose_primary_and_push, ends("Succeeded", "6.0.1")),
+        Flow("deletion", progressive_with(), _delete, released, replicas=2, told=""),
+        Flow("deletion in mid-analysis", progressive_with(), _push_and_delete, released, armed=False, told=""),
         Flow(
             "promotion in steps",
-            _progressive(stepWeightPromotion=25),
-            _push_to_promotion,
-            _ends("Succeeded", "6.0.1"),
+            progressive_with(stepWeightPromotion=25),
+            push_to_promotion,
+            ends("Succeeded", "6.0.1"),
             armed=False,
         ),
     )

@@ -9,13 +9,17 @@ from typing import Any
 
 from flaggerpy.kube.objects import JsonObject
 from flaggerpy.kube.resources import (
+    BUDGETS,
     CANARIES,
     CONFIG_MAPS,
     CONTROLLER_REVISIONS,
+    DAEMONSETS,
     DEPLOYMENTS,
     EVENTS,
+    HPAS,
     HTTP_ROUTES,
     LEASES,
+    SCALED_OBJECTS,
     SECRETS,
     SERVICES,
     Resource,
@@ -25,13 +29,17 @@ from flaggerpy.kube.wire import Request
 _KINDS = {
     kind.plural: kind
     for kind in (
+        BUDGETS,
         CANARIES,
         CONFIG_MAPS,
         CONTROLLER_REVISIONS,
+        DAEMONSETS,
         DEPLOYMENTS,
         EVENTS,
+        HPAS,
         HTTP_ROUTES,
         LEASES,
+        SCALED_OBJECTS,
         SECRETS,
         SERVICES,
     )
@@ -55,6 +63,14 @@ class Place:
 
 
 @dataclass(frozen=True, slots=True)
+class Origin:
+    """What made a write: the action of the core (empty for a status), and the function of the shell."""
+
+    action: str = ""
+    writer: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Wrote:
     """One write as the API server answered it; ``status`` is 0 when it gave no answer."""
 
@@ -66,6 +82,7 @@ class Wrote:
     answered: datetime
     status: int
     answer: JsonObject
+    origin: Origin = Origin()
 
     @property
     def done(self) -> bool:
@@ -87,10 +104,25 @@ class Asked:
 
 @dataclass(frozen=True, slots=True)
 class Did:
-    """What the user did: ``image`` (with the tag) or ``delete``; the clock was read when it was done."""
+    """What the user did: ``image`` (with the tag), ``config``, ``delete``; the clock was read when it was done."""
 
     what: str
     tag: str
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Requested:
+    """What the user asked of a rollout, and when that was in the API server."""
+
+    verb: str
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Lost:
+    """The primary, which the user deleted."""
+
     at: datetime
 
 
@@ -103,7 +135,7 @@ class Died:
     at: datetime
 
 
-Entry = Wrote | Asked | Did | Died
+Entry = Wrote | Asked | Did | Requested | Lost | Died
 
 
 @dataclass(slots=True)
@@ -127,6 +159,14 @@ class Journal:
     def did(self) -> list[Did]:
         """The user's deeds."""
         return [entry for entry in self.entries if isinstance(entry, Did)]
+
+    def requested(self) -> list[Requested]:
+        """What the user asked of a rollout."""
+        return [entry for entry in self.entries if isinstance(entry, Requested)]
+
+    def lost_primary(self) -> bool:
+        """Whether the user took the primary away."""
+        return any(isinstance(entry, Lost) for entry in self.entries)
 
     def story(self) -> str:
         """All of it for people, one line an entry, with seconds since the beginning."""
@@ -157,29 +197,66 @@ def title_of(request: Request) -> str:
     return f"{request.method} {where}" + (f" {detail}" if detail else "")
 
 
+def shares_in(route: JsonObject) -> list[dict[str, int]]:
+    """The weights of every rule, by Service."""
+    return [_shares(rule) for rule in _rules(route)]
+
+
 def weights_in(route: JsonObject) -> dict[str, int]:
-    """The weights of the rule for everyone, by Service."""
-    rules = (route.get("spec") or {}).get("rules") or [{}]
-    return {backend["name"]: int(backend.get("weight", 1)) for backend in rules[-1].get("backendRefs") or ()}
+    """The weights of the rule by which a canary gets its users, by Service: the last one with a choice."""
+    shares = shares_in(route) or [{}]
+    return next((share for share in reversed(shares) if len(share) > 1), shares[-1])
 
 
-def image_in(deployment: JsonObject) -> str:
-    """The tag of the image that a Deployment runs."""
-    containers = deployment["spec"]["template"]["spec"]["containers"]
-    return str(containers[0]["image"]).rpartition(":")[2]
+def _rules(route: JsonObject) -> list[JsonObject]:
+    return list((route.get("spec") or {}).get("rules") or ())
+
+
+def _shares(rule: JsonObject) -> dict[str, int]:
+    return {backend["name"]: int(backend.get("weight", 1)) for backend in rule.get("backendRefs") or ()}
+
+
+def image_in(workload: JsonObject) -> str:
+    """The tag of the image that a workload runs, or the version that a Service selects."""
+    template = workload["spec"].get("template")
+    if template is None:
+        return str(workload["spec"]["selector"].get("version", ""))
+    return str(template["spec"]["containers"][0]["image"]).rpartition(":")[2]
 
 
 def _detail(place: Place, body: Any) -> str:
     if place.subresource == "status":
-        status = body.get("status") or {}
-        return f"{status.get('phase')} at {status.get('canaryWeight', 0)}%"
+        return _status(body.get("status") or {})
     if place.subresource == "scale":
         return f"to {next(op['value'] for op in body if op['op'] == 'add')}"
     if place.resource == HTTP_ROUTES:
-        return "/".join(str(weight) for weight in weights_in(body).values())
+        return _route(body)
     if place.resource == CANARIES and "finalizers" in (body.get("metadata") or {}):
         return f"with {len(body['metadata']['finalizers'])} finalizer(s)"
     return ""
+
+
+def _status(status: JsonObject) -> str:
+    rollout = status.get("rollout") or {}
+    request, pending = rollout.get("request") or {}, [item["id"] for item in rollout.get("pending") or ()]
+    notes = {
+        "with copies": (rollout.get("step") or {}).get("mirrored"),
+        "with a cookie": status.get("sessionAffinityCookie"),
+        "on the canary": rollout.get("servingCanary"),
+        "failing": rollout.get("failing"),
+        "paused": rollout.get("paused"),
+        f"answers {request.get('verb')}": any(one.endswith(f"request-{request.get('id')}") for one in pending),
+    }
+    return ", ".join(
+        [f"{status.get('phase')} at {status.get('canaryWeight', 0)}%", *(note for note, told in notes.items() if told)]
+    )
+
+
+def _route(body: JsonObject) -> str:
+    rules = _rules(body)
+    copied = any(part["type"] == "RequestMirror" for rule in rules for part in rule.get("filters") or ())
+    told = ["/".join(str(weight) for weight in weights_in(body).values())]
+    return ", ".join([*told, *["with copies"] * copied, *[f"{len(rules)} rules"] * (len(rules) > 1)])
 
 
 def _body(request: Request) -> Any:
@@ -199,5 +276,9 @@ def _line(entry: Entry) -> str:
             return f"asked {kind} {phase}: {'passed' if passed else 'failed'}"
         case Did(what=what, tag=tag):
             return f"the user: {what} {tag}"
+        case Requested(verb=verb):
+            return f"the user asks: {verb}"
+        case Lost():
+            return "the user: deletes the primary"
         case Died(title=title, mode=mode):
             return f"*** {mode}: {title}"

@@ -10,12 +10,12 @@ from collections.abc import Iterator
 from datetime import timedelta
 
 from flaggerpy.kube.objects import JsonObject
-from flaggerpy.kube.resources import CONFIG_MAPS, DEPLOYMENTS, HTTP_ROUTES, SERVICES
+from flaggerpy.kube.resources import CONFIG_MAPS, HTTP_ROUTES, SERVICES
 from tests.crash.flows import STEPS, THRESHOLD, Flow
-from tests.crash.journal import Asked, Did, Entry, Journal, Wrote, image_in, weights_in
+from tests.crash.journal import Asked, Did, Entry, Journal, Lost, Requested, Wrote, image_in, shares_in, weights_in
 from tests.crash.questions import METRIC
-from tests.crash.scene import INTERVAL, NAME, PRIMARY
-from tests.crash.watcher import State, Watcher
+from tests.crash.scene import INTERVAL, NAME, PRIMARY, asleep, ready_pods
+from tests.crash.watcher import WORKLOADS, Change, State, Watcher
 
 CANARY_SERVICE = f"{NAME}-canary"
 NEWS = timedelta(seconds=1)
@@ -26,11 +26,10 @@ _MARGIN = timedelta(milliseconds=1)
 
 def violations(flow: Flow, journal: Journal, watcher: Watcher) -> list[str]:
     """Hold a run against all laws."""
-    found = [*weights_add_up(watcher), *users_are_served(watcher)]
-    for law in (rises_are_earned, falls_have_reasons, weights_are_held, workloads_drain, promotions_are_earned):
+    found = [*weights_add_up(watcher), *users_are_served(watcher, primary_is_lost=journal.lost_primary())]
+    for law in JOURNAL_LAWS:
         found += law(journal)
-    if flow.name != "bootstrap":
-        found += hooks_are_called(flow, journal)
+    found += hooks_are_called(flow, journal)
     return found
 
 
@@ -38,42 +37,49 @@ def weights_add_up(watcher: Watcher) -> Iterator[str]:
     """The weights of every route add up to 100."""
     for change, _ in watcher.states():
         if change.resource == HTTP_ROUTES and change.obj is not None:
-            weights = weights_in(change.obj)
-            if sum(weights.values()) != 100:
-                yield f"weights do not add up to 100: {weights}"
+            for weights in shares_in(change.obj):
+                if weights and sum(weights.values()) != 100:
+                    yield f"weights do not add up to 100: {weights}"
 
 
-def users_are_served(watcher: Watcher) -> Iterator[str]:
-    """Nobody is sent to a workload without ready pods while another one has some."""
+def users_are_served(watcher: Watcher, *, primary_is_lost: bool = False) -> Iterator[str]:
+    """Nobody is sent to a workload without ready pods while another one has some.
+
+    When the user takes the primary away from its users, they may be led to it until the route is changed.
+    """
     before: set[str] = set()
     for change, state in watcher.states():
-        ready = {workload["metadata"]["name"] for workload in state.all(DEPLOYMENTS) if _serves(workload)}
-        bad = {f"{way} leads to {where}" for way, where in _ways(state) if where not in ready} if ready else set()
-        for sentence in sorted(bad - before):
+        ready = {workload["metadata"]["name"] for workload in state.workloads() if _serves(workload)}
+        bad = {way: where for way, where in _ways(state) if where not in ready} if ready else {}
+        for way in sorted(bad.keys() - before if not (primary_is_lost and _is_loss(change)) else ()):
             yield (
-                f"{sentence}, which is not ready, while {', '.join(sorted(ready))} is "
+                f"{way} leads to {bad[way]}, which is not ready, while {', '.join(sorted(ready))} is "
                 f"(since {change.resource.kind} {change.name} at resourceVersion {change.version})"
             )
-        before = bad
+        before = set(bad)
+
+
+def _is_loss(change: Change) -> bool:
+    return change.resource in WORKLOADS and change.name == PRIMARY and change.obj is None
 
 
 def _serves(workload: JsonObject) -> bool:
-    return workload["spec"]["replicas"] > 0 and ((workload.get("status") or {}).get("readyReplicas") or 0) > 0
+    return not asleep(workload) and ready_pods(workload) > 0
 
 
 def _ways(state: State) -> Iterator[tuple[str, str]]:
     """Every way that users take, and the workload where it ends."""
     if state.get(SERVICES, NAME) is not None:
         yield f"Service {NAME}", _behind(state, NAME)
-    route = state.get(HTTP_ROUTES, NAME)
-    for service, weight in weights_in(route or {}).items():
-        if weight > 0:
-            yield f"the route by Service {service}", _behind(state, service)
+    for shares in shares_in(state.get(HTTP_ROUTES, NAME) or {}):
+        for service, weight in shares.items():
+            if weight > 0:
+                yield f"the route by Service {service}", _behind(state, service)
 
 
 def _behind(state: State, service: str) -> str:
     selector = ((state.get(SERVICES, service) or {}).get("spec") or {}).get("selector") or {}
-    for workload in state.all(DEPLOYMENTS):
+    for workload in state.workloads():
         labels = workload["spec"]["template"]["metadata"]["labels"]
         if selector and selector.items() <= labels.items():
             return str(workload["metadata"]["name"])
@@ -83,10 +89,11 @@ def _behind(state: State, service: str) -> str:
 def rises_are_earned(journal: Journal) -> Iterator[str]:
     """The canary's weight rises only after every check of the step before it has passed."""
     for index, write, old, new in _shifts(journal):
-        if new <= old:
+        past = journal.entries[:index]
+        if new <= old or _overruled(past) or _canary_alone(past, new):
             continue
         kinds = ("rollout", METRIC) if old else ("pre-rollout",)
-        since = _step_began(journal.entries[:index], write, first=not old)
+        since = _step_began(past, write, first=not old)
         for kind in kinds:
             answers = [e for e in journal.entries[since:index] if isinstance(e, Asked) and e.kind == kind]
             if not answers or not answers[-1].passed or answers[-1].at > write.sent:
@@ -96,7 +103,8 @@ def rises_are_earned(journal: Journal) -> Iterator[str]:
 def falls_have_reasons(journal: Journal) -> Iterator[str]:
     """It falls only by rollback, restart, cancel, deletion and promotion."""
     for index, _, old, new in _shifts(journal):
-        if new < old and not _reason(journal.entries[:index]):
+        past = journal.entries[:index]
+        if new < old and not _reason(past) and not _canary_alone(past, old):
             yield f"the weight fell from {old} to {new} for no reason"
 
 
@@ -104,7 +112,9 @@ def weights_are_held(journal: Journal) -> Iterator[str]:
     """Every weight is held for an interval before the next step of analysis or promotion."""
     set_at: Wrote | None = None
     for index, write, old, new in _shifts(journal):
-        urgent = _reason(journal.entries[:index]) in ("deleted", "changed", "failed") and new < old
+        past = journal.entries[:index]
+        hurried = _overruled(past) or _canary_alone(past, old) or _canary_alone(past, new)
+        urgent = hurried or (_reason(past) in ("deleted", "changed", "failed") and new < old)
         if set_at is not None and old > 0 and not urgent:
             held = write.sent - set_at.answered
             if held < INTERVAL - _MARGIN:
@@ -136,17 +146,19 @@ def _destinations(write: Wrote) -> dict[str, set[str]]:
         selector = write.answer["spec"]["selector"]
         return {"apex": {PRIMARY if selector["app"] == PRIMARY else NAME}}
     if write.place.resource == HTTP_ROUTES and write.method != "DELETE":
-        used = {service for service, weight in weights_in(write.answer).items() if weight > 0}
+        shares = shares_in(write.answer)
+        used = {service for share in shares for service, weight in share.items() if weight > 0}
         return {"route": {PRIMARY if service == PRIMARY else NAME for service in used}}
     return {}
 
 
 def _stopped(write: Wrote) -> str:
     """The workload that a write takes the pods from."""
-    if write.place.resource != DEPLOYMENTS:
+    if write.place.resource not in WORKLOADS:
         return ""
     scaled = write.place.subresource == "scale" and not write.answer.get("spec", {}).get("replicas")
-    return write.place.name if scaled or write.method == "DELETE" else ""
+    put_to_sleep = write.method == "PATCH" and not write.place.subresource and asleep(write.answer)
+    return write.place.name if scaled or put_to_sleep or write.method == "DELETE" else ""
 
 
 def promotions_are_earned(journal: Journal) -> Iterator[str]:
@@ -156,18 +168,56 @@ def promotions_are_earned(journal: Journal) -> Iterator[str]:
             continue
         past = journal.entries[:index]
         deeds = [(i, e) for i, e in enumerate(past) if isinstance(e, Did)]
-        if not deeds:
-            continue  # the bootstrap
+        if not deeds or deeds[-1][1].what in ("release", "adopt"):
+            continue  # a bootstrap
         pushed = deeds[-1][1]
-        has_image = entry.place.resource == DEPLOYMENTS and pushed.what == "image"
+        has_image = entry.place.resource != CONFIG_MAPS and pushed.what == "image"
         if has_image and image_in(entry.answer) != pushed.tag:
             yield f"the primary got {image_in(entry.answer)}, but {pushed.tag} was analysed"
-        yield from _analysis_was_whole(past[deeds[-1][0] :], entry)
+        if not _overruled(past):
+            yield from _analysis_was_whole(past[deeds[-1][0] :], entry)
+
+
+def _has_new_primary(write: Wrote) -> bool:
+    return write.place.name == PRIMARY and _gives_to_primary(write)
+
+
+_GIVES_BACK = {"RestorePrimary", "WriteService", "DisownPrimary"}
+"""Actions that write a primary and give it nothing new; `what_comes_back_was_promoted` looks at the first."""
+
+
+def what_comes_back_was_promoted(journal: Journal) -> Iterator[str]:
+    """A primary that is made from what is kept runs what was promoted last, or before an aborted promotion."""
+    promoted: list[str] = []
+    for write in journal.writes():
+        if not write.done or (write.place.resource, write.place.name) not in {(kind, PRIMARY) for kind in WORKLOADS}:
+            continue
+        if write.origin.action == "RestorePrimary" and image_in(write.answer) not in promoted[-2:]:
+            yield f"the primary came back with {image_in(write.answer)}, after {', '.join(promoted) or 'nothing'}"
+        if write.origin.action in {"CreatePrimary", "UpdatePrimary"}:
+            promoted.append(image_in(write.answer))
+
+
+def _canary_alone(past: list[Entry], weight: int) -> bool:
+    """Whether the canary has all users because the user took the primary away."""
+    return weight == 100 and any(isinstance(entry, Lost) for entry in past)
+
+
+def _overruled(past: list[Entry]) -> bool:
+    """Whether somebody had the revision that was pushed last go on without checks."""
+    verbs: list[str] = []
+    for entry in past:
+        if isinstance(entry, Did):
+            verbs.clear()
+        elif isinstance(entry, Requested):
+            verbs.append(entry.verb)
+    return any(verb.startswith("promote") for verb in verbs)
 
 
 def _gives_to_primary(write: Wrote) -> bool:
     copied = write.place.resource == CONFIG_MAPS and write.place.name.endswith("-primary")
-    written = write.place.resource == DEPLOYMENTS and write.place.name == PRIMARY and not write.place.subresource
+    given = write.place.resource in (*WORKLOADS, SERVICES) and write.place.name == PRIMARY
+    written = given and not write.place.subresource and write.origin.action not in _GIVES_BACK
     return (copied or written) and write.method in ("POST", "PUT", "PATCH")
 
 
@@ -196,10 +246,8 @@ def _newest_checksum(asked: list[Asked]) -> str:
 def hooks_are_called(flow: Flow, journal: Journal) -> Iterator[str]:
     """A rollout that ends is told to its post-rollout hooks, at least once."""
     phases = {asked.phase for asked in journal.asked("post-rollout")}
-    untold = ("deletion", "deletion in mid-analysis", "cancel", "primary lost")
-    wanted: dict[str, set[str]] = {"rollback": {"Failed"}} | {name: set() for name in untold}
-    if not wanted.get(flow.name, {"Succeeded"}) <= phases:
-        yield f"post-rollout hooks were called for {sorted(phases)} only"
+    if flow.told and flow.told not in phases:
+        yield f"post-rollout hooks were called for {sorted(phases)} only, not for {flow.told}"
 
 
 def _shifts(journal: Journal) -> Iterator[tuple[int, Wrote, int, int]]:
@@ -234,8 +282,20 @@ def _reason(past: list[Entry]) -> str:
     last = deeds[-1][0] if deeds else -1
     if last > raised:
         return "changed"
+    if any(isinstance(entry, Requested) and entry.verb == "abort" for entry in past[raised + 1 :]):
+        return "changed"
     since = past[last + 1 :]
-    if any(isinstance(e, Wrote) and e.done and e.title.startswith(f"PUT Deployment {PRIMARY}") for e in since):
+    if any(isinstance(e, Wrote) and e.done and e.method == "PUT" and _has_new_primary(e) for e in since):
         return "promoted"
     failed = [e for e in since if isinstance(e, Asked) and not e.passed]
     return "failed" if len(failed) >= THRESHOLD else ""
+
+
+JOURNAL_LAWS = (
+    rises_are_earned,
+    falls_have_reasons,
+    weights_are_held,
+    workloads_drain,
+    promotions_are_earned,
+    what_comes_back_was_promoted,
+)

@@ -20,7 +20,8 @@ from flaggerpy.kube.objects import JsonObject
 from flaggerpy.kube.wire import Request, Response, Transport
 from flaggerpy.metrics.outbound import Call, Outbound, OutboundError, Reply
 from flaggerpy.settings import Settings
-from tests.crash.journal import Died, Journal, Wrote, is_counted, now, place_of, title_of
+from tests.crash.journal import Died, Journal, Origin, Wrote, is_counted, now, place_of, title_of
+from tests.crash.origins import origin
 
 
 class Mode(Enum):
@@ -50,6 +51,8 @@ class Trap:
     crashes: list[Crash] = field(default_factory=list)
     seen: list[str] = field(default_factory=list)
     struck: list[Crash] = field(default_factory=list)
+    origins: list[tuple[Origin, Mode]] = field(default_factory=list)
+    """What the crashes that struck stood around."""
     armed: bool = False
     _count: int = 0
 
@@ -124,6 +127,7 @@ class _MortalTransport:
         title = title_of(request)
         mode = life.trap.look(title)
         if mode is not None:
+            life.trap.origins.append((origin(), mode))
             life.journal.add(Died(title, mode.value, now()))
         if mode is Mode.BEFORE:
             life.die()
@@ -136,7 +140,7 @@ class _MortalTransport:
         return response
 
     async def _write(self, request: Request, title: str) -> Response:
-        sent, status = now(), 0
+        sent, status, made_by = now(), 0, origin()
         answer: JsonObject = {}
         try:
             response = await self._inner.send(request)
@@ -145,7 +149,8 @@ class _MortalTransport:
             return response
         finally:
             place, number = place_of(request), self._life.number
-            self._life.journal.add(Wrote(title, place, request.method, number, sent, now(), status, answer))
+            wrote = Wrote(title, place, request.method, number, sent, now(), status, answer, made_by)
+            self._life.journal.add(wrote)
 
     async def stream(self, request: Request) -> AsyncGenerator[bytes, None]:
         if self._life.dead:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -12,19 +13,12 @@ from flaggerpy.kube.resources import CONFIG_MAPS, DEPLOYMENTS, HTTP_ROUTES, SERV
 from tests.crash import laws
 from tests.crash.explore import Exploration, Run, beyond, plan, uncovered
 from tests.crash.flows import FLOWS
-from tests.crash.journal import Asked, Did, Entry, Journal, Place, Wrote
+from tests.crash.journal import Asked, Did, Entry, Journal, Lost, Origin, Place, Requested, Wrote
 from tests.crash.mortal import Crash, Mode, Trap
 from tests.crash.scene import INTERVAL, NAME, PRIMARY
 from tests.crash.watcher import Change, Watcher
 
 START = datetime(2030, 1, 1, tzinfo=UTC)
-JOURNAL_LAWS = (
-    laws.rises_are_earned,
-    laws.falls_have_reasons,
-    laws.weights_are_held,
-    laws.workloads_drain,
-    laws.promotions_are_earned,
-)
 
 
 def at(steps: float) -> datetime:
@@ -53,8 +47,8 @@ def asked(when: float, kind: str, *, passed: bool = True) -> Asked:
     return Asked(kind, passed, at(when), key=str(when), checksum="" if kind == "metric" else "one")
 
 
-def primary_gets(when: float, tag: str) -> Wrote:
-    return wrote(when, DEPLOYMENTS, PRIMARY, workload(PRIMARY, tag=tag))
+def primary_gets(when: float, tag: str, action: str = "UpdatePrimary") -> Wrote:
+    return replace(wrote(when, DEPLOYMENTS, PRIMARY, workload(PRIMARY, tag=tag)), origin=Origin(action))
 
 
 def workload(name: str, *, replicas: int = 2, ready: int = 2, tag: str = "2") -> JsonObject:
@@ -102,7 +96,7 @@ def changed(index: int, *entries: Entry) -> list[Entry]:
 
 
 def test_a_good_story_breaks_no_law() -> None:
-    assert [sentence for law in JOURNAL_LAWS for sentence in law(Journal(good_story()))] == []
+    assert [sentence for law in laws.JOURNAL_LAWS for sentence in law(Journal(good_story()))] == []
 
 
 @pytest.mark.parametrize(
@@ -158,6 +152,12 @@ def test_a_good_story_breaks_no_law() -> None:
         pytest.param(
             laws.promotions_are_earned, [pushed(), primary_gets(1, "2")], "before anything", id="not analysed"
         ),
+        pytest.param(
+            laws.what_comes_back_was_promoted,
+            [primary_gets(1, "1", "CreatePrimary"), primary_gets(2, "2", "RestorePrimary")],
+            "came back with 2",
+            id="never promoted",
+        ),
     ],
 )
 def test_a_broken_law_is_noticed(law: Callable[[Journal], Iterator[str]], story: list[Entry], words: str) -> None:
@@ -168,6 +168,8 @@ def test_a_broken_law_is_noticed(law: Callable[[Journal], Iterator[str]], story:
     "story",
     [
         pytest.param([pushed(), route(1, 25), pushed(1.1, "3"), route(1.2, 0)], id="restart"),
+        pytest.param([pushed(), route(1, 100), Lost(at(1.1)), route(1.2, 0)], id="the canary had all users"),
+        pytest.param([pushed(), route(1, 25), Requested("abort", at(1.1)), route(1.2, 0)], id="abort"),
         pytest.param([pushed(), route(1, 25), Did("delete", "", at(1.1)), route(1.2, 0)], id="deletion"),
         pytest.param(
             [pushed(), route(1, 25), *[asked(n, "metric", passed=False) for n in (2, 3)], route(3.1, 0)], id="rollback"
@@ -237,3 +239,31 @@ def test_a_trap_strikes_only_when_armed_and_only_the_chosen_writes() -> None:
     assert trap.look("a") is None
     trap.arm()
     assert [trap.look(title) for title in ("a", "b", "a", "a", "a")] == [None, None, Mode.AFTER, Mode.LOST, None]
+
+
+def test_whoever_goes_on_by_hand_waits_for_neither_checks_nor_intervals() -> None:
+    story: list[Entry] = [
+        pushed(),
+        asked(1, "pre-rollout"),
+        route(1.1, 25),
+        Requested("promote", at(1.2)),
+        route(1.3, 50),
+    ]
+    journal = Journal(story)
+    assert [*laws.rises_are_earned(journal), *laws.weights_are_held(journal)] == []
+    journal.entries.remove(story[3])
+    assert [*laws.rises_are_earned(journal)] != []
+
+
+def test_a_primary_that_the_user_takes_away_is_no_fault_of_the_route_until_it_changes() -> None:
+    def seen() -> Seen:
+        return Seen(
+            change(1, DEPLOYMENTS, NAME, workload(NAME)),
+            change(2, DEPLOYMENTS, PRIMARY, workload(PRIMARY)),
+            change(3, SERVICES, PRIMARY, {"spec": {"selector": {"app": PRIMARY}}}),
+            change(4, HTTP_ROUTES, NAME, route_with(0)),
+            change(5, DEPLOYMENTS, PRIMARY, None),
+        )
+
+    assert list(laws.users_are_served(seen(), primary_is_lost=True)) == []
+    assert len(list(laws.users_are_served(seen()))) == 1

@@ -13,9 +13,10 @@ from dataclasses import dataclass, field
 
 from flaggerpy.kube.client import Client
 from flaggerpy.kube.objects import JsonObject, generation_of, name_of, resource_version_of, version_number
-from flaggerpy.kube.resources import CANARIES, DEPLOYMENTS, HTTP_ROUTES, SERVICES, Ref, Resource
+from flaggerpy.kube.resources import CANARIES, DAEMONSETS, DEPLOYMENTS, HTTP_ROUTES, SERVICES, Ref, Resource
 
-WATCHED = (CANARIES, DEPLOYMENTS, HTTP_ROUTES, SERVICES)
+WORKLOADS = (DEPLOYMENTS, DAEMONSETS)
+WATCHED = (CANARIES, *WORKLOADS, HTTP_ROUTES, SERVICES)
 PATIENCE = 30.0
 
 
@@ -43,6 +44,14 @@ class State:
         """Return all objects of a kind."""
         return [obj for (kind, _), obj in self.objects.items() if kind == resource]
 
+    def workload(self, name: str) -> JsonObject | None:
+        """Return a workload of any kind, None when there is none of this name."""
+        return next((found for kind in WORKLOADS if (found := self.get(kind, name)) is not None), None)
+
+    def workloads(self) -> list[JsonObject]:
+        """Return all workloads."""
+        return [obj for kind in WORKLOADS for obj in self.all(kind)]
+
     def take(self, change: Change) -> None:
         """Become the next state."""
         if change.obj is None:
@@ -54,17 +63,18 @@ class State:
 class Watcher:
     """Follows a namespace that was empty when it began, and plays the gateway that accepts every route."""
 
-    def __init__(self, client: Client, namespace: str) -> None:
+    def __init__(self, client: Client, namespace: str, kinds: tuple[Resource, ...] = WATCHED) -> None:
         self.now = State()
         self.changes: list[Change] = []
         self._client = client
         self._namespace = namespace
+        self._kinds = kinds
         self._waiting: list[tuple[Callable[[State], bool], asyncio.Future[None]]] = []
         self._versions: dict[Resource, str] = {}
 
     async def open(self) -> None:
         """Take note of where the story begins."""
-        for resource in WATCHED:
+        for resource in self._kinds:
             items, self._versions[resource] = await self._client.list(resource, self._namespace)
             assert not items, f"{self._namespace} was not empty"
 

@@ -1,22 +1,15 @@
 """What must hold at every instant of every simulated rollout; the world calls these after each write and time jump.
 
-| law | where |
-|---|---|
-| weights add up to 100 | ``Routes`` itself, shown in test_ways_out.py |
-| the canary's weight falls by rollback, restart, cancellation, promotion or deletion only | ``routed`` |
-| every weight is held for an interval at least, under any crash | ``routed``, in test_crash.py and test_laws.py |
-| no promotion without every gate; what is promoted is what was analysed | ``promoted`` |
-| users are sent to workloads that can serve, and after Failed to one only | ``look``, ``status_written`` |
-| users can be taken off a new revision in every phase, and traffic be given back | test_ways_out.py, test_requests.py |
-| every path ends | the end of every history in test_laws.py, and test_crash.py |
-| a decision is made of any observation | test_total.py |
-| phases follow each other as drawn; conditions do not contradict them | ``status_written``, ``truthful`` |
+``Law`` lists them. Each has a test of its own in test_each_law.py, which looks for a history that breaks just this one;
+everywhere else all of them hold at once.
 """
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from enum import Enum
 from typing import TYPE_CHECKING
 
 from flaggerpy.api.analysis import HookType
@@ -39,8 +32,32 @@ DEADLINE = timedelta(seconds=60)
 SECOND, MOST = timedelta(seconds=1), timedelta(seconds=10)
 
 
+class Law(Enum):
+    """What must hold of every rollout, whoever dies and whatever strangers do."""
+
+    WEIGHTS_ADD_UP_TO_100 = "the weights of a route add up to 100"
+    WEIGHT_FALLS_FOR_A_REASON = "the canary's weight falls by rollback, restart, cancel, promotion or deletion only"
+    WEIGHTS_ARE_HELD_FOR_AN_INTERVAL = "every weight is held for at least one interval, under any crash"
+    NO_PROMOTION_WITHOUT_EVERY_GATE = "nothing is promoted before every gate has passed"
+    WHAT_IS_PROMOTED_WAS_ANALYSED = "what is promoted, kept and brought back is what was analysed"
+    AFTER_FAILED_USERS_ARE_ON_ONE_WORKLOAD = "after Failed all traffic is on one workload, which is ready"
+    USERS_ARE_SERVED = "users are sent to workloads that can serve, between any two writes"
+    ABORT_IS_POSSIBLE = "a rollout can be aborted in every phase in which users may meet its revision"
+    EVERY_PATH_ENDS = "every history comes to a rest, and nothing is decided in a hot loop on the way"
+    EVERYTHING_IS_DECIDED = "a decision is made of anything that the cluster can show"
+    PHASES_FOLLOW_EACH_OTHER = "phases follow each other as drawn, and conditions do not contradict them"
+    COOKIES_ARE_KEPT_AND_END = "users keep their cookie through a crash, and one that was taken back never comes again"
+    COPIES_ARE_ASKED_FOR = "a canary gets copies of requests only where the analysis asks for them"
+    USERS_RETURN_TO_ENOUGH_PODS = "an autoscaled primary gets its users back once it has the pods that served them"
+    ONLY_NEWS_START_A_ROLLOUT = "a rollout starts for another template or config, and for nothing else"
+
+
 @dataclass
 class Laws:
+    only: Law | None = None
+    """The law that is looked at; all of them if None."""
+    looked_at: Counter[Law] = field(default_factory=Counter)
+    """How often each law was looked at."""
     sabotaged: bool = False
     """A stranger did something that takes users' pods or routes away: being served cannot be asked for."""
 
@@ -61,6 +78,12 @@ class Laws:
     instant: datetime | None = None
     ticks: int = 0
 
+    def demand(self, law: Law, holds: bool, broken: object = "") -> None:
+        """Fail when a law does not hold that is looked at."""
+        if self.only in {None, law}:
+            self.looked_at[law] += 1
+            assert holds, f"{law.value}: {broken}"
+
     def look(self, world: Simulation) -> None:
         """Users are always sent to, and for a while still reach, workloads with pods that can serve."""
         for name in world.destinations():
@@ -72,17 +95,19 @@ class Laws:
         for name, last in self.recent.items():
             workload = world.target if name == "target" else world.primary
             serving = workload is not None and workload.available > 0
-            assert serving or world.now - last > drain, (
-                f"at {world.now:%H:%M:%S} users are sent to {name}, which cannot serve: {workload}"
-            )
+            words = (world.now, f"users are sent to {name}, which cannot serve", workload)
+            self.demand(Law.USERS_ARE_SERVED, serving or world.now - last > drain, words)
+            if world.status.phase is Phase.FAILED:
+                self.demand(Law.AFTER_FAILED_USERS_ARE_ON_ONE_WORKLOAD, serving or world.now - last > drain, words)
 
     def planned(self, world: Simulation, seen: Observation, plan: Plan) -> None:
         """Nothing is decided in a hot loop."""
         if self.instant != world.now:
             self.instant, self.ticks = world.now, 0
         self.ticks += 1
-        assert self.ticks <= 15, f"hot loop in {seen.canary.status.phase}: {plan.actions} {plan.wake_at}"
-        assert plan.wake_at is None or plan.wake_at >= world.now - timedelta(0)
+        hot = f"hot loop in {seen.canary.status.phase}: {plan.actions} {plan.wake_at}"
+        self.demand(Law.EVERY_PATH_ENDS, self.ticks <= 15, hot)
+        self.demand(Law.EVERYTHING_IS_DECIDED, plan.wake_at is None or plan.wake_at >= world.now, plan)
 
     def status_written(self, world: Simulation, status: CanaryStatus) -> None:
         """Phases follow each other as the table says."""
@@ -91,15 +116,14 @@ class Laws:
             allowed = NEXT[old.phase] | {Phase.TERMINATING}
             if not world.finalizer:
                 allowed = allowed | {Phase.TERMINATED}
-            assert status.phase in allowed, f"{old.phase} → {status.phase}"
-        assert status != old, "a status write changes something"
-        assert status.observed_generation == world.generation
+            self.demand(Law.PHASES_FOLLOW_EACH_OTHER, status.phase in allowed, f"{old.phase} → {status.phase}")
+        self.demand(Law.EVERY_PATH_ENDS, status != old, "a status write changes nothing")
+        self.demand(Law.PHASES_FOLLOW_EACH_OTHER, status.observed_generation == world.generation, "an old generation")
         self.truthful(status)
         if status.phase is Phase.FAILED:
             weight = 100 if status.rollout.serving_canary else 0
-            assert status.rollout.step.weight == status.canary_weight == weight, (
-                "after Failed users are on one workload"
-            )
+            one = status.rollout.step.weight == status.canary_weight == weight
+            self.demand(Law.AFTER_FAILED_USERS_ARE_ON_ONE_WORKLOAD, one, status)
         if old.phase in ANALYSIS and status.phase is Phase.PROMOTING:
             self.skipped = world.spec.skip_analysis
         if old.phase in {*IDLE, Phase.WAITING} and status.phase is Phase.PROGRESSING:
@@ -110,36 +134,38 @@ class Laws:
         if status.rollout.advance is not None:
             self.overruled = True
 
-    @staticmethod
-    def truthful(status: CanaryStatus) -> None:
+    def truthful(self, status: CanaryStatus) -> None:
         """Conditions are of the generation that was looked at, and never contradict each other or the phase."""
         rows = {row.type: row for row in status.conditions if row.type in CONDITIONS}
-        assert {row.observed_generation for row in rows.values()} == {status.observed_generation}
         ready, reconciling, stalled, promoted = (rows[kind].status for kind in CONDITIONS)
-        assert (reconciling, stalled) != ("True", "True")
-        assert ready == "False" or stalled == "False"
-        assert stalled == "True" or ready != "False"
-        assert stalled == "True" or status.phase is not Phase.FAILED
-        assert ready != "True" or reconciling == "False"
-        assert (promoted == "False") == (status.phase is Phase.FAILED)
-        assert stalled == "False" or rows["Stalled"].message
-        assert status.phase is not Phase.FAILED or rows["Ready"].message
+        consistent = (
+            {row.observed_generation for row in rows.values()} == {status.observed_generation},
+            (reconciling, stalled) != ("True", "True"),
+            (ready == "False") == (stalled == "True"),
+            stalled == "True" or status.phase is not Phase.FAILED,
+            ready != "True" or reconciling == "False",
+            (promoted == "False") == (status.phase is Phase.FAILED),
+            stalled == "False" or rows["Stalled"].message,
+            status.phase is not Phase.FAILED or rows["Ready"].message,
+        )
+        self.demand(Law.PHASES_FOLLOW_EACH_OTHER, all(consistent), (consistent, rows))
 
-    @staticmethod
-    def started(status: CanaryStatus) -> None:
+    def started(self, status: CanaryStatus) -> None:
         """A rollout starts for another template or config; replicas and autoscalers never start one."""
         applied, promoted = status.rollout.applied, status.rollout.promoted
         assert applied is not None
         if promoted is not None:
             # A newer API server's default is no other template.
             wanted, running = ((one.template.rstrip("+"), one.configs) for one in (applied, promoted))
-            assert wanted != running, "a rollout starts for what was promoted"
+            self.demand(Law.ONLY_NEWS_START_A_ROLLOUT, wanted != running, "this was promoted")
 
     def routed(self, world: Simulation, seen: Observation, routes: Routes) -> None:
         """Weights rise after a full interval, and fall for a reason."""
         before = world.route.written if world.route is not None and not world.route.released else ALL_TO_PRIMARY
+        self.demand(Law.WEIGHTS_ADD_UP_TO_100, routes.primary + routes.canary == 100, routes)
         self.cookies(world, routes.cookies)
-        assert world.spec.analysis.mirror or not routes.mirrored or before.mirrored, "copies that nobody asked for"
+        wanted = world.spec.analysis.mirror or not routes.mirrored or before.mirrored
+        self.demand(Law.COPIES_ARE_ASKED_FOR, wanted, routes)
         old = before.canary
         status = world.status
         new = routes.canary
@@ -147,7 +173,8 @@ class Laws:
         held = old > 0 or before.mirrored
         if status.phase in ANALYSIS and new > old and held and by_itself and self.moved_at is not None:
             interval = world.spec.analysis.interval
-            assert world.now - self.moved_at >= interval, f"{old}% was held for {world.now - self.moved_at} only"
+            held_for = world.now - self.moved_at
+            self.demand(Law.WEIGHTS_ARE_HELD_FOR_AN_INTERVAL, held_for >= interval, f"{old}% for {held_for} only")
         if new < old and status.phase in ANALYSIS:
             reasons = (
                 status.rollout.failing,
@@ -156,27 +183,33 @@ class Laws:
                 self.moved_at is None,
                 new == status.rollout.step.weight == 0,  # a first step that a crash left unrecorded, and gates closed
             )
-            assert any(reasons), f"the weight fell from {old} to {new} for no reason"
+            self.demand(Law.WEIGHT_FALLS_FOR_A_REASON, any(reasons), f"from {old} to {new}")
         if new < old and status.phase is Phase.PROMOTING:
             self.returned(world, seen)
         if new < old and status.phase in {*IDLE, Phase.WAITING, Phase.FINALISING}:
-            assert status.rollout.serving_canary or self.moved_at is None, f"{status.phase}: from {old} to {new}"
+            returns = status.rollout.serving_canary or self.moved_at is None
+            self.demand(Law.WEIGHT_FALLS_FOR_A_REASON, returns, f"{status.phase}: from {old} to {new}")
         if new > old and status.phase not in ANALYSIS and self.moved_at is not None:
             admitted = (
                 new == 100 and (seen.primary is None or status.phase in {Phase.PROMOTING, Phase.FINALISING}),
                 world.route is None or new == status.rollout.step.weight,  # written again
             )
-            assert any(admitted), f"{status.phase}: the weight rose from {old} to {new} outside of an analysis"
+            words = f"{status.phase}: the weight rose from {old} to {new} outside of an analysis"
+            self.demand(Law.NO_PROMOTION_WITHOUT_EVERY_GATE, any(admitted), words)
         if routes.traffic != before.traffic:
             self.moved_at = world.now
 
     def cookies(self, world: Simulation, cookies: Cookies) -> None:
         """A route knows no cookie that is not recorded, and one that was taken back never comes again."""
         status = world.status
-        assert cookies.canary in {"", status.session_affinity_cookie}, "a crash would change the cookie"
-        assert cookies.primary in {"", status.primary_session_affinity_cookie}
-        assert cookies.expired in {"", status.session_affinity_cookie, status.previous_session_affinity_cookie}
-        assert cookies.canary not in self.expired, "users of an old canary would be users of the new one at once"
+        recorded = (
+            cookies.canary in {"", status.session_affinity_cookie},
+            cookies.primary in {"", status.primary_session_affinity_cookie},
+            cookies.expired in {"", status.session_affinity_cookie, status.previous_session_affinity_cookie},
+        )
+        self.demand(Law.COOKIES_ARE_KEPT_AND_END, all(recorded), f"a crash would change {cookies}")
+        again = cookies.canary in self.expired
+        self.demand(Law.COOKIES_ARE_KEPT_AND_END, not again, f"{cookies.canary} was taken back from its users")
         self.expired |= {cookies.expired} - {""}
 
     def returned(self, world: Simulation, seen: Observation) -> None:
@@ -188,7 +221,8 @@ class Laws:
             return
         late = record is not None and record.since is not None and world.now - record.since >= DEADLINE
         there, needed = primary.available_replicas, min(target.available_replicas, seen.scaler.primary.high)
-        assert late or there >= needed, f"users return to {there} pods from {needed}"
+        enough = late or there >= needed
+        self.demand(Law.USERS_RETURN_TO_ENOUGH_PODS, enough, f"users return to {there} pods from {needed}")
 
     def route_turned(self, world: Simulation) -> None:
         self.moved_at = None
@@ -199,49 +233,55 @@ class Laws:
         assert seen.target is not None
         kept = seen.kept.revision
         if phase in BOOTSTRAP:
-            assert kept is None or revision.same(kept, seen, seen.target), "a bootstrap goes past what is kept"
+            analysed = kept is None or revision.same(kept, seen, seen.target)
         else:
             record = rollout.applied if phase is Phase.PROMOTING else rollout.promoted
-            assert revision.same(record, seen, seen.target), f"{phase}: a primary from what nobody analysed"
+            analysed = revision.same(record, seen, seen.target)
+        self.demand(Law.WHAT_IS_PROMOTED_WAS_ANALYSED, analysed, f"{phase}: a primary from {seen.target}")
         self.analysed.add(seen.target.template.rstrip("+"))
 
     def kept(self, world: Simulation, seen: Observation, template: str) -> None:
         """Only what went through an analysis or a bootstrap is kept."""
         if world.status.phase is Phase.PROMOTING:
             self.promoted(world, seen)
-        assert template.rstrip("+") in self.analysed, f"{template} is kept and was never analysed"
+        analysed = template.rstrip("+") in self.analysed
+        self.demand(Law.WHAT_IS_PROMOTED_WAS_ANALYSED, analysed, f"{template} is kept")
 
     def restored(self, template: str) -> None:
         """Only what went through an analysis or a bootstrap comes back."""
-        assert template.rstrip("+") in self.analysed, f"{template} comes back and was never analysed"
+        analysed = template.rstrip("+") in self.analysed
+        self.demand(Law.WHAT_IS_PROMOTED_WAS_ANALYSED, analysed, f"{template} comes back")
 
     def promoted(self, world: Simulation, seen: Observation) -> None:
         """What is written into the primary is what was analysed, after every gate."""
         status = world.status
         assert seen.target is not None
         if status.phase is not Phase.PROMOTING:
-            assert status.phase in BOOTSTRAP, f"the primary is written in {status.phase}"
+            words = f"the primary is written in {status.phase}"
+            self.demand(Law.WHAT_IS_PROMOTED_WAS_ANALYSED, status.phase in BOOTSTRAP, words)
             unused = status.phase is not Phase.INITIALIZING or "primary" not in world.destinations()
-            assert unused or self.sabotaged, "users are on the primary that is written"
+            self.demand(Law.USERS_ARE_SERVED, unused or self.sabotaged, "users are on the primary that is written")
             self.analysed.add(seen.target.template.rstrip("+"))
             return
         applied = status.rollout.applied
         assert applied is not None
-        assert applied.configs == world.primary_configs, "the configs are not the analysed ones"
-        assert revision.same(applied, seen, seen.target), "the template is not the analysed one"
+        configs, template = applied.configs == world.primary_configs, revision.same(applied, seen, seen.target)
+        self.demand(Law.WHAT_IS_PROMOTED_WAS_ANALYSED, configs, "with other configs")
+        self.demand(Law.WHAT_IS_PROMOTED_WAS_ANALYSED, template, "with another template")
         self.analysed.add(seen.target.template.rstrip("+"))
         if self.skipped or self.overruled:
             return
         assert world.target is not None
         read = {pod.reads for pod in world.target.pods}
-        assert read <= {world.target.reads} or status.rollout.serving_canary, f"analysed with the configs {read}"
+        same_configs = read <= {world.target.reads} or status.rollout.serving_canary
+        self.demand(Law.WHAT_IS_PROMOTED_WAS_ANALYSED, same_configs, f"analysed with the configs {read}")
         passed = {
             world.spec.analysis.webhooks[check.index].name
             for _, check, answer in world.asked[self.began :]
             if isinstance(check, HookCheck) and answer.passed
         }
         wanted = {hook.name for hook in world.spec.analysis.webhooks if hook.type in self._gates(status)}
-        assert wanted <= passed, f"promoted without {wanted - passed}"
+        self.demand(Law.NO_PROMOTION_WITHOUT_EVERY_GATE, wanted <= passed, f"promoted without {wanted - passed}")
 
     @staticmethod
     def _gates(status: CanaryStatus) -> tuple[HookType, ...]:

@@ -50,6 +50,17 @@ def test_a_changed_config_is_a_new_revision() -> None:
     assert world.status.tracked_configs == {"configmap/app": "2"}
 
 
+def test_pods_that_somebody_else_started_before_a_config_changed_go_before_it_is_analysed() -> None:
+    """While no controller looked; the laws say that the primary gets no config that no analysed pod had read."""
+    world = initialized(configs={"configmap/app": "1"}).scale(2).push("v2")
+    world.configure(app="2")
+    assert world.target
+    assert {pod.reads for pod in world.target.pods} == {'{"configmap/app": "1"}'}
+    world.run()
+    assert world.outcomes == ["succeeded"]
+    assert world.primary_configs == {"configmap/app": "2"}
+
+
 @pytest.mark.parametrize("routed", [True, False])
 def test_a_config_edited_in_mid_analysis_is_read_by_new_pods_before_it_is_analysed(routed: bool) -> None:
     made = spec() if routed else spec(iterations=3)

@@ -6,8 +6,11 @@ breaks them, and for one that does not end.
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Mapping
 from datetime import timedelta
-from typing import Any
+from types import MappingProxyType
+from typing import Any, ClassVar
 
 import pytest
 from hypothesis import HealthCheck, settings
@@ -19,9 +22,10 @@ from flaggerpy.api.status import Phase
 from flaggerpy.rollout.checks import Verdict
 from flaggerpy.rollout.decision import Plan
 from flaggerpy.rollout.transition import IDLE
-from tests.rollout.simulation import NAME
-from tests.rollout.workloads import Autoscaler, Deployment
-from tests.rollout.world import COOKIES, SCALED_OBJECT, SCALER, World, hook, spec
+from tests.rollout.laws import Law
+from tests.rollout.simulation import NAME, START
+from tests.rollout.workloads import Autoscaler, DaemonSet, Deployment, PlainService
+from tests.rollout.world import COOKIES, DAEMON_SET, SCALED_OBJECT, SCALER, World, hook, spec
 
 pytestmark = pytest.mark.laws
 
@@ -33,19 +37,30 @@ STRATEGIES: list[dict[str, Any]] = [
     {"stepWeight": 40, "maxWeight": 50, "stepWeightPromotion": 30},
     {"iterations": 2},
     {"iterations": 2, "match": [{"headers": {"x-user": {"exact": "me"}}}]},
+    {"iterations": 2, "match": [{"headers": {"x-user": {"exact": "me"}}}], "stepWeightPromotion": 40},
     {"_skipAnalysis": True},
     {"mirror": True},
     {"iterations": 2, "mirror": True},
     {"sessionAffinity": COOKIES},
     {"sessionAffinity": COOKIES, "stepWeight": 60, "maxWeight": 100, "stepWeightPromotion": 30, "mirror": True},
 ]
-REST_SECONDS = 3600
+TARGETS = {
+    Deployment: {**DAEMON_SET, "kind": "Deployment"},
+    DaemonSet: DAEMON_SET,
+    PlainService: {**DAEMON_SET, "apiVersion": "v1", "kind": "Service"},
+}
 
 
 class Histories(RuleBasedStateMachine):
     """What happens to a canary; nobody takes pods or routes away from users."""
 
     sabotage = False
+    law: Law | None = None
+    """The one law that is looked at; all of them if None."""
+    looked_at: ClassVar[Counter[Law]] = Counter()
+    """How often each law was looked at, in all histories of a machine."""
+    always: Mapping[str, Any] = MappingProxyType({})
+    """What is not left to chance of how a history begins."""
     default = ""
     """What the API server has learnt to add to every template."""
 
@@ -57,7 +72,11 @@ class Histories(RuleBasedStateMachine):
         bootstrapped=st.sampled_from([True, True, False]),
         ahead=st.integers(0, 2),
         scaled=st.sampled_from([None, SCALER, SCALED_OBJECT]),
+        kind=st.sampled_from([Deployment, Deployment, DaemonSet, PlainService]),
     )
+    def begin_somehow(self, **drawn: Any) -> None:
+        self.begin(**{**drawn, **self.always})
+
     def begin(
         self,
         *,
@@ -68,7 +87,10 @@ class Histories(RuleBasedStateMachine):
         bootstrapped: bool,
         ahead: int,
         scaled: dict[str, str] | None,
+        kind: type[Deployment],
     ) -> None:
+        self.kind = kind
+        scaled = scaled if kind is Deployment else None
         self.scaler = scaled or SCALER
         hooks = [hook(kind) for kind in sorted(kinds)]
         metrics = [{"name": "latency", "interval": "1m", "thresholdRange": {"max": 1}, "query": "x"}]
@@ -76,6 +98,7 @@ class Histories(RuleBasedStateMachine):
             "webhooks": hooks,
             "metrics": metrics,
             "_autoscalerRef": scaled,
+            "_targetRef": TARGETS[kind],
         }
         self.world = World(
             spec=spec(**strategy, **self.more),
@@ -83,9 +106,12 @@ class Histories(RuleBasedStateMachine):
             accept_after=timedelta(seconds=accept),
             ahead=ahead,
             autoscaler=self._autoscaler(),
+            target=kind(NAME, "v1", 2, START),
+            may_keep=kind is not PlainService,
         )
         # A data plane slower than the time we give it may drop users; who waits for it is tested elsewhere.
         self.world.laws.sabotaged = self.sabotage or accept > 60
+        self.world.laws.only, self.world.laws.looked_at = self.law, self.looked_at
         if bootstrapped:
             self.world.run()
 
@@ -133,7 +159,8 @@ class Histories(RuleBasedStateMachine):
 
     @rule(value=st.sampled_from(["1", "2"]))
     def new_config(self, value: str) -> None:
-        self.world.configure(settings=value)
+        if self.kind is not PlainService:
+            self.world.configure(settings=value)
 
     @rule(templates=st.sets(st.sampled_from(["v2", "v3"])))
     def revisions_that_never_become_ready(self, templates: set[str]) -> None:
@@ -200,8 +227,8 @@ class Histories(RuleBasedStateMachine):
 
     @rule(scaled=st.booleans())
     def the_canary_names_an_autoscaler_or_none(self, scaled: bool) -> None:
-        if self.scaler == SCALED_OBJECT and not scaled:
-            return  # KEDA would wake the target for ever
+        if (self.scaler == SCALED_OBJECT and not scaled) or self.kind is not Deployment:
+            return  # KEDA would wake the target for ever, and nothing else is scaled
         self.more["_autoscalerRef"] = self.scaler if scaled else None
         self.world.spec = self.world.spec.model_copy(update={"autoscaler_ref": spec(**self.more).autoscaler_ref})
         self.world.generation += 1
@@ -210,7 +237,7 @@ class Histories(RuleBasedStateMachine):
     @rule(paused=st.booleans(), asleep=st.booleans())
     def the_target_is_not_rolled(self, paused: bool, asleep: bool) -> None:
         target = self.world.target
-        if target is not None:
+        if target is not None and self.kind is Deployment:
             target.generation += target.paused != paused
             target.paused, target.asleep = paused, asleep
             self.world.touch()
@@ -318,7 +345,7 @@ class Sabotage(Histories):
 
     @rule(may_keep=st.booleans())
     def the_right_to_keep_comes_or_goes(self, may_keep: bool) -> None:
-        self.world.may_keep = may_keep
+        self.world.may_keep = may_keep and self.kind is not PlainService
         self.world.touch()
 
     @rule(lacking=st.sampled_from([(), ("ConfigMap settings",)]))
@@ -342,7 +369,8 @@ class Sabotage(Histories):
             world.delete_target()
         elif back:
             uid = f"uid-{world.ticks}"
-            world.target = Deployment(NAME, "v1", 2, world.now, uid=uid, default=self.default)
+            world.target = self.kind(NAME, "v1", 2, world.now, uid=uid, default=self.default)
+            world.reread()
             world.touch()
 
     @rule()

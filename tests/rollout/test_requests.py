@@ -377,3 +377,19 @@ def test_a_new_life_of_the_canary_does_not_answer_again() -> None:
     assert (world.phase, world.destinations()) == (Phase.INITIALIZING, {"target"}), "still paused"
     assert len([item for item in world.sent if "-request-" in item.id]) == 1
     asked(world, "resume").run(Phase.INITIALIZED)
+
+
+@pytest.mark.parametrize("paused", [False, True])
+def test_a_promotion_in_full_outlives_a_step_that_a_crash_left_unrecorded(paused: bool) -> None:
+    world = progressing(10, webhooks=[hook("rollout")])
+    world.hooks["rollout"] = Verdict.FAILED
+    if paused:
+        asked(world, "pause")
+    world.run_for(2)
+    world.ask("promote").tick()
+    world.tick(crash_after=1)
+    assert (world.weight, world.status.rollout.step.weight) == (20, 10)
+    world.ask("promote-full").run()
+    assert world.status.rollout.request
+    assert world.status.rollout.request.accepted
+    assert (world.outcomes, world.texts.count("Advance payment.shop canary weight 30")) == (["succeeded"], 0)

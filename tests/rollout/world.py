@@ -126,7 +126,9 @@ class World(Simulation):
             self.autoscaler.paused = False
         self.services.clear()
         self.announced.clear()
-        self.target = Deployment(NAME, template, 2, self.now, uid=f"uid-{self.ticks}")
+        kind = Deployment if self.target is None else type(self.target)
+        self.target = kind(NAME, template, 2, self.now, uid=f"uid-{self.ticks}")
+        self.reread()
         self._settle()
         return self.touch()
 

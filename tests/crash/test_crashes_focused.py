@@ -1,0 +1,30 @@
+"""The same around the writes that are new in strategies, targets, autoscalers, requests and changes of mind."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+
+import pytest
+
+from tests.crash.explore import Exploration
+from tests.crash.focused import FOCUSED
+from tests.crash.report import check_flow, left_undisturbed
+
+pytestmark = [pytest.mark.crash, pytest.mark.timeout(900), pytest.mark.asyncio(loop_scope="session")]
+
+
+@pytest.mark.parametrize("name", FOCUSED)
+async def test_a_flow_survives_a_crash_around_the_writes_it_is_there_for(
+    exploring: asyncio.Task[list[Exploration]],
+    subtests: pytest.Subtests,
+    record_property: Callable[[str, object], None],
+    name: str,
+) -> None:
+    check_flow(next(one for one in await exploring if one.flow.name == name), subtests, record_property)
+
+
+async def test_no_write_that_a_flow_is_there_for_is_left_undisturbed(
+    exploring: asyncio.Task[list[Exploration]],
+) -> None:
+    assert left_undisturbed(await exploring) == []
