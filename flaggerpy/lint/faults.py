@@ -73,7 +73,17 @@ class Rule(Enum):
         "A webhook calls a Service at a port or under a name that it does not have, so that the canary gets no load"
         " and looks idle. Services are those of the canaries and those in the input.",
     )
-    SHARED = ("shared", Level.ERROR, "Two canaries of the input have the same workload or the same Service.")
+    SHARED = (
+        "shared",
+        Level.ERROR,
+        "Two canaries of the input have the same workload, the same Service, or the same host at one Gateway.",
+    )
+    TARGET = (
+        "target",
+        Level.WARNING,
+        "The input has no workload of the target's name, but one with a similar name, or one only, that is no other"
+        " canary's. The target may be in the cluster already; faults that follow from a wrong name are not told.",
+    )
     WORKLOAD = ("workload", Level.ERROR, "The workload in the input cannot be a target as it is.")
     CONTAINER_PORT = (
         "container-port",

@@ -197,11 +197,13 @@ def _patience_ends(turn: Turn) -> datetime:
 
 def _outlook(turn: Turn) -> str:
     ends = refusal.clock(_patience_ends(turn))
-    return f"goes on without it at {ends}" if _never_served(turn) else f"gives up at {ends} and leaves the primary serving"
+    return (
+        f"goes on without it at {ends}" if _never_served(turn) else f"gives up at {ends} and leaves the primary serving"
+    )
 
 
 def _never_served(turn: Turn) -> bool:
-    """Whether the bootstrap never ended; a Canary of Flagger's has a record of its template from the first moment on."""
+    """Whether the bootstrap never ended; a Canary that Flagger began has a record of its template at once."""
     status = turn.status
     return status.rollout.promoted is None and not status.last_applied_spec and not status.last_promoted_spec
 
