@@ -33,8 +33,8 @@ A default is what the controller assumes when a field is absent; it is not writt
 [Go's](https://pkg.go.dev/time#ParseDuration), like `30s` or `1m30s`. What differs from Flagger is in
 [differences.md](differences.md).
 
-The kinds have all of Flagger's fields, so that its manifests apply as they are. Fields that say **not served yet** belong to
-providers that are not built into flaggerpy yet: no traffic is routed by them.
+The kinds have all of Flagger's fields, so that its manifests apply as they are. Fields that say **not served yet**
+belong to providers that are not built into flaggerpy yet: no traffic is routed by them.
 """
 
 NOT_SERVED_YET: Final = frozenset(
