@@ -32,7 +32,41 @@ A default is what the controller assumes when a field is absent; it is not writt
 **stored** is said. `[]` stands for each item of a list and `.*` for each value of a map. Durations are
 [Go's](https://pkg.go.dev/time#ParseDuration), like `30s` or `1m30s`. What differs from Flagger is in
 [differences.md](differences.md).
+
+The kinds have all of Flagger's fields, so that its manifests apply as they are. Fields that say **not served yet**
+belong to providers that are not built into flaggerpy yet: no traffic is routed by them.
 """
+
+NOT_SERVED_YET: Final = frozenset(
+    {
+        "spec.ingressRef",
+        "spec.routeRef",
+        "spec.upstreamRef",
+        "spec.service.gateways",
+        "spec.service.delegation",
+        "spec.service.trafficPolicy",
+        "spec.service.match[].scheme",
+        "spec.service.match[].authority",
+        "spec.service.match[].withoutHeaders",
+        "spec.service.match[].port",
+        "spec.service.match[].sourceLabels",
+        "spec.service.match[].sourceNamespace",
+        "spec.service.match[].gateways",
+        "spec.service.match[].ignoreUriCase",
+        "spec.service.meshName",
+        "spec.service.backends",
+        "spec.analysis.match[].sourceLabels",
+        "spec.provider.region",
+    }
+)
+"""Fields that no provider reads which is built; a test compares them with the providers."""
+
+SERVED_SO_FAR: Final = {
+    "spec.provider": "Served so far: kubernetes, gatewayapi:v1, contour.",
+    "spec.provider.type": "Served so far: prometheus.",
+    "spec.targetRef.kind": "Served so far: Deployment, DaemonSet, Service, no Knative service.",
+}
+"""Which values of a field that is no object are built; a test compares them with the registries."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +91,7 @@ def rows(model: type[ApiModel], schema: Schema, path: str) -> Iterator[Row]:
         inner = schema["properties"][alias]
         here = f"{path}.{alias}"
         required = alias in schema.get("required", ())
-        yield Row(here, _type(inner), _default(field, inner, required=required), inner["description"])
+        yield Row(here, _type(inner), _default(field, inner, required=required), _meaning(here, inner))
         for nested in _models(field.annotation):
             below, content = _content(here, inner)
             yield from rows(nested, content, below)
@@ -70,6 +104,15 @@ def _section(kind: Kind) -> str:
             lines += ["", f"### {kind.kind} {part}", "", "| field | type | default | meaning |", "|---|---|---|---|"]
             lines += [_line(row) for row in rows(model, structural(model), part)]
     return "\n".join([*lines, ""])
+
+
+def _meaning(path: str, schema: Schema) -> str:
+    """Say what a field means, and mark what nobody reads yet, with everything inside of it."""
+    description: str = schema["description"]
+    if any(path == waiting or path.startswith((f"{waiting}.", f"{waiting}[")) for waiting in NOT_SERVED_YET):
+        return f"**Not served yet.** {description}"
+    served = SERVED_SO_FAR.get(path) if "properties" not in schema else None
+    return f"{description} {served}" if served else description
 
 
 def _line(row: Row) -> str:

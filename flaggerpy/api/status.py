@@ -190,6 +190,8 @@ class RolloutStatus(ApiModel):
     """When something that somebody else had changed was last put back: Services, the route, an autoscaler, replicas."""
     hopeless_since: MicroTime | None = None
     """Since when pods that cannot start keep the workload that is waited for from becoming ready."""
+    refused_since: MicroTime | None = None
+    """Since when the data plane has refused the route."""
     target_unready_since: MicroTime | None = None
     """Since when a target whose controller does not say so (a DaemonSet's) has not been ready."""
     primary_unready_since: MicroTime | None = None

@@ -20,6 +20,7 @@ from flaggerpy.clock import SystemClock
 from flaggerpy.durations import format_duration
 from flaggerpy.kube.objects import JsonObject, name_of, namespace_of, without_noise
 from flaggerpy.kube.resources import CANARIES
+from flaggerpy.rollout.transition import ANALYSIS, BOOTSTRAP
 
 Cells = list[str]
 GAP: Final = 3
@@ -114,6 +115,17 @@ def _steps(canary: Canary) -> str:
     return ",".join(map(str, now.steps)) if now.unit == "step" else f"{len(now.steps)} iterations"
 
 
+def _weight(canary: Canary) -> str:
+    """Say the canary's share; before the first rollout nothing is shared, and the target serves."""
+    return "-" if canary.status.phase in BOOTSTRAP else str(canary.status.canary_weight)
+
+
+def _failed(canary: Canary) -> str:
+    """Say how many checks failed; they count during an analysis only, and begin at 0 when it is over."""
+    status = canary.status
+    return f"{status.failed_checks}/{canary.analysis.threshold}" if status.phase in ANALYSIS else "-"
+
+
 def _age(canary: Canary, now: datetime) -> str:
     made = canary.metadata.creation_timestamp
     return span(now - made) if made else "?"
@@ -126,8 +138,8 @@ COLUMNS: Final[tuple[Column, ...]] = (
     ("NAMESPACE", lambda canary, _: canary.namespace, False),
     ("NAME", lambda canary, _: canary.name, False),
     ("PHASE", lambda canary, _: canary.status.phase or "New", False),
-    ("WEIGHT", lambda canary, _: str(canary.status.canary_weight), False),
-    ("FAILED", lambda canary, _: f"{canary.status.failed_checks}/{canary.analysis.threshold}", False),
+    ("WEIGHT", lambda canary, _: _weight(canary), False),
+    ("FAILED", lambda canary, _: _failed(canary), False),
     ("TARGET", lambda canary, _: f"{canary.spec.target_ref.kind}/{canary.target_name}", True),
     ("PROVIDER", lambda canary, _: canary.spec.provider or "-", True),
     ("INTERVAL", lambda canary, _: format_duration(canary.analysis.interval), True),

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 
 from flaggerpy.api.status import CheckResult, Phase
-from flaggerpy.cli.progress import progress, why
+from flaggerpy.cli.progress import progress, untold, why
 from flaggerpy.cli.snapshot import Pods, Snapshot
+from flaggerpy.rollout.pods import PULLS
 from flaggerpy.rollout.transition import ANALYSIS
 
 
@@ -40,13 +41,16 @@ def changes(before: Snapshot | None, after: Snapshot, *, events: bool = False) -
 
 
 def _news(before: Snapshot | None, after: Snapshot, *, events: bool) -> Iterator[str]:
-    if before is not None and events:
-        yield from _events(before, after)
+    happened = list(_events(before, after)) if before is not None and events else []
+    yield from happened
     yield from _checks(before, after)
-    if before is None or _state(before) != _state(after):
-        yield _state(after)
-    told = {row.role: _pods(row) for row in before.pods} if before is not None else {}
-    yield from (_pods(row) for row in after.pods if told.get(row.role) != _pods(row) and _matters(row))
+    reason, said = _reason(after), "\n".join(happened)
+    if before is None or (_state(before), _reason(before)) != (_state(after), reason):
+        again = reason in said or (before is not None and reason == _reason(before))
+        yield _state(after) if again else f"{_state(after)}  {reason}"
+    told = {row.role: _gist(row) for row in before.pods} if before is not None else {}
+    changed = (row for row in after.pods if told.get(row.role) != _gist(row) and _matters(row))
+    yield from (_pods(row, said=f"{said}\n{reason}") for row in changed)
     known = before.notes if before is not None else ()
     yield from (note for note in after.notes if note not in known)
 
@@ -58,14 +62,13 @@ def _state(seen: Snapshot) -> str:
         parts.append(now.words)
     if status.failed_checks:
         parts.append(f"{status.failed_checks} of {seen.canary.analysis.threshold} failed checks")
-    if status.phase is not Phase.NEW and (reason := _reason(seen)):
-        parts.append(reason)
     return "  ".join(parts)
 
 
 def _reason(seen: Snapshot) -> str:
-    rollout = seen.canary.status.rollout
-    return why(seen.canary) if rollout.reason or rollout.paused else ""
+    status = seen.canary.status
+    wanted = status.phase is not Phase.NEW and (status.rollout.reason or status.rollout.paused)
+    return why(seen.canary) if wanted else ""
 
 
 def _checks(before: Snapshot | None, after: Snapshot) -> Iterator[str]:
@@ -83,10 +86,19 @@ def _check(check: CheckResult) -> str:
     return f"{check.name} {value}{accepted}: {verdict}"
 
 
-def _pods(row: Pods) -> str:
+def _gist(row: Pods) -> tuple[str, frozenset[str]]:
+    """What makes a line about pods news: the kubelet speaks of one image that does not come in two ways, in turn."""
+    pulled = (any(reason in trouble for reason in PULLS) for trouble in row.troubles)
+    return _counts(row), frozenset("" if one else told for one, told in zip(pulled, row.troubles, strict=True))
+
+
+def _counts(row: Pods) -> str:
     workload = row.workload
-    counts = f"{row.role} {row.name}: {workload.available_replicas} of {workload.replicas} pods available"
-    return "; ".join((counts, *row.troubles))
+    return f"{row.role} {row.name}: {workload.available_replicas} of {workload.replicas} pods available"
+
+
+def _pods(row: Pods, *, said: str) -> str:
+    return "; ".join((_counts(row), *(untold(trouble, said) for trouble in row.troubles)))
 
 
 def _matters(row: Pods) -> bool:

@@ -16,10 +16,10 @@ from rich.text import Text
 
 from flaggerpy.api.canary import Canary
 from flaggerpy.api.status import CheckResult, Phase
-from flaggerpy.cli.progress import due, is_routed, problem, progress, span, what_is_due, why
+from flaggerpy.cli.progress import due, is_routed, problem, progress, span, untold, what_is_due, why
 from flaggerpy.cli.snapshot import Pods, Snapshot
 from flaggerpy.durations import format_duration
-from flaggerpy.rollout.transition import IDLE
+from flaggerpy.rollout.transition import ANALYSIS, IDLE
 
 GOOD, BAD, HELD, MOVING, QUIET = "bold bright_blue", "bold red", "bold yellow", "bold cyan", "dim"
 VERDICTS = {"Passed": (GOOD, "✓ passed"), "Failed": (BAD, "✗ failed"), "Error": (HELD, "! not measured")}
@@ -76,7 +76,7 @@ def _mood(canary: Canary) -> tuple[str, str, str]:
 
 def _counts(seen: Snapshot) -> Text:
     failed, threshold = seen.canary.status.failed_checks, seen.canary.analysis.threshold
-    if seen.canary.status.phase in IDLE:
+    if seen.canary.status.phase not in ANALYSIS:
         return Text("")
     return Text(f"{failed} of {threshold} failed checks", style=BAD if failed else QUIET)
 
@@ -196,9 +196,10 @@ def _needs_words(check: CheckResult) -> bool:
 def _pods(seen: Snapshot) -> Iterator[RenderableType]:
     if not seen.pods:
         return
-    table = _table("pods", "", "available", "")
+    table, said = _table("pods", "", "available", ""), why(seen.canary)
     for row in seen.pods:
-        table.add_row(row.role, row.name, _available(row), Text("\n".join(row.troubles)))
+        troubles = "\n".join(untold(trouble, said) for trouble in row.troubles)
+        table.add_row(row.role, row.name, _available(row), Text(troubles))
     yield table
 
 

@@ -95,10 +95,20 @@ def what_is_due(phase: Phase) -> str:
 def why(canary: Canary) -> str:
     """Say why the canary stands where it does: a pause, what it waits for or what is to be mended, or its condition."""
     status = canary.status
+    reason = status.rollout.reason
     if pause := status.rollout.paused:
-        return f"paused by {pause.by}" + (f": {status.rollout.reason}" if status.rollout.reason else "")
+        held = f"paused by {pause.by}"
+        measured = any(check.verdict != "Passed" for check in status.rollout.checks)
+        beside = f"the last check: {reason}" if measured and status.phase in ANALYSIS else reason
+        return held if reason in {"", held} else f"{held}; {beside}"
     messages = {row.type: row.message for row in status.conditions}
-    return status.rollout.reason or messages.get("Ready") or messages.get("Promoted") or ""
+    return reason or messages.get("Ready") or messages.get("Promoted") or ""
+
+
+def untold(trouble: str, said: str) -> str:
+    """Leave the details of a pod's trouble away where they have been said already; ``2 × ImagePullBackOff`` stays."""
+    what, _, details = trouble.partition(": ")
+    return what if details and details.rpartition(": ")[2] in said else trouble
 
 
 def problem(canary: Canary) -> str:

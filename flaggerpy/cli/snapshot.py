@@ -14,6 +14,7 @@ from typing import Any, Literal
 
 from flaggerpy.api.canary import Canary
 from flaggerpy.kube.objects import JsonObject, is_deleting, metadata_of, uid_of
+from flaggerpy.rollout.pods import brief
 from flaggerpy.rollout.workload import Workload
 
 Role = Literal["canary", "primary"]
@@ -159,8 +160,8 @@ def _container_trouble(container: Mapping[str, Any]) -> tuple[str, str] | None:
     state: JsonObject = container.get("state") or {}
     if waiting := state.get("waiting"):
         before = (container.get("lastState") or {}).get("terminated")
-        details = f"ended with {_exit(before)}" if before else str(waiting.get("message") or "")
-        return str(waiting.get("reason") or "Waiting"), details
+        reason, message = str(waiting.get("reason") or "Waiting"), str(waiting.get("message") or "")
+        return reason, f"ended with {_exit(before)}" if before else brief(reason, message)
     ended = state.get("terminated")
     if ended and ended.get("exitCode"):
         return str(ended.get("reason") or "Error"), f"exit code {ended.get('exitCode')}"

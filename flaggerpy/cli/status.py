@@ -30,7 +30,7 @@ def status(at: Access, *, canary: str, timeout: timedelta, wait_when_paused: boo
     """Wait until the rollout of what the target of CANARY asks for now has ended.
 
     The end of an earlier rollout is not taken for it, however soon after a change of the target this is called. What
-    changes meanwhile is printed.
+    changes meanwhile is printed, and last how it ended.
 
     \b
     Exit codes:
@@ -45,8 +45,8 @@ def status(at: Access, *, canary: str, timeout: timedelta, wait_when_paused: boo
 
 
 def finish(end: Ending) -> NoReturn:
-    """Say how it ended and leave with its exit code."""
-    click.echo(end.sentence, err=end.code is not Exit.SUCCEEDED)
+    """Say how it ended, which is what was asked for whatever it is, and leave with its exit code."""
+    click.echo(end.sentence)
     raise click.exceptions.Exit(end.code)
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from datetime import timedelta
 
+from flaggerpy.api.status import Phase
 from flaggerpy.controller.world import World
 from flaggerpy.kube.client import Client
 from flaggerpy.kube.dependents import Dependents, Digest
@@ -80,7 +81,9 @@ class PodReader:
         """The workload that the phase waits for, if it is one whose pods can be found."""
         canary, kind = world.canary, world.target_kind
         role = AWAITED.get(canary.status.phase)
-        if not self._used or role is None or kind is None or canary.spec.suspend or canary.is_deleting:
+        if not self._used or role is None or kind is None:
+            return None
+        if (canary.spec.suspend or canary.is_deleting) and canary.status.phase is not Phase.TERMINATING:
             return None
         if role == "target":
             ref, workload = kind.ref(canary), world.seen.target

@@ -76,7 +76,14 @@ class Rule(Enum):
     SHARED = (
         "shared",
         Level.ERROR,
-        "Two canaries of the input have the same workload or Service, or targets whose pods cannot be told apart.",
+        "Two canaries of the input have the same workload or Service, the same host at one Gateway, or targets whose pods"
+        " cannot be told apart.",
+    )
+    TARGET = (
+        "target",
+        Level.WARNING,
+        "The input has no workload of the target's name, but one with a similar name, or one only, that is no other"
+        " canary's. The target may be in the cluster already; faults that follow from a wrong name are not told.",
     )
     WORKLOAD = ("workload", Level.ERROR, "The workload in the input cannot be a target as it is.")
     CONTAINER_PORT = (

@@ -20,7 +20,7 @@ from flaggerpy.lint.document import Document
 from flaggerpy.lint.faults import Fault, Rule
 from flaggerpy.lint.inventory import Inventory, may_be_same
 from flaggerpy.metrics.base import ProviderSettings
-from flaggerpy.metrics.mesh import builtin_query
+from flaggerpy.metrics.mesh import builtin_query, is_measured
 from flaggerpy.metrics.outbound import Outbound
 from flaggerpy.metrics.query import QueryContext, render
 from flaggerpy.metrics.registry import provider_for
@@ -122,8 +122,8 @@ def _rendering_problem(query: str, context: QueryContext) -> str | None:
 
 def _builtin_problem(canary: Canary, metric: CanaryMetric, mesh_provider: str) -> str | None:
     provider = provider_of(canary, mesh_provider)
-    if not metric.built_in or not provider:
-        return None
+    if not metric.built_in or not provider or not is_measured(provider):
+        return None  # an unknown provider is told as such
     try:
         builtin_query(metric.name, provider, kind_of_target(canary), query_context(canary, metric))
     except UserError as error:

@@ -17,12 +17,21 @@ from flaggerpy.lint.admission import Admission, admit, kind_faults
 from flaggerpy.lint.document import Document
 from flaggerpy.lint.effects import without_effect
 from flaggerpy.lint.faults import Fault, Level, Rule
+from flaggerpy.lint.hosts import host_faults
 from flaggerpy.lint.inventory import SHAPES, Inventory, Options
 from flaggerpy.lint.loadtest import load_test_faults
 from flaggerpy.lint.metrics import Templates, alert_faults, metric_faults, provider_faults, renders, template_faults
 from flaggerpy.lint.services import doors
 from flaggerpy.lint.source import Source, read_objects
-from flaggerpy.lint.workloads import Subject, label_faults, port_faults, scaler_faults, shared_faults, workload_faults
+from flaggerpy.lint.workloads import (
+    Subject,
+    label_faults,
+    port_faults,
+    scaler_faults,
+    shared_faults,
+    target_faults,
+    workload_faults,
+)
 
 OURS: Final = (CANARIES.kind, METRIC_TEMPLATES.kind, ALERT_PROVIDERS.kind)
 _READ: Final = frozenset({*OURS, *(resource.kind for resource in SHAPES)})
@@ -144,9 +153,14 @@ def _cross_faults(subjects: tuple[Subject, ...], inventory: Inventory, templates
     for document, canary in subjects:
         yield from metric_faults(document, canary, inventory, templates)
         yield from alert_faults(document, canary, inventory)
-        yield from load_test_faults(document, canary, inventory.namespace_of(document), every_door)
+        mistaken = tuple(target_faults(document, canary, inventory, subjects))
+        yield from mistaken
+        if not mistaken:
+            # A wrong name of the target is in the names of its Services as well.
+            yield from load_test_faults(document, canary, inventory.namespace_of(document), every_door)
         yield from workload_faults(document, canary, inventory)
         yield from port_faults(document, canary, inventory)
         yield from scaler_faults(document, canary, inventory)
     yield from shared_faults(subjects, inventory)
     yield from label_faults(subjects, inventory)
+    yield from host_faults(subjects, inventory)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
+from difflib import get_close_matches
 
 from flaggerpy.api.canary import Canary
 from flaggerpy.controller.served import choose_target
@@ -18,6 +19,27 @@ from flaggerpy.targets.configs import config_refs, is_tracked, refuse_collisions
 
 Subject = tuple[Document, Canary]
 """A Canary as it was written, and as it was read."""
+
+
+def target_faults(
+    document: Document, canary: Canary, inventory: Inventory, subjects: Iterable[Subject]
+) -> Iterator[Fault]:
+    """Find a name that no workload of the input has where one of them is meant in all likelihood."""
+    ref, namespace = canary.spec.target_ref, inventory.namespace_of(document)
+    if any(inventory.named(ref.kind, namespace, ref.name)):
+        return
+    taken = {other.target_name for _, other in subjects}
+    names = sorted(
+        {
+            workload.name
+            for workload in inventory.all(ref.kind)
+            if may_be_same(inventory.namespace_of(workload), namespace) and workload.name not in taken
+        }
+    )
+    meant = get_close_matches(ref.name, names, 1) or names
+    if len(meant) == 1:
+        sentence = f"spec.targetRef.name: the input has no {ref.kind} {ref.name}: did you mean {meant[0]}?"
+        yield document.fault(Rule.TARGET, sentence)
 
 
 def workload_faults(document: Document, canary: Canary, inventory: Inventory) -> Iterator[Fault]:

@@ -148,6 +148,15 @@ _SAME_NAME = frozenset(set(OBSERVERS) - {"http", "appmesh", "gloo"})
 _PREFIXES = {"appmesh": "appmesh", "gloo": "gloo", "gatewayapi": "http", "smi": "istio", "crossover": "istio"}
 
 
+def is_measured(provider: str) -> bool:
+    """Tell whether a row measures traffic behind a provider."""
+    try:
+        observer_for(provider)
+    except UserError:
+        return False
+    return True
+
+
 def observer_for(provider: str) -> Observer:
     """Choose the row for a provider as written in ``spec.provider`` or ``--mesh-provider``.
 

@@ -18,6 +18,7 @@ AWAITED: dict[Phase, Literal["target", "primary"]] = {
     Phase.PROGRESSING: "target",
     Phase.WAITING_PROMOTION: "target",
     Phase.PROMOTING: "primary",
+    Phase.TERMINATING: "target",
 }
 """Whose pods each phase wants to know of; in the others nobody is waited for."""
 

@@ -25,14 +25,14 @@ def run(turn: Turn) -> None:
 
 
 def _end(turn: Turn) -> None:
+    turn.wait("letting users move to the primary")
     if turn.traffic_left():
+        turn.wait("")
         if pausing.awake(turn) and revision.same(turn.status.rollout.applied, turn.seen, turn.target):
             pausing.sleep(turn)
             turn.note(scaled_at=turn.now)
         kept.prune(turn)
         succeed(turn)
-    else:
-        turn.wait("letting users move to the primary")
 
 
 def succeed(turn: Turn) -> None:

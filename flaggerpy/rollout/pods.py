@@ -5,6 +5,7 @@ Why it is these reasons, and how the pods of a template are told apart: docs/des
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from dataclasses import dataclass
 from datetime import datetime
@@ -12,9 +13,10 @@ from datetime import datetime
 from flaggerpy.rollout.readiness import enough
 from flaggerpy.rollout.workload import Workload
 
-_PULLS = frozenset({"ErrImagePull", "ImagePullBackOff"})
+PULLS = frozenset({"ErrImagePull", "ImagePullBackOff"})
 """The kubelet shows them in turn while it tries to pull one image again and again."""
-_POINTLESS = _PULLS | {"ErrImageNeverPull", "InvalidImageName", "CreateContainerConfigError"}
+_POINTLESS = PULLS | {"ErrImageNeverPull", "InvalidImageName", "CreateContainerConfigError"}
+_RPC = re.compile(r"rpc error: code = \w+ desc = ")
 _CRASHES = "CrashLoopBackOff"
 _RESTARTS = 2
 """A container that was restarted less often may have met something that was late, a database say."""
@@ -103,14 +105,25 @@ def hopeless(workload: Workload, pods: tuple[Pod, ...], percent: int) -> Hopeles
     return Hopeless(_words(blocked, size), began[spare])
 
 
+def brief(reason: str, message: str) -> str:
+    """Shorten what the kubelet says of an image that does not come: which image it is, and what came of it at last.
+
+    Between the two it tells of each layer that failed because of the next one. Other reasons have no such story.
+    """
+    if reason not in PULLS:
+        return message
+    clauses = _RPC.sub("", message).split(": ")
+    return ": ".join(dict.fromkeys((clauses[0], clauses[-1])))
+
+
 def _words(blocked: list[Waiting], size: int) -> str:
     """Name what most of the pods wait for."""
     counts = Counter(_kind(container) for container in blocked)
     [(kind, count)] = counts.most_common(1)
     first = next(container for container in blocked if _kind(container) == kind)
-    message = f" ({first.message})" if first.message else ""
+    message = f" ({brief(first.reason, first.message)})" if first.message else ""
     return f"container {first.container} of {count} of {size} pods: {first.reason}{message}"
 
 
 def _kind(container: Waiting) -> tuple[str, str]:
-    return container.container, "" if container.reason in _PULLS else container.reason
+    return container.container, "" if container.reason in PULLS else container.reason

@@ -4,8 +4,9 @@ The order keeps users served: target at the primary's size and ready → apex Se
 users have left the primary → delete what we made → let the Canary go. The apex Service and the route stay, since users
 come through them. Where the target is gone as well, nothing is left to serve and everything we made is deleted.
 
-It never hangs: a target that does not become ready in time, or a stranger who undoes what is written, leaves the
-primary serving with everything that it needs.
+It never hangs: a target that does not become ready in time, a route that the data plane refuses, or a stranger who
+undoes what is written, leaves the primary serving with everything that it needs. Until then the status says how long
+that is waited for. A route that was refused from the bootstrap on leads nobody to the primary, which is soon let go.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from datetime import datetime
 
 from flaggerpy.api.constants import RELEASE
 from flaggerpy.api.status import Phase, Step
-from flaggerpy.rollout import children, pausing, scaling
+from flaggerpy.rollout import children, failfast, pausing, refusal, scaling
 from flaggerpy.rollout.decision import (
     Action,
     DeleteChildren,
@@ -26,10 +27,13 @@ from flaggerpy.rollout.decision import (
     SetRoutes,
     WriteService,
 )
-from flaggerpy.rollout.readiness import readiness
-from flaggerpy.rollout.traffic import NOTHING, Acceptance
+from flaggerpy.rollout.readiness import Readiness, readiness
+from flaggerpy.rollout.traffic import NOTHING
 from flaggerpy.rollout.turn import Turn
 from flaggerpy.rollout.workload import Workload
+
+_ALL = 100
+"""Percent of the target's pods that must be available before it takes over."""
 
 
 def wanted(turn: Turn) -> bool:
@@ -88,21 +92,38 @@ def _primary_serves(turn: Turn) -> bool:
 
 def _target_serves(turn: Turn, target: Workload) -> bool:
     """Whether the target has the primary's size and is ready; gives up on it when its time is over."""
-    state = readiness(target, percent=100, deadline=turn.deadline, now=turn.now, since=_began(turn))
+    state = readiness(target, percent=_ALL, deadline=turn.deadline, now=turn.now, since=_began(turn))
     size = scaling.released_size(turn)
     ready = state.ready or not target.sleeps or _is_on_all_nodes(turn, target)
     if ready and target.replicas >= size and not turn.seen.paused:
         return True
     too_late = _began(turn) + turn.deadline
     if not turn.passed(too_late) and not (state.stuck and target.replicas >= size):
-        turn.wait(f"waiting for {turn.target_name} to become ready before the primary goes")
+        _wait_for_target(turn, target, until=too_late)
         _leave_unready_target(turn)
         _scale_target(turn, target, size)
     elif state.ready and target.replicas > 0 and turn.seen.scaler is not None:
         return True  # its own autoscaler wants no more than this
     else:
-        _give_up(turn, f"{turn.target_name} did not become ready")
+        _give_up(turn, f"{turn.target_name} did not become ready: {_why(turn, target, state)}")
     return False
+
+
+def _wait_for_target(turn: Turn, target: Workload, until: datetime) -> None:
+    outlook = f"gives up at {refusal.clock(until)} and leaves the primary serving"
+    cannot = f"{turn.target_name} cannot become ready: "
+    hopeless, before = failfast.why(turn, target, _ALL), turn.before.rollout.reason
+    if hopeless:
+        # While it is hopeless, the kubelet says the same in changing words.
+        reason = before if before.startswith(cannot) else f"{cannot}{hopeless}; {outlook}"
+        turn.wait(reason, event=reason)
+    else:
+        turn.wait(f"waiting for {turn.target_name} to become ready before the primary goes; {outlook}")
+
+
+def _why(turn: Turn, target: Workload, state: Readiness) -> str:
+    """Say what kept the target from becoming ready, in the kubelet's words where there are some."""
+    return failfast.why(turn, target, _ALL) or state.message or "it has too few pods"
 
 
 def _is_on_all_nodes(turn: Turn, target: Workload) -> bool:
@@ -138,12 +159,13 @@ def _give_back(turn: Turn) -> None:
         writes.append(ReleaseRoute())
     moved = turn.status.rollout.moved_at
     turn.wait("letting users move to the target")
-    if not writes and moved is not None and turn.traffic_left():
+    if moved is not None and refusal.stands(turn) and turn.passed(_patience_ends(turn)):
+        _go_without_route(turn)
+    elif not writes and moved is not None and turn.traffic_left(_outlook(turn)):
         turn.do(DeleteChildren(serving=True))
         _finish(turn)
     elif turn.passed(_too_long(turn)):
-        refused = turn.seen.routed and turn.seen.route.accepted is Acceptance.NO
-        _give_up(turn, "the data plane refuses the route" if refused else "something else undoes what is written")
+        _give_up(turn, "something else undoes what is written")
     elif moved is None or (writes and children.may_write_again(turn)):
         # Without a record of the move, after a crash say, the wait starts anew.
         turn.do(*writes)
@@ -159,6 +181,41 @@ def _too_long(turn: Turn) -> datetime:
     """
     steps = 4 * turn.settle + turn.seen.limits.accept_within
     return _began(turn) + 2 * turn.deadline + steps
+
+
+# A route that the data plane refuses
+
+
+def _patience_ends(turn: Turn) -> datetime:
+    """Until when a refused route is waited for.
+
+    Somebody may mend it within the time that a target has to become ready. Who never came through it need not leave.
+    """
+    patience = turn.seen.limits.accept_within if _never_served(turn) else turn.deadline
+    return min((turn.status.rollout.mended_at or _began(turn)) + patience, _too_long(turn))
+
+
+def _outlook(turn: Turn) -> str:
+    ends = refusal.clock(_patience_ends(turn))
+    return (
+        f"goes on without it at {ends}" if _never_served(turn) else f"gives up at {ends} and leaves the primary serving"
+    )
+
+
+def _never_served(turn: Turn) -> bool:
+    """Whether the bootstrap never ended; a Canary that Flagger began has a record of its template at once."""
+    status = turn.status
+    return status.rollout.promoted is None and not status.last_applied_spec and not status.last_promoted_spec
+
+
+def _go_without_route(turn: Turn) -> None:
+    if not _never_served(turn):
+        _give_up(turn, refusal.words(turn))
+        return
+    turn.wait(f"{turn.target_name} serves its users without a route: {refusal.words(turn)}")
+    turn.warn(turn.reason)
+    turn.do(DeleteChildren(serving=True))
+    _finish(turn)
 
 
 def _give_up(turn: Turn, why: str) -> None:

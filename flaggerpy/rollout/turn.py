@@ -11,7 +11,7 @@ from datetime import datetime, timedelta
 from typing import Any, Literal
 
 from flaggerpy.api.status import CanaryStatus, Pending, Phase, Revision, Step
-from flaggerpy.rollout import affinity, revision, strategy
+from flaggerpy.rollout import affinity, refusal, revision, strategy
 from flaggerpy.rollout.decision import Action, Event, Plan
 from flaggerpy.rollout.observation import Observation
 from flaggerpy.rollout.readiness import Readiness, not_looked_at, readiness
@@ -36,6 +36,7 @@ class Turn:
         self._cause = ""
         self.outcome: Literal["succeeded", "failed", "skipped"] | None = None
         self.analysed = False
+        self.refused_since: datetime | None = None
         self._actions: list[Action] = []
         self._events: list[Event] = []
         self._wake: list[datetime] = []
@@ -154,41 +155,47 @@ class Turn:
         nobody = primary is None or primary.available_replicas == 0
         return self.seen.routed and nobody and target is not None and target.available_replicas > 0
 
-    def traffic_left(self) -> bool:
+    @property
+    def reason(self) -> str:
+        """Why nothing moves, as far as it was said in this turn."""
+        return self._reason
+
+    def traffic_left(self, outlook: str = "") -> bool:
         """Whether users have had time to leave a workload that traffic was moved away from.
 
         The time begins when the data plane accepts the move; a silent one is believed after a while. False asks for
-        another look when the time has come.
+        another look when the time has come. The outlook says what comes of it if it refuses the move for good.
         """
         moved, accepted = self.status.rollout.moved_at, self.seen.route.accepted
         if moved is None:
             return True
-        if self.seen.routed and accepted is Acceptance.NO:
-            self._wait_besides(f"the data plane refuses the route: {self.seen.route.note}")
+        if refusal.stands(self):
+            refusal.hold(self, outlook)
             self.moved()
             return False
         if self.now < moved and (accepted is Acceptance.YES or not self.seen.routed):
             moved = self.now
             self.note(moved_at=moved)
         if self.now < moved:
-            self._wait_for_acceptance()
+            self._wait_for_acceptance(moved)
         return self.passed(moved) and self.passed(moved + self.settle)
 
     def route_is_live(self, since: datetime) -> bool:
         """Whether the data plane serves the route as written; a silent one is believed after a while."""
         if not self.seen.routed or self.seen.route.accepted is Acceptance.YES:
             return True
-        if self.seen.route.accepted is Acceptance.NO:
-            self.wait(f"the data plane refuses the route: {self.seen.route.note}")
+        if refusal.stands(self):
+            refusal.hold(self)
             return False
-        if self.passed(since + self.seen.limits.accept_within):
-            return True
-        self._wait_for_acceptance()
-        return False
+        until = since + self.seen.limits.accept_within
+        if not self.passed(until):
+            self._wait_for_acceptance(until)
+        return self.now >= until
 
-    def _wait_for_acceptance(self) -> None:
-        words = ("waiting for the data plane to accept the route", self.seen.route.note)
-        self._wait_besides(": ".join(word for word in words if word))
+    def _wait_for_acceptance(self, until: datetime) -> None:
+        """Add to what was said: that a revision failed, say, stays true while its users move back."""
+        said = refusal.silence(self, until)
+        self.wait(f"{self._reason}; {said}" if self._reason else said)
 
     def passed(self, when: datetime) -> bool:
         """Whether a time has come; False asks for another look when it has."""
@@ -228,10 +235,6 @@ class Turn:
         self._cause = "Paused" if reason and reason == self._held else ""
         if event and self.before.rollout.reason != reason:
             self.warn(event)
-
-    def _wait_besides(self, reason: str) -> None:
-        """Add to what was said: that a revision failed, say, stays true while its users move back."""
-        self.wait(f"{self._reason}; {reason}" if self._reason else reason)
 
     def freeze(self) -> None:
         """Leave everything as it is, as spec.suspend asks for."""
@@ -308,7 +311,8 @@ class Turn:
         """Close the turn."""
         pending = self._again + self._fresh
         unready = {"target_unready_since": None, "primary_unready_since": None} | self._unready_since
-        self.note(reason=self.problem or self._reason, pending=pending, hopeless_since=self._hopeless_since, **unready)
+        self.note(reason=self.problem or self._reason, pending=pending, **unready)
+        self.note(hopeless_since=self._hopeless_since, refused_since=self.refused_since)
         if pending:
             # Until they are known to be made they stay in the status, and a restart would make them again.
             self.wake(self.now + self.seen.limits.min_interval)

@@ -29,7 +29,7 @@ def test_canaries_of_the_contexts_namespace(cluster: Served) -> None:
     assert result.exit_code == 0
     assert [line.split(maxsplit=5) for line in result.stdout.splitlines()] == [
         ["NAME", "PHASE", "WEIGHT", "FAILED", "AGE", "REASON"],
-        ["api", "New", "0", "0/5", "?"],
+        ["api", "New", "-", "-", "?"],
         ["web", "Progressing", "20", "1/5", "?", "metric latency is 612 ms"],
     ]
 
@@ -54,6 +54,27 @@ def test_wide_shows_target_provider_interval_and_steps(cluster: Served) -> None:
     assert cells["TARGET"] == "Deployment/web"
     assert (cells["PROVIDER"], cells["INTERVAL"], cells["STEPS"]) == ("gatewayapi:v1", "30s", "10,20,30,40,50")
     assert cells["REASON"] == "metric latency is 612 ms"
+
+
+@pytest.mark.parametrize(
+    ("phase", "cells"),
+    [
+        (Phase.INITIALIZING, ["-", "-"]),
+        (Phase.INITIALIZED, ["0", "-"]),
+        (Phase.WAITING, ["0", "-"]),
+        (Phase.PROGRESSING, ["0", "2/5"]),
+        (Phase.WAITING_PROMOTION, ["0", "2/5"]),
+        (Phase.PROMOTING, ["0", "-"]),
+        (Phase.FINALISING, ["0", "-"]),
+        (Phase.SUCCEEDED, ["0", "-"]),
+        (Phase.FAILED, ["0", "-"]),
+        (Phase.TERMINATING, ["-", "-"]),
+        (Phase.TERMINATED, ["-", "-"]),
+    ],
+)
+def test_numbers_are_shown_where_they_mean_something(phase: Phase, cells: list[str]) -> None:
+    row = table([canary(status(phase, failed_checks=2))], NOW, everywhere=False, wide=False)[1]
+    assert row.split()[2:4] == cells
 
 
 def test_names_are_for_kubectl(cluster: Served) -> None:

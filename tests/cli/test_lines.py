@@ -52,6 +52,27 @@ def test_each_change_is_one_line() -> None:
     assert told(broken, before) == ["canary web: 2 of 2 pods available"]
 
 
+PULL = 'Back-off pulling image "web:2": not found'
+FAILED = f"web.shop cannot become ready: container web of 2 of 2 pods: ImagePullBackOff ({PULL})"
+
+
+def test_an_image_that_does_not_come_is_told_once() -> None:
+    before = snapshot(rolling(), pods("canary", available=0), pods("primary"))
+    waits = snapshot(rolling(), pods("canary", f"2 × ImagePullBackOff: {PULL}", available=0), pods("primary"))
+    assert told(before, waits) == [f"canary web: 0 of 2 pods available; 2 × ImagePullBackOff: {PULL}"]
+    again = pods("canary", "1 × ErrImagePull: failed to pull: not found", f"1 × ImagePullBackOff: {PULL}", available=0)
+    assert told(waits, snapshot(rolling(), again, pods("primary"))) == [], "the kubelet tries again"
+    rolled = event(f"Rolling back web.shop {FAILED}", warning=True)
+    back = snapshot(rolling(reason=FAILED), *waits.pods, events=(rolled,))
+    assert told(waits, back) == [f"Warning  Rolling back web.shop {FAILED}", "Progressing       20 %  step 2 of 5"]
+    over = snapshot(with_status(rolling(reason=FAILED), Phase.FAILED), *waits.pods, events=(rolled,))
+    assert told(back, over) == ["Failed            20 %"]
+    assert told(before, back, events=False) == [
+        f"Progressing       20 %  step 2 of 5  {FAILED}",
+        "canary web: 0 of 2 pods available; 2 × ImagePullBackOff",
+    ]
+
+
 def test_the_same_value_measured_again_is_told_again() -> None:
     again = snapshot(rolling(checks=[check(age=0)]))
     assert told(snapshot(), again) == ["check request-success-rate 99.80%, accepted is >= 99%: passed"]

@@ -111,6 +111,21 @@ def test_every_standing_is_told_in_words(title: str, of: Any, words: str) -> Non
     assert says(snapshot(of), words), title
 
 
+def test_what_the_reason_says_of_pods_is_not_said_beside_them_again() -> None:
+    pull = 'Back-off pulling image "web:2": not found'
+    waiting = pods("canary", f"2 × ImagePullBackOff: {pull}", available=0)
+    assert says(snapshot(rolling(), waiting), f"2 × ImagePullBackOff: {pull}")
+    failed = snapshot(at_rest(Phase.FAILED, reason=f"web cannot become ready: ImagePullBackOff ({pull})"), waiting)
+    assert says(failed, f"why: web cannot become ready: ImagePullBackOff ({pull})")
+    assert says(failed, "2 × ImagePullBackOff")
+    assert not says(failed, "2 × ImagePullBackOff:")
+
+
+def test_failed_checks_are_counted_during_an_analysis_only() -> None:
+    assert says(snapshot(rolling()), "0 of 5 failed checks")
+    assert not says(snapshot(with_status(rolling(0), Phase.INITIALIZING)), "failed checks")
+
+
 def test_a_mistake_is_to_be_mended() -> None:
     stalled = {"type": "Stalled", "status": "True", "reason": "UserError", "message": "Deployment web does not exist."}
     seen = snapshot(with_status(rolling(), conditions=[stalled]))

@@ -8,9 +8,9 @@ import pytest
 
 from flaggerpy.api.canary import Canary
 from flaggerpy.api.status import Pause, Phase, Step
-from flaggerpy.cli.progress import due, progress, span, why
+from flaggerpy.cli.progress import due, progress, span, untold, why
 from tests.builders import blue_green, canary, with_analysis, with_rollout, with_spec, with_status
-from tests.cli.seen import NOW, ago, at_rest, rolling
+from tests.cli.seen import NOW, ago, at_rest, check, rolling
 
 
 @pytest.mark.parametrize(
@@ -79,7 +79,37 @@ def test_why_a_canary_stands_where_it_does() -> None:
     assert why(with_status(canary(), conditions=[ready])) == "New revision detected."
     waits = with_status(rolling(reason="waiting for the gate"), conditions=[ready])
     assert why(waits) == "waiting for the gate"
-    assert why(with_rollout(waits, paused=Pause(by="alice"))) == "paused by alice: waiting for the gate"
+
+
+@pytest.mark.parametrize(
+    ("title", "of", "said"),
+    [
+        ("nothing else", rolling(), "paused by alice"),
+        ("the controller's own words", rolling(reason="paused by alice"), "paused by alice"),
+        ("something it waits for", rolling(reason="waiting for web"), "paused by alice; waiting for web"),
+        (
+            "a check that fails meanwhile",
+            rolling(reason="rate is 97%", checks=[check("Failed")]),
+            "paused by alice; the last check: rate is 97%",
+        ),
+        (
+            "a revision that had failed before",
+            at_rest(Phase.FAILED, reason="rate was 97%", checks=[check("Failed")]),
+            "paused by alice; rate was 97%",
+        ),
+    ],
+)
+def test_a_pause_and_what_else_is_so_are_told_apart(title: str, of: Canary, said: str) -> None:
+    assert why(with_rollout(of, paused=Pause(by="alice"))) == said, title
+
+
+def test_details_that_were_said_are_not_said_again() -> None:
+    trouble = 'web: 2 × ImagePullBackOff: Back-off pulling image "web:2": not found'
+    assert untold(trouble[5:], "") == trouble[5:]
+    assert untold(trouble[5:], "web cannot become ready: ErrImagePull (failed to pull: not found)") == (
+        "2 × ImagePullBackOff"
+    )
+    assert untold("1 × Pending", "Pending") == "1 × Pending"
 
 
 @pytest.mark.parametrize(

@@ -97,7 +97,7 @@ def test_where_there_is_no_terminal_every_change_is_a_line(cluster: Served) -> N
 def test_until_done_ends_with_the_exit_code_of_status(cluster: Served) -> None:
     cluster.meanwhile(fail)
     result = cluster.run("watch", "web", "--until-done")
-    assert (result.exit_code, result.stderr) == (3, "shop/web failed: too slow.\n")
+    assert (result.exit_code, result.stdout.splitlines()[-1], result.stderr) == (3, "shop/web failed: too slow.", "")
 
 
 def test_a_paused_rollout_is_looked_at_further(cluster: Served) -> None:

@@ -178,13 +178,27 @@ async def test_a_replica_set_that_is_gone_or_was_made_again_is_not_the_newest(st
         (Phase.FINALISING, ""),
         (Phase.SUCCEEDED, ""),
         (Phase.FAILED, ""),
-        (Phase.TERMINATING, ""),
+        (Phase.TERMINATING, "uid-of-web"),
         (Phase.TERMINATED, ""),
     ],
 )
 async def test_pods_are_looked_at_in_the_phases_that_wait_for_them(stage: Stage, phase: Phase, of: str) -> None:
     assert (await stage.reader.read(rolling(phase))).of == of
     assert bool(stage.pods.ages()) is bool(of)
+
+
+@pytest.mark.parametrize(
+    "subject",
+    [
+        with_spec(canary(), suspend=True),
+        with_metadata(canary(), deletion_timestamp="2026-11-25T12:00:00Z"),
+    ],
+    ids=["suspended", "deleted"],
+)
+async def test_a_target_that_users_return_to_is_looked_at_however_the_canary_goes(
+    stage: Stage, subject: Canary
+) -> None:
+    assert (await stage.reader.read(rolling(Phase.TERMINATING, subject=subject))).of == "uid-of-web"
 
 
 @pytest.mark.parametrize(

@@ -42,6 +42,8 @@ class Gateway:
     """Route, the canary's share and when it was seen, one entry each time the share changed."""
     written: list[JsonObject] = field(default_factory=list)
     """Routes as they were written, one after the other."""
+    refusal: str = ""
+    """Why every route is refused, in one word; empty while all are served."""
 
     def shares(self, name: str = "podinfo") -> list[int]:
         """Return the canary's shares one after the other."""
@@ -61,8 +63,9 @@ class Gateway:
         answers = (route.get("status") or {}).get("parents") or ()
         if {row["conditions"][0].get("observedGeneration") for row in answers} == {generation_of(route)}:
             return None
+        conditions = _conditions(route, self.refusal)
         parents = [
-            {"parentRef": reference, "controllerName": CONTROLLER, "conditions": _conditions(route)}
+            {"parentRef": reference, "controllerName": CONTROLLER, "conditions": conditions}
             for reference in route["spec"].get("parentRefs") or ()
         ]
         return {"parents": parents}
@@ -101,13 +104,13 @@ class Gateway:
             return
 
 
-def _conditions(route: JsonObject) -> list[JsonObject]:
+def _conditions(route: JsonObject, refusal: str) -> list[JsonObject]:
     return [
         {
             "type": kind,
-            "status": "True",
-            "reason": kind,
-            "message": "",
+            "status": "False" if refusal else "True",
+            "reason": refusal or kind,
+            "message": "as the test wants it" if refusal else "",
             "observedGeneration": generation_of(route),
             "lastTransitionTime": stamp(),
         }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from datetime import timedelta
 from typing import Literal
 
 import pytest
@@ -125,6 +126,39 @@ async def test_a_target_that_never_becomes_ready_leaves_the_primary_serving(
         await site.event("stay as they are and go on serving")
     assert await site.selector("podinfo") == {"app": "podinfo-primary"}
     assert (await site.get(DEPLOYMENTS, "podinfo-primary"))["status"]["readyReplicas"] == 2
+
+
+async def test_a_route_that_is_refused_is_named_with_its_host_and_its_canary_can_be_deleted(
+    site: Site, gateway: Gateway
+) -> None:
+    gateway.refusal = "RuleMatchConflict"
+    async with site.controller():
+        await site.apply(deployment(), progressive())
+        said = await site.stalled("the data plane refuses the route for podinfo.local: Gateway contour does not serve")
+        assert "RuleMatchConflict: as the test wants it; mend " in said
+        assert (await site.condition("Stalled"))["reason"] == "RouteRefused"
+        assert await site.replicas("podinfo") == 2
+        async with always_served(site):
+            await delete(site)
+            await site.gone()
+        await site.event("serves its users without a route: the data plane refuses the route for podinfo.local")
+    await handed_back(site, routed=True)
+
+
+async def test_a_deletion_says_why_its_target_cannot_start_and_until_when_it_waits(site: Site, pods: Breaker) -> None:
+    workload = deployment()
+    workload["spec"]["minReadySeconds"] = 2  # kwok's pods are ready at first, until they are held
+    async with site.controller(fail_fast_after=timedelta(seconds=1)):
+        await site.apply(workload, blue_green())
+        await site.phase_is("Initialized")
+        pods.hold("podinfo", "6.0.0", "ErrImagePull", "no such image")
+        await delete(site)
+        said = await site.reason_has("cannot become ready: container podinfo of 2 of 2 pods: ErrImagePull")
+        assert "(no such image); gives up at " in said
+        assert said.endswith(" UTC and leaves the primary serving")
+        pods.heal()
+        await site.gone()
+    await handed_back(site, routed=False)
 
 
 async def test_a_canary_is_deleted_before_it_was_ready(site: Site, pods: Breaker) -> None:

@@ -25,6 +25,7 @@ pytestmark = [pytest.mark.integration, pytest.mark.timeout(240)]
 
 SOON = timedelta(seconds=2)
 MESSAGE = 'Back-off pulling image "ghcr.io/stefanprodan/podinfo:6.0.1": ErrImagePull: not found'
+BRIEF = 'Back-off pulling image "ghcr.io/stefanprodan/podinfo:6.0.1": not found'
 
 
 def patient() -> JsonObject:
@@ -59,7 +60,7 @@ async def test_a_missing_image_is_rolled_back_with_the_kubelets_reason(
             failed = await site.phase_is("Failed", patience=20)
             await site.until(lambda: _asleep(site), "sleep of the target")
 
-        said = f"cannot become ready: container podinfod of 2 of 2 pods: ImagePullBackOff ({MESSAGE})"
+        said = f"cannot become ready: container podinfod of 2 of 2 pods: ImagePullBackOff ({BRIEF})"
         assert failed["status"]["rollout"]["failing"] == f"podinfo.{site.namespace} {said}"
         assert datetime.now(UTC) - since >= SOON
         await site.event(said)

@@ -68,6 +68,8 @@ class Simulation:
     """Capabilities that a provider lacks although it routes."""
     accept_after: timedelta = timedelta(seconds=1)
     why_silent: str = ""
+    refuses: bool = False
+    """Whether the data plane refuses every route that is written from now on."""
     now: datetime = START
     target: Deployment | None = field(default_factory=lambda: Deployment(NAME, "v1", 2, START))
     primary: Deployment | None = None
@@ -472,7 +474,7 @@ class Simulation:
         if self.route is not None and self.route.written == routes and not self.route.released:
             self.route.drifted = False
             return
-        self.route = Route(routes, served, self.now + self.accept_after)
+        self.route = Route(routes, served, self.now + self.accept_after, refused=self.refuses)
 
     def _goes_ahead(self, what: str) -> bool:
         """Whether a router only names Services for now, so that the data plane knows them."""

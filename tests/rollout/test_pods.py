@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 
 import pytest
 
-from flaggerpy.rollout.pods import Hopeless, Pod, Waiting, hopeless
+from flaggerpy.rollout.pods import Hopeless, Pod, Waiting, brief, hopeless
 from tests.rollout.simulation import START
 from tests.rollout.world import initialized
 
@@ -29,6 +29,30 @@ def pods(*of: Waiting | None) -> tuple[Pod, ...]:
 
 def words(found: Hopeless | None) -> str:
     return found.why if found else ""
+
+
+@pytest.mark.parametrize(
+    ("message", "short"),
+    [
+        ('Back-off pulling image "web:2"', 'Back-off pulling image "web:2"'),
+        (
+            'Back-off pulling image "web:2": ErrImagePull: failed to pull and unpack image "docker.io/library/web:2": '
+            'failed to resolve reference "docker.io/library/web:2": docker.io/library/web:2: not found',
+            'Back-off pulling image "web:2": not found',
+        ),
+        (
+            'rpc error: code = Unknown desc = failed to pull and unpack image "here:5000/web:2": failed to do request: '
+            'Head "https://here:5000/v2/web/manifests/2": dial tcp 127.0.0.1:5000: connect: connection refused',
+            'failed to pull and unpack image "here:5000/web:2": connection refused',
+        ),
+        ("", ""),
+    ],
+)
+def test_of_an_image_that_does_not_come_its_name_and_the_cause_are_told(message: str, short: str) -> None:
+    assert brief("ErrImagePull", message) == short
+    told = words(hopeless(WORKLOAD, pods(*[waiting(message=message)] * 2), 100))
+    assert told == "container app of 2 of 2 pods: ImagePullBackOff" + (f" ({short})" if short else "")
+    assert brief("CreateContainerConfigError", message) == message
 
 
 @pytest.mark.parametrize(

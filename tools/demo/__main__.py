@@ -11,6 +11,10 @@ import time
 
 from tests.e2e.stage import ROOT
 
+LOOK = (
+    "  python -m tests.cluster exec -- python -m flaggerpy get -n test\n"
+    "  python -m tests.cluster exec -- python -m flaggerpy watch payment-service -n test\n"
+)
 KEEP = os.environ.get("KEEP", "") not in ("", "0")
 
 
@@ -35,6 +39,7 @@ def main() -> int:
     try:
         step("Images of controller and load tester", [sys.executable, "-m", "tools.image", "build", "--arch", "amd64"])
         step("A Kubernetes with Contour, Envoy and Prometheus", cluster("up", *addons))
+        print(f"\nLook on from a second terminal, in this folder and as the same user:\n{LOOK}", flush=True)
         status = subprocess.run(cluster("exec", "--", *play), cwd=ROOT, check=False).returncode
     finally:
         if not KEEP:
@@ -43,6 +48,7 @@ def main() -> int:
     if KEEP:
         print(
             "The cluster is still there. Look around with\n"
+            f"{LOOK}"
             "  python -m tests.cluster exec -- kubectl -n test get canary,deploy,httproute\n"
             "  python -m tests.cluster exec -- kubectl -n test describe canary payment-service\n"
             "  python -m tests.cluster exec -- curl -s -H 'Host: payment-service.local' http://10.200.0.1/\n"

@@ -30,6 +30,7 @@ WINDOW = 20.0
 """Seconds that a check looks back on; the next release waits for them, so that it is not judged by the last one."""
 ENDINGS = (0, 3)
 """Exit codes of `flaggerpy watch --until-done`: succeeded and failed."""
+NO_VERSION = "no version"
 HERE = Path(__file__).parent
 SEED = ROOT / "docs" / "examples" / "canary.yaml"
 
@@ -200,6 +201,13 @@ def faults(acts: list[Act], records: tuple[Record, ...]) -> list[Record]:
     ]
 
 
+def answers(records: tuple[Record, ...]) -> str:
+    """Count the answers of each version; those that carry none come last."""
+    counts = Counter((r.version or "", r.result) for r in records)
+    rows = sorted(counts.items(), key=lambda row: (not row[0][0], row[0]))
+    return ", ".join(f"{version or NO_VERSION} {result}: {count}" for (version, result), count in rows)
+
+
 def report(acts: list[Act], records: tuple[Record, ...]) -> int:
     """Print the table; 0 when everything went as described."""
     print("\n── What the client saw at the proxy\n")
@@ -211,11 +219,11 @@ def report(acts: list[Act], records: tuple[Record, ...]) -> int:
         print(f"   {act.release.title:<40} {act.outcome:<10} {act.ended - act.began:7.0f}  {row}")
     lost = faults(acts, records)
     wrong = [act for act in acts if act.outcome != act.release.outcome]
-    codes = Counter((r.version or "none", r.result) for r in records)
-    print(
-        f"\n   requests: {len(records)}; by version and answer: "
-        + ", ".join(f"{v} {c}: {n}" for (v, c), n in sorted(codes.items()))
-    )
+    print(f"\n   requests: {len(records)}; by version and answer: {answers(records)}")
+    if any(r.version is None for r in records):
+        print(
+            f"   ({NO_VERSION} is in answers that do not say who gave them: the bad release's errors, the proxy's own)"
+        )
     print(f"   failed requests that were not the bad release's own: {len(lost)}")
     for record in lost[:10]:
         print(f"     {record}")

@@ -1,0 +1,103 @@
+"""What the reference of the kinds says is not served yet: providers that are built read the rest and nothing of it."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import pytest
+
+from flaggerpy.api import reference
+from flaggerpy.api.canary import Canary
+from flaggerpy.api.crds import KINDS
+from flaggerpy.api.schema import structural
+from flaggerpy.lint.effects import ROUTING, without_effect
+from flaggerpy.metrics.registry import PROVIDERS
+from flaggerpy.routers.base import DEFAULTS
+from flaggerpy.routers.registry import ROUTERS
+from flaggerpy.targets.registry import TARGETS
+from tests.builders import canary
+
+JsonObject = dict[str, Any]
+EXACT = {"exact": "x"}
+GATEWAYS = [{"name": "public"}]
+UNREAD: dict[str, Any] = {
+    "spec.service.gateways": ["mesh"],
+    "spec.service.delegation": True,
+    "spec.service.trafficPolicy": {"loadBalancer": {"simple": "RANDOM"}},
+    "spec.service.meshName": "mesh",
+    "spec.service.backends": ["other"],
+    "spec.service.match[].scheme": EXACT,
+    "spec.service.match[].authority": EXACT,
+    "spec.service.match[].withoutHeaders": {"x-a": EXACT},
+    "spec.service.match[].port": 80,
+    "spec.service.match[].sourceLabels": {"app": "x"},
+    "spec.service.match[].sourceNamespace": "x",
+    "spec.service.match[].gateways": ["mesh"],
+    "spec.service.match[].ignoreUriCase": True,
+    "spec.ingressRef": {"apiVersion": "networking.k8s.io/v1", "kind": "Ingress", "name": "x"},
+    "spec.routeRef": {"apiVersion": "apisix.apache.org/v2", "kind": "ApisixRoute", "name": "x"},
+    "spec.upstreamRef": {"apiVersion": "gloo.solo.io/v1", "kind": "Upstream", "name": "x"},
+}
+READ: dict[str, Any] = {
+    "gatewayRefs": [*GATEWAYS, {"name": "inner"}],
+    "hosts": ["a.example.com"],
+    "match": [{"uri": {"prefix": "/x"}}],
+    "rewrite": {"uri": "/x"},
+    "retries": {"attempts": 2},
+    "headers": {"request": {"set": {"x-a": "x"}}},
+    "mirror": [{"backendRef": {"name": "x", "port": 80}}],
+    "corsPolicy": {"allowOrigin": ["https://a.example.com"]},
+    "timeout": "15s",
+    "backendTimeout": "5s",
+}
+
+
+def having(path: str, value: Any) -> Canary:
+    """Write a canary with one field, so that no more than this is read or not."""
+    if path.startswith("spec.service."):
+        field = path.removeprefix("spec.service.")
+        whole = {"match": [{field.removeprefix("match[]."): value}]} if "[]" in field else {field: value}
+        return canary(service={"gatewayRefs": GATEWAYS, **whole})
+    return canary(service={"gatewayRefs": GATEWAYS}, spec={path.removeprefix("spec."): value})
+
+
+def readers(of: Canary, path: str) -> set[str]:
+    """Name the providers whose objects are others because of a field."""
+    routers = {name: make(DEFAULTS) for name, make in ROUTERS.items()}
+    served = {name: router for name, router in routers.items() if not router.problems(of)}
+    return {name for name, router in served.items() if path not in without_effect(of, router)}
+
+
+@pytest.mark.parametrize("path", UNREAD)
+def test_what_is_marked_is_read_by_no_provider(path: str) -> None:
+    assert path in reference.NOT_SERVED_YET
+    assert readers(having(path, UNREAD[path]), path.partition("[]")[0]) == set()
+
+
+@pytest.mark.parametrize("field", READ)
+def test_what_is_not_marked_is_read(field: str) -> None:
+    path = f"spec.service.{field}"
+    assert path not in reference.NOT_SERVED_YET
+    assert readers(having(path, READ[field]), path)
+
+
+def test_every_field_for_providers_is_one_or_the_other() -> None:
+    fields = {re.sub(r"_(.)", lambda found: found[1].upper(), field) for field in ROUTING}
+    unread = {path.removeprefix("spec.service.") for path in UNREAD}
+    assert fields == {*READ, *(field for field in unread if field in fields)}
+    elsewhere = {"spec.analysis.match[].sourceLabels", "spec.provider.region"}
+    assert {*UNREAD, *elsewhere} == reference.NOT_SERVED_YET
+
+
+def test_all_marks_are_of_fields_that_exist() -> None:
+    parts = [(part, model) for kind in KINDS for part, model in (("spec", kind.spec), ("status", kind.status)) if model]
+    paths = {row.path for part, model in parts for row in reference.rows(model, structural(model), part)}
+    assert reference.NOT_SERVED_YET | reference.SERVED_SO_FAR.keys() <= paths
+
+
+@pytest.mark.parametrize(
+    ("path", "built"), [("spec.provider", ROUTERS), ("spec.provider.type", PROVIDERS), ("spec.targetRef.kind", TARGETS)]
+)
+def test_what_is_served_so_far_is_what_is_built(path: str, built: JsonObject) -> None:
+    assert reference.SERVED_SO_FAR[path].startswith(f"Served so far: {', '.join(built)}")
