@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import timedelta
@@ -17,6 +18,7 @@ from flaggerpy.controller.errors import Outdated
 from flaggerpy.controller.execute import Executor
 from flaggerpy.controller.observe import Observer, Unreadable
 from flaggerpy.controller.series import CanarySeries
+from flaggerpy.controller.sleepers import Sleepers
 from flaggerpy.controller.sources import checksum_of
 from flaggerpy.controller.world import World
 from flaggerpy.kube.cache import Caches
@@ -56,10 +58,13 @@ class Reconciler:
         self._caches = caches
         self._series = series
         self._clock = clock
+        self._sleepers = Sleepers()
         self._acted: set[Key] = set()
+        self._leads_since = math.inf
 
     def leadership_began(self) -> None:
         """Trust no cache for the first write of any canary: another process may have written meanwhile."""
+        self._leads_since = self._clock.monotonic()
         self._acted.clear()
         self._rooms.observer.leadership_began()
 
@@ -97,12 +102,14 @@ class Reconciler:
         return Result(plan.wake_at)
 
     async def _observe(self, key: Key) -> World | None:
-        return await self._rooms.observer.observe(key, self._rooms.announcer.made(key))
+        world = await self._rooms.observer.observe(key, self._rooms.announcer.made(key))
+        return None if world is None else self._sleepers.observe(world)
 
     async def _carry_out(self, world: World) -> Plan:
         if world.canary.key not in self._acted and _wants_something(decide(world.seen, self._clock.now())):
             # Before the first question or write, not after: hooks would be called for a world that is no more.
-            fresh = await self._read_again(world)
+            # What was listed since we began to lead shows the last write of who led before.
+            fresh = await self._read_again(world, since=self._leads_since)
             if fresh is None:
                 return Plan()
             world = fresh
@@ -115,10 +122,15 @@ class Reconciler:
         self._rooms.announcer.plan(world.raw, after(world.canary, plan.status), plan)
         return plan
 
-    async def _read_again(self, world: World) -> World | None:
-        """Read from the server itself what traffic or pods are moved on the strength of."""
-        await self._caches.refresh([world.ref, *world.decisive])
-        return await self._observe(world.canary.key)
+    async def _read_again(self, world: World, since: float = math.inf) -> World | None:
+        """Read from the server itself what traffic or pods are moved on the strength of, unless listed since a time."""
+        await self._caches.refresh([world.ref, *world.decisive], since=since)
+        return world if self._is_as_seen(world) else await self._observe(world.canary.key)
+
+    def _is_as_seen(self, world: World) -> bool:
+        """Tell whether what was just read has not changed since it was observed, so that it says nothing else."""
+        observed = {world.ref: world.raw, **{ref: world.live[ref] for ref in world.decisive}}
+        return all(self._caches.get(ref) == Present(obj) for ref, obj in observed.items())
 
     async def _decide(self, world: World) -> tuple[World, Plan]:
         """Ask the core, run the checks it needs, and ask again.
@@ -170,6 +182,7 @@ class Reconciler:
 
     def _gone(self, key: Key) -> None:
         self._acted.discard(key)
+        self._sleepers.forget(key)
         self._rooms.announcer.forget(key)
         self._series.forget(key)
 

@@ -198,9 +198,10 @@ class Caches:
         unknown = [ref for ref in dict.fromkeys(refs) if isinstance(self.get(ref), NotFollowed)]
         await self._fetch_all(unknown)
 
-    async def refresh(self, refs: Iterable[Ref]) -> None:
-        """Ask the server for the objects, known or not: what a new leader does before it acts."""
-        await self._fetch_all(list(dict.fromkeys(refs)))
+    async def refresh(self, refs: Iterable[Ref], *, since: float = float("inf")) -> None:
+        """Ask the server for the objects, known or not, unless their kind was listed after that monotonic time."""
+        feeds = {ref: self._feed(ref.resource, self._scope.of(ref)) for ref in refs}
+        await self._fetch_all([ref for ref, feed in feeds.items() if feed.current_since <= since])
 
     @contextmanager
     def writing(self, ref: Ref) -> Iterator[None]:
@@ -293,7 +294,7 @@ class Caches:
         feed = self._feeds.get((resource, namespace))
         if feed is None:
             subject = Subject(resource, namespace, metadata_only=resource in METADATA_ONLY)
-            feed = self._feeds[resource, namespace] = Feed(subject, self._store(resource), self)
+            feed = self._feeds[resource, namespace] = Feed(subject, self._store(resource), self, self._clock)
             reflector = Reflector(self._client, subject, feed, self._clock, pace=self._pace, rng=self._rng)
             self._reflectors[resource, namespace] = reflector
             if self._group is not None:

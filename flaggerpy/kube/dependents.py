@@ -24,6 +24,10 @@ from flaggerpy.kube.workqueue import Key
 
 log = structlog.get_logger(__name__)
 
+PATIENCE = 1.0
+"""Seconds after the first wish in a namespace before anything is asked: who waits for pods has just asked for them, and
+where many do at once, the requests that bring pods about go first."""
+
 T = TypeVar("T")
 
 
@@ -129,7 +133,7 @@ class Dependents(Generic[T]):
             self._places[namespace] = self._begin(Subject(self._resource, namespace))
 
     def _begin(self, subject: Subject) -> _Place[T]:
-        sink = _Sink(self._digest, self._tell, lambda: self._tell_all(subject.namespace))
+        sink = _Sink(self._digest, self._tell, lambda: self._tell_all(subject.namespace), self._clock)
         reflector = Reflector(self._client, subject, sink, self._clock, pace=self._pace, rng=self._rng)
         place = _Place(sink, reflector)
         if self._group is not None:
@@ -149,8 +153,11 @@ class Dependents(Generic[T]):
 class _Sink(Generic[T]):
     """What is known in one namespace; a `reflector.Sink`."""
 
-    def __init__(self, digest: Digest[T], tell: Callable[[Ref], None], tell_all: Callable[[], None]) -> None:
+    def __init__(
+        self, digest: Digest[T], tell: Callable[[Ref], None], tell_all: Callable[[], None], clock: Clock
+    ) -> None:
         self.trouble = ""
+        self._clock = clock
         self._digest = digest
         self._tell = tell
         self._tell_all = tell_all
@@ -164,7 +171,8 @@ class _Sink(Generic[T]):
         return tuple(kept for _, (whose, kept) in sorted(self._known.items()) if whose == owner)
 
     async def wanted(self) -> None:
-        """Return at once: what nobody wants has no reflector."""
+        """Return after a moment: what nobody wants has no reflector, and what is wanted is not urgent."""
+        await self._clock.sleep(PATIENCE)
 
     def list_begins(self) -> frozenset[Ref]:
         """Return nothing: all that a list does not show is gone."""

@@ -1,13 +1,15 @@
 """One reflector's ear: turns what it hears into knowledge in a store and into wake-ups.
 
-Holds no knowledge of its own but whether the kind was listed and whether it is in trouble.
+Holds no knowledge of its own but whether the kind was listed, since when, and whether it is in trouble.
 """
 
 from __future__ import annotations
 
 import asyncio
+import math
 from typing import Protocol
 
+from flaggerpy.clock import Clock
 from flaggerpy.kube.objects import JsonObject, resource_version_of, version_number
 from flaggerpy.kube.reflector import Subject
 from flaggerpy.kube.resources import Ref, Resource, ref_of
@@ -37,10 +39,14 @@ class Interest(Protocol):
 class Feed:
     """What is heard of one kind in one namespace or everywhere; a `reflector.Sink`."""
 
-    def __init__(self, subject: Subject, store: KindStore, interest: Interest) -> None:
+    def __init__(self, subject: Subject, store: KindStore, interest: Interest, clock: Clock) -> None:
         self.subject = subject
         self.listed = False
+        self.current_since = -math.inf
+        """When the last list that was read to its end was begun, by the monotonic clock: what is known is no older."""
         self.trouble: str | None = None
+        self._clock = clock
+        self._list_began = -math.inf
         self._store = store
         self._interest = interest
         self._arrived = asyncio.Event()
@@ -57,6 +63,7 @@ class Feed:
 
     def list_begins(self) -> frozenset[Ref]:
         """Return what is followed at this moment."""
+        self._list_began = self._clock.monotonic()
         return self._interest.followed(self.subject)
 
     def shown(self, obj: JsonObject) -> None:
@@ -67,7 +74,7 @@ class Feed:
         """Bury what the list did not show; a kind that was in trouble is healed, and its followers hear of it."""
         for ref in self._store.vanish(known, seen, resource_version, self.subject.namespace):
             self._interest.tell(ref)
-        self.listed = True
+        self.listed, self.current_since = True, self._list_began
         if self.trouble:
             self.trouble = None
             for ref in self._interest.followed(self.subject):

@@ -8,8 +8,10 @@ from __future__ import annotations
 import asyncio
 import heapq
 import random
+from collections import OrderedDict
 from collections.abc import Coroutine
 from datetime import datetime
+from itertools import count
 from typing import Any
 
 from flaggerpy.clock import Clock
@@ -17,9 +19,15 @@ from flaggerpy.clock import Clock
 Key = tuple[str, str]
 """Namespace and name."""
 
+REMEMBERED = 10_000
+"""Keys of which is known when they were taken last; others were taken earlier than these."""
+
 
 class WorkQueue:
     """Keys that want attention, each at most once.
+
+    Whose turn was longest ago comes first: where many begin at once, the last of them does not wait for the second
+    steps of the first. Nobody waits for ever, since everybody's last turn becomes the longest ago.
 
     A key that is taken forgets its appointments: whoever works on it makes the next one. A key that is added
     while somebody works on it comes again when that work is done.
@@ -37,7 +45,10 @@ class WorkQueue:
         self._rng = rng or random.Random()  # noqa: S311 - spreads retries, keeps no secret
         self._first_delay = first_delay
         self._longest_delay = longest_delay
-        self._ready: dict[Key, None] = {}
+        self._ready: set[Key] = set()
+        self._order: list[tuple[int, int, Key]] = []
+        self._taken: OrderedDict[Key, int] = OrderedDict()
+        self._numbers = count(1)
         self._running: set[Key] = set()
         self._again: set[Key] = set()
         self._due: dict[Key, float] = {}
@@ -64,8 +75,9 @@ class WorkQueue:
         """Ask for the key as soon as possible."""
         if key in self._running:
             self._again.add(key)
-        else:
-            self._ready[key] = None
+        elif key not in self._ready:
+            self._ready.add(key)
+            heapq.heappush(self._order, (self._taken.get(key, 0), next(self._numbers), key))
             self._changed.set()
 
     def add_at(self, key: Key, when: datetime) -> None:
@@ -90,10 +102,11 @@ class WorkQueue:
         while True:
             self._promote_due()
             if self._ready:
-                key = next(iter(self._ready))
-                del self._ready[key]
+                *_, key = heapq.heappop(self._order)
+                self._ready.remove(key)
                 self._due.pop(key, None)
                 self._running.add(key)
+                self._note_turn(key)
                 return key
             self._changed.clear()
             await self._change_or_appointment()
@@ -104,6 +117,12 @@ class WorkQueue:
         if key in self._again:
             self._again.discard(key)
             self.add(key)
+
+    def _note_turn(self, key: Key) -> None:
+        self._taken[key] = next(self._numbers)
+        self._taken.move_to_end(key)
+        if len(self._taken) > REMEMBERED:
+            self._taken.popitem(last=False)
 
     def _add_after(self, key: Key, seconds: float) -> None:
         if seconds <= 0:

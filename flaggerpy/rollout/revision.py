@@ -73,6 +73,7 @@ def unclear(recorded: Revision | None, seen: Observation, target: Workload) -> b
         and recorded.uid == target.uid
         and recorded.controller_revision is not None
         and not _counted(target)
+        and not _other_images(recorded, seen, target)
     )
 
 
@@ -92,6 +93,18 @@ def promoted(seen: Observation, target: Workload) -> bool:
 def alike(one: Revision | None, other: Revision | None) -> bool:
     """Whether two records are of the same template and configs, wherever and whenever they were read."""
     return one is not None and other is not None and (one.template, one.configs) == (other.template, other.configs)
+
+
+def _other_images(recorded: Revision, seen: Observation, target: Workload) -> bool:
+    """Whether the containers have other images than the recorded template had, which the primary shows.
+
+    Then there is no need to wait for the workload's controller: no server has a default for an image, so somebody wrote
+    it, whichever server showed the primary and the target, and whenever. While paused, nothing is to start.
+    """
+    primary = seen.primary
+    if primary is None or primary.template != recorded.template:
+        return False
+    return primary.images != target.images and not target.paused
 
 
 def _same_configs(recorded: Revision, seen: Observation) -> bool:

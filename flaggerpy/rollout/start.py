@@ -232,6 +232,10 @@ def _scale_up(turn: Turn) -> None:
     pausing.resume(turn)
     if turn.target.replicas == 0:
         turn.do(ScaleTarget(scaling.first_size(turn)))
+        # Its controller tells when there is something to see, which is never at once.
+        turn.wake(turn.now + turn.interval)
+    else:
+        turn.wake_now()
     weight = 100 if turn.status.rollout.serving_canary else 0
     now = turn.current_revision()
     turn.end_cookie()
@@ -255,4 +259,3 @@ def _scale_up(turn: Turn) -> None:
     turn.wait("")
     turn.say(f"New revision detected! Scaling up {turn.target_name}")
     turn.alert("info", "New revision detected, progressing canary analysis.", fields=True)
-    turn.wake_now()

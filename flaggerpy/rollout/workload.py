@@ -19,6 +19,8 @@ class Workload:
         per_node: the nodes give its number of pods (a DaemonSet): it sleeps or is awake, and no other size can be asked
             for. Its ``replicas`` are 0 asleep and the nodes that it is meant for awake, 1 at least.
         sleeps: whether it can be sent to sleep; a Service's pods are somebody else's business.
+        images: name and image of each container, init containers first; empty where nobody looks.
+        slept_at: the newest generation of this object at which it was seen without any pod, None where it never was.
 
     """
 
@@ -39,6 +41,8 @@ class Workload:
     unrestarted: str = ""
     per_node: bool = False
     sleeps: bool = True
+    images: tuple[tuple[str, str], ...] = ()
+    slept_at: int | None = None
 
     @property
     def runs_one_template(self) -> bool:
@@ -46,6 +50,16 @@ class Workload:
         return self.observed_generation >= self.generation and self.current_replicas <= self.updated_replicas
 
     @property
+    def asleep(self) -> bool:
+        """Whether it was scaled to zero, and its controller has seen that and says that it has no pod."""
+        return self.replicas == 0 and self.current_replicas == 0 and self.observed_generation >= self.generation
+
+    @property
     def falling_asleep(self) -> bool:
         """Whether it was scaled to zero and still has pods, or may have: scaled up now, those would count as ready."""
-        return self.replicas == 0 and (self.current_replicas > 0 or self.observed_generation < self.generation)
+        return self.replicas == 0 and not self.asleep and not self._sleeps_on
+
+    @property
+    def _sleeps_on(self) -> bool:
+        """Whether a single edit came since it slept, which left it at zero: pods were not asked for in between."""
+        return self.current_replicas == 0 and self.slept_at is not None and self.generation == self.slept_at + 1

@@ -26,6 +26,13 @@ def template_identity(template: Mapping[str, Any]) -> str:
     return f"{_VERSION}-{hashlib.sha256(text.encode()).hexdigest()[:16]}"
 
 
+def images_of(template: Mapping[str, Any]) -> tuple[tuple[str, str], ...]:
+    """Return name and image of each container, init containers first."""
+    spec = template.get("spec") or {}
+    containers = [*(spec.get("initContainers") or ()), *(spec.get("containers") or ())]
+    return tuple((str(container.get("name")), str(container.get("image"))) for container in containers)
+
+
 def unrestarted_identity(template: Mapping[str, Any]) -> str:
     """Return the identity that the template had before somebody restarted its pods by hand; empty if nobody did."""
     metadata = template.get("metadata") or {}

@@ -15,7 +15,7 @@ from flaggerpy.rollout.errors import UserError
 from flaggerpy.rollout.workload import Workload
 from flaggerpy.targets.base import Recipe, TargetFacts
 from flaggerpy.targets.configs import config_refs, refuse_collisions
-from flaggerpy.targets.identity import template_identity, unrestarted_identity
+from flaggerpy.targets.identity import images_of, template_identity, unrestarted_identity
 from flaggerpy.targets.labels import LabelRules
 from flaggerpy.targets.names import primary_value, target_value
 from flaggerpy.targets.ports import pod_ports
@@ -81,7 +81,7 @@ class PoddedTarget:
 
     def _described(self, obj: Mapping[str, Any], template: JsonObject) -> Workload:
         workload = self.describe(obj, template_identity(template))
-        return replace(workload, unrestarted=unrestarted_identity(template))
+        return replace(workload, unrestarted=unrestarted_identity(template), images=images_of(template))
 
     def facts(self, canary: Canary, target: JsonObject, rules: LabelRules, primary: JsonObject | None) -> TargetFacts:
         """Return what Services need to know; a live primary's selector is read back, never recomputed."""

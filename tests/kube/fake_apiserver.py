@@ -378,18 +378,16 @@ def _line(type_: str, obj: JsonObject) -> bytes:
 def _scale(obj: JsonObject) -> JsonObject:
     spec, metadata = obj.get("spec") or {}, obj["metadata"]
     kept = {k: metadata[k] for k in ("name", "namespace", "uid", "resourceVersion") if k in metadata}
-    return {
-        "kind": "Scale",
-        "apiVersion": "autoscaling/v1",
-        "metadata": kept,
-        "spec": {"replicas": spec.get("replicas", 1)},
-    }
+    replicas = spec.get("replicas", 1)
+    # The real server leaves zero out.
+    wish = {"replicas": replicas} if replicas else {}
+    return {"kind": "Scale", "apiVersion": "autoscaling/v1", "metadata": kept, "spec": wish}
 
 
 def _rescaled(obj: JsonObject, scale: JsonObject) -> JsonObject:
     version = (scale.get("metadata") or {}).get("resourceVersion")
     metadata = {**obj["metadata"], "resourceVersion": version}
-    return {**obj, "metadata": metadata, "spec": {**obj["spec"], "replicas": scale["spec"]["replicas"]}}
+    return {**obj, "metadata": metadata, "spec": {**obj["spec"], "replicas": scale["spec"].get("replicas", 0)}}
 
 
 def refs(server: FakeApiServer, resource: Resource) -> list[Ref]:

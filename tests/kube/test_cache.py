@@ -24,7 +24,7 @@ from flaggerpy.kube.resources import (
 from flaggerpy.kube.sessions import HttpTransport
 from flaggerpy.kube.store import Absent, NotFollowed, Present
 from tests.kube.caching import CANARY, KEY, OTHER_KEY, TARGET, obj, ready, running
-from tests.kube.clocks import SkippingClock, eventually, settle
+from tests.kube.clocks import ManualClock, SkippingClock, eventually, settle
 from tests.kube.fake_apiserver import FakeApiServer, Fault
 
 
@@ -352,6 +352,43 @@ async def test_refresh_asks_although_everything_is_known(client: Client, server:
         assert isinstance(found, Present)
         assert found.obj["spec"]["replicas"] == 7
         assert caches.get(CANARY) == Absent()
+
+
+async def test_what_was_listed_since_is_not_asked_for_again(client: Client, server: FakeApiServer) -> None:
+    clock = ManualClock()
+    server.put(DEPLOYMENTS, obj())
+    server.put(CANARIES, obj())
+    async with running(client, clock=clock) as (caches, _):
+        await ready(caches, server)
+        clock.jump(1)
+        leads_since = clock.monotonic()
+        clock.jump(1)
+        caches.follow(KEY, [TARGET])
+        await ready(caches, server, DEPLOYMENTS)
+        server.requests.clear()
+
+        await caches.refresh([CANARY, TARGET], since=leads_since)
+        assert [seen.path for seen in server.requests] == [CANARY.path()]
+
+        clock.jump(1)
+        await caches.refresh([TARGET], since=clock.monotonic())
+        assert [seen.path for seen in server.requests] == [CANARY.path(), TARGET.path()]
+
+
+async def test_a_list_that_was_begun_before_does_not_count_when_it_ends(client: Client, server: FakeApiServer) -> None:
+    clock = ManualClock()
+    server.put(DEPLOYMENTS, obj())
+    async with running(client, clock=clock) as (caches, _):
+        server.fail(Fault("hold", "GET", DEPLOYMENTS.path()))
+        caches.follow(KEY, [TARGET])
+        await eventually(lambda: server.seen("GET", DEPLOYMENTS.path()))
+        clock.jump(1)
+        leads_since = clock.monotonic()
+        server.let_go()
+        await ready(caches, server, DEPLOYMENTS)
+
+        await caches.refresh([TARGET], since=leads_since)
+        assert server.seen("GET", TARGET.path())
 
 
 # Listed namespaces

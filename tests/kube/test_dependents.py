@@ -9,12 +9,12 @@ from contextlib import asynccontextmanager
 import pytest
 
 from flaggerpy.kube.client import Client
-from flaggerpy.kube.dependents import Dependents, Digest
+from flaggerpy.kube.dependents import PATIENCE, Dependents, Digest
 from flaggerpy.kube.objects import JsonObject, labels_of
 from flaggerpy.kube.reflector import Pace
 from flaggerpy.kube.resources import DEPLOYMENTS, PODS, Ref
 from tests.kube.caching import KEY, OTHER_KEY
-from tests.kube.clocks import SkippingClock, eventually, settle
+from tests.kube.clocks import ManualClock, SkippingClock, eventually, settle
 from tests.kube.fake_apiserver import FakeApiServer
 
 WEB, API = Ref(DEPLOYMENTS, "test", "web"), Ref(DEPLOYMENTS, "test", "api")
@@ -43,7 +43,8 @@ def pod(name: str, state: str = "good", *, app: str = "web", namespace: str = "t
 @asynccontextmanager
 async def running(client: Client, **options: object) -> AsyncIterator[tuple[Dependents[str], list[Ref]]]:
     """Follow pods and collect whose owners are told."""
-    pods = Dependents(client, PODS, STATES, clock=SkippingClock(), **options)  # type: ignore[arg-type] # its options
+    wanted = {"clock": SkippingClock(), **options}
+    pods = Dependents(client, PODS, STATES, **wanted)  # type: ignore[arg-type] # its options
     told: list[Ref] = []
     pods.on_change(told.append)
     task = asyncio.ensure_future(pods.run())
@@ -67,6 +68,16 @@ async def test_nothing_is_asked_until_somebody_wants_to_know(client: Client, ser
     async with running(client) as (pods, told):
         await settle()
         assert (server.requests, pods.look(WEB), told) == ([], None, [])
+
+
+async def test_what_is_not_urgent_is_asked_for_a_moment_later(client: Client, server: FakeApiServer) -> None:
+    clock = ManualClock()
+    async with running(client, clock=clock) as (pods, _):
+        pods.follow(KEY, [WEB])
+        await clock.advance(PATIENCE / 2)
+        assert server.requests == []
+        await clock.advance(PATIENCE / 2)
+        await eventually(lambda: pods.look(WEB) == ())
 
 
 async def test_one_list_and_one_watch_of_the_namespace_serve_all_its_owners(

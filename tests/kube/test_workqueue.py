@@ -8,10 +8,11 @@ from datetime import timedelta
 
 import pytest
 
+from flaggerpy.kube import workqueue
 from flaggerpy.kube.workqueue import Key, WorkQueue
 from tests.kube.clocks import ManualClock, settle
 
-A, B = ("test", "a"), ("test", "b")
+A, B, C = ("test", "a"), ("test", "b"), ("test", "c")
 
 
 @pytest.fixture
@@ -42,6 +43,31 @@ async def test_keys_come_in_their_order_and_once_each(queue: WorkQueue) -> None:
         queue.add(key)
     assert queue.depth == 2
     assert await taken(queue) == [A, B]
+
+
+async def test_whose_turn_was_longest_ago_comes_first(queue: WorkQueue) -> None:
+    queue.add(A)
+    for key in await taken(queue):
+        queue.done(key)
+    for key in (A, B, C):
+        queue.add(key)
+    first = await taken(queue)
+    assert first == [B, C, A]
+    for key in reversed(first):
+        queue.done(key)
+        queue.add(key)
+    assert await taken(queue) == [B, C, A]
+
+
+async def test_turns_are_remembered_of_so_many_keys(queue: WorkQueue, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(workqueue, "REMEMBERED", 1)
+    for key in (A, B):
+        queue.add(key)
+    for key in await taken(queue):
+        queue.done(key)
+    for key in (B, C, A):
+        queue.add(key)
+    assert await taken(queue) == [C, A, B]
 
 
 async def test_a_waiting_worker_gets_what_is_added(queue: WorkQueue) -> None:

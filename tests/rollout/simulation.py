@@ -34,6 +34,7 @@ from flaggerpy.rollout.observation import (
 )
 from flaggerpy.rollout.pods import PodsSeen
 from flaggerpy.rollout.traffic import Acceptance, Capabilities, Routes, RouteState
+from flaggerpy.rollout.workload import Workload
 from tests.rollout.laws import Laws
 from tests.rollout.workloads import Autoscaler, Deployment, Route
 
@@ -131,6 +132,8 @@ class Simulation:
     wake_at: datetime | None = START
     dirty: bool = True
     crashed: bool = False
+    slept: tuple[str, int | None] = ("", None)
+    """Which object was seen asleep, and at which generation."""
     laws: Laws = field(default_factory=Laws)
     _written: int = 0
 
@@ -161,7 +164,7 @@ class Simulation:
             scaler=scaler,
             budgets=self.budgets or self.primary is None,
             paused=self._paused(),
-            target=self.target.seen() if self.target else None,
+            target=self._target_seen(),
             primary=self.primary.seen() if self.primary else None,
             services=ServicesSeen(
                 canary=d.ServiceRole.CANARY in self.services,
@@ -185,6 +188,16 @@ class Simulation:
             flagger_wrote_at=self.flagger_wrote_at,
             primary_is_owned=self.owned and self.primary is not None,
         )
+
+    def _target_seen(self) -> Workload | None:
+        """Return the target, with what the controller remembers of its sleep unless it died since."""
+        if self.target is None:
+            return None
+        target = self.target.seen()
+        if target.asleep:
+            self.slept = (target.uid, target.generation)
+        uid, generation = self.slept
+        return replace(target, slept_at=generation if uid == target.uid else None)
 
     def _kept_seen(self) -> KeptSeen:
         if not self.may_keep or not self.kept:
@@ -276,6 +289,7 @@ class Simulation:
         except CrashError:
             self.crashed = True
             self.announced.clear()
+            self.slept = ("", None)
             self.wake_at = self.now
             self._settle()
             return plan

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from flaggerpy.api.status import CanaryStatus, Revision, RolloutStatus
+from flaggerpy.api.status import CanaryStatus, Phase, Revision, RolloutStatus
 from flaggerpy.rollout import revision
 from flaggerpy.rollout.observation import ConfigsSeen, Observation
 from tests.rollout.world import World, initialized
@@ -62,6 +62,27 @@ def test_same_changed_or_unclear(title: str, now: dict[str, Any], answer: str) -
     found = "unclear" if revision.unclear(RECORD, observation(), target) else "changed"
     found = "same" if revision.same(RECORD, observation(), target) else found
     assert found == answer, title
+
+
+OLD, NEW = (("web", "web:1"),), (("web", "web:2"),)
+
+
+@pytest.mark.parametrize(
+    ("title", "primary", "now", "answer"),
+    [
+        ("no server has a default for an image", "v1-a", {"images": NEW}, "changed"),
+        ("the same images, so it may be a default", "v1-a", {"images": OLD}, "unclear"),
+        ("the primary runs something else than the record", "v1-0", {"images": NEW}, "unclear"),
+        ("nothing is to start while it is paused", "v1-a", {"images": NEW, "paused": True}, "unclear"),
+    ],
+)
+def test_another_image_is_a_change_before_any_controller_looks(
+    title: str, primary: str, now: dict[str, Any], answer: str
+) -> None:
+    seen = replace(observation(), primary=replace(SEEN, name="payment-primary", template=primary, images=OLD))
+    target = replace(SEEN, template="v1-b", generation=2010, **now)
+    assert not revision.same(RECORD, seen, target)
+    assert ("unclear" if revision.unclear(RECORD, seen, target) else "changed") == answer, title
 
 
 def test_a_changed_config_is_a_change_whatever_the_template_says() -> None:
@@ -155,4 +176,40 @@ def test_a_revision_recorded_before_its_controller_saw_it_is_never_taken_for_the
     world.touch().run()
     assert world.primary
     assert world.primary.template == "v2"
+    assert world.outcomes == ["succeeded"]
+
+
+def test_a_new_image_starts_a_rollout_before_the_targets_controller_looks() -> None:
+    world = initialized().run()
+    assert world.target
+    world.target.asleep = True
+    world.push("v2")
+    world.tick()
+    assert (world.phase, world.target.replicas) == (Phase.PROGRESSING, 2)
+    assert (world.target.observed_generation, world.target.pods) == (world.target.generation - 2, [])
+    assert world.wake_at
+    assert world.wake_at > world.now, "its controller tells when there is something to see"
+    world.target.asleep = False
+    world.touch().run()
+    assert world.outcomes == ["succeeded"]
+    assert world.primary
+    assert world.primary.template == "v2"
+
+
+@pytest.mark.parametrize("between", ["another edit", "a scale", "another controller"])
+def test_a_target_that_may_have_pods_is_not_scaled_up_before_its_controller_looks(between: str) -> None:
+    world = initialized().run()
+    assert world.target
+    world.target.asleep = True
+    if between == "a scale":
+        world.target.edit(replicas=3)
+    world.target.edit("v2", replicas=0)
+    if between == "another edit":
+        world.target.edit("v3")
+    if between == "another controller":
+        world.slept = ("", None)
+    world.touch().tick()
+    assert (world.phase, world.target.replicas) == (Phase.INITIALIZED, 0)
+    world.target.asleep = False
+    world.touch().run()
     assert world.outcomes == ["succeeded"]

@@ -151,6 +151,7 @@ class Deployment:
             deadline_exceeded=self.exceeded(),
             unavailable_since=self.unavailable_since,
             deleting=self.deleting,
+            images=(("app", self.template),),
         )
 
     def seen_pods(self) -> PodsSeen:
