@@ -76,8 +76,8 @@ class Rule(Enum):
     SHARED = (
         "shared",
         Level.ERROR,
-        "Two canaries of the input have the same workload or Service, the same host at one Gateway, or targets whose pods"
-        " cannot be told apart.",
+        "Two canaries of the input have the same workload or Service, the same host at one Gateway, or targets whose"
+        " pods cannot be told apart.",
     )
     TARGET = (
         "target",
