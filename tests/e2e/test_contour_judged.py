@@ -27,7 +27,7 @@ UNTIL_SLOW = 4
 
 def judged(place: Place, path: str, *, interval: str, threshold: int) -> JsonObject:
     """Write a Canary whose load test asks for a path of the proxy; it begins before the canary has its first users."""
-    load = f"hey -z 1m -q 5 -c 10 -host {place.host} {stage.ENVOY_INSIDE}{path}"
+    load = f"hey -z 1m -q 4 -c 5 -host {place.host} {stage.ENVOY_INSIDE}{path}"
     canary = says_token(f"http://podinfo-canary.{place.namespace}")
     proxy = says_token(stage.ENVOY_INSIDE, host=place.host)
     return proxied(
