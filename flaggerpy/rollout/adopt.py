@@ -20,6 +20,8 @@ GONE = Revision(template="flagger")
 """What Flagger rolled out last, where the target asks for something else by now; equal to nothing."""
 OTHER_CONFIGS = {"flagger": ""}
 """Configs that differ from any that there are."""
+ONLY_COPIES = (0, True)
+"""Traffic of a canary that users do not meet while it gets copies of their requests."""
 
 
 def depends_on_history(seen: Observation) -> bool:
@@ -95,7 +97,8 @@ def _take_analysis(turn: Turn, running: Revision) -> None:
         _record(turn, _rolled_out(turn), running, f"{turn.target_name} was changed since, so its analysis begins anew")
     else:
         turn.set(iterations=_iterations(turn))
-        _record(turn, turn.current_revision(), running, f"the rollout goes on at {_live_weight(turn)}%")
+        copies = ", and the canary still gets copies of requests" if _gets_copies(turn) else ""
+        _record(turn, turn.current_revision(), running, f"the rollout goes on at {_live_weight(turn)}%{copies}")
 
 
 def _iterations(turn: Turn) -> int:
@@ -140,7 +143,7 @@ def _record(turn: Turn, applied: Revision, running: Revision, news: str, *, weig
     """Record what runs and where users are; a share that they have now is kept for a whole interval."""
     share = _live_weight(turn) if weight is None else weight
     phase = turn.before.phase.value
-    turn.begin_step(share)
+    turn.begin_step(share, mirrored=_gets_copies(turn))
     turn.note(applied=applied, promoted=running)
     turn.say(f"Taken over from Flagger in phase {phase}: {news}")
 
@@ -148,6 +151,12 @@ def _record(turn: Turn, applied: Revision, running: Revision, news: str, *, weig
 def _live_weight(turn: Turn) -> int:
     live = turn.seen.route.routes if turn.seen.routed else None
     return live.canary if live is not None else 0
+
+
+def _gets_copies(turn: Turn) -> bool:
+    """Whether Flagger copies requests to the canary, as it does during the iterations of Blue/Green."""
+    live = turn.seen.route.routes if turn.seen.routed else None
+    return turn.status.phase in ANALYSIS and live is not None and live.traffic == ONLY_COPIES
 
 
 def _history_is_to_come(turn: Turn) -> bool:

@@ -8,6 +8,7 @@ import signal
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from flaggerpy.api.constants import LEASE
 from flaggerpy.kube.objects import JsonObject, name_of
@@ -66,10 +67,10 @@ class OwnController:
         return not [item for item in items if item["metadata"]["labels"].get("app.kubernetes.io/name") == RELEASE]
 
 
-async def install(place: Place, *, replicas: int = 2) -> OwnController:
-    """Install a controller for one namespace into this namespace."""
-    values = {"watchNamespaces": [place.namespace], "replicaCount": replicas}
-    await asyncio.to_thread(lambda: stage.install_controller(place.namespace, RELEASE, **values))
+async def install(place: Place, *, replicas: int = 2, **values: Any) -> OwnController:
+    """Install a controller for one namespace into this namespace; ``values`` of the chart may name more of them."""
+    chosen = {"watchNamespaces": [place.namespace], "replicaCount": replicas, **values}
+    await asyncio.to_thread(lambda: stage.install_controller(place.namespace, RELEASE, **chosen))
     return OwnController(place)
 
 

@@ -23,6 +23,8 @@ SYSTEM = "flagger-system"
 TESTER = "test"
 METRICS_SERVER = "http://prometheus.monitoring:9090"
 ENVOY = "http://10.200.0.1/"
+ENVOY_INSIDE = "http://envoy.projectcontour"
+"""The same for pods; a path may follow."""
 NETWORKS = ("10.200.0.0/16", "10.201.0.0/16")
 
 
@@ -43,6 +45,7 @@ SHARED = (
     "crashes",
     "secret-late",
     "telemetry",
+    "template-metrics",
     "gitops",
     "namespace-gone",
     "contour",

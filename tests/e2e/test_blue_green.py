@@ -6,7 +6,7 @@ import pytest
 
 from tests.e2e.conftest import Figures
 from tests.e2e.place import assert_served, new_place, tally
-from tests.e2e.workloads import blue_green, task
+from tests.e2e.workloads import blue_green, says_token, task
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(300)]
 
@@ -14,7 +14,7 @@ pytestmark = [pytest.mark.e2e, pytest.mark.timeout(300)]
 async def test_blue_green_switches_versions_behind_the_apex_service(figures: Figures) -> None:
     async with new_place("blue-green") as place:
         await place.set_up(routed=False)
-        smoke = task("pre-rollout", "smoke-test", "hey -n 20 -c 2 http://podinfo-canary/", type="bash")
+        smoke = task("pre-rollout", "smoke-test", says_token("http://podinfo-canary.blue-green"), type="bash")
         async with place.users(url=f"http://{await place.cluster_ip()}/") as users:
             await place.bootstrap(blue_green(webhooks=[smoke]))
             await place.roll_out("6.0.1")

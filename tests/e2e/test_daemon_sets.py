@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from flaggerpy.api.constants import SCALE_TO_ZERO
-from flaggerpy.kube.objects import JsonObject
+from flaggerpy.api.constants import FINALIZER, SCALE_TO_ZERO
+from flaggerpy.kube.objects import JsonObject, finalizers_of
 from flaggerpy.kube.resources import CANARIES, DAEMONSETS
 from tests.e2e import stage, workloads
 from tests.e2e.conftest import Figures
@@ -43,6 +43,8 @@ async def test_a_daemon_set_is_taken_over_rolled_out_and_given_back(figures: Fig
             await place.phase_is("Succeeded", patience=120)
             await place.all_served_by(users, "6.0.1")
             await place.until(lambda: sleeps(place), "a DaemonSet that sleeps")
+            canary = await place.edit(CANARIES, "podinfo", {"spec": {"revertOnDeletion": True}})
+            assert FINALIZER in finalizers_of(canary)
             await place.client.delete(place.ref(CANARIES, "podinfo"))
             await place.gone(patience=90)
             await place.answers_to(users, 200)
@@ -50,6 +52,7 @@ async def test_a_daemon_set_is_taken_over_rolled_out_and_given_back(figures: Fig
         figures(tally(summary))
         assert_served(summary)
         assert not await sleeps(place)
+        assert (await place.get(DAEMONSETS, "podinfo"))["status"]["numberReady"] == 1
         assert await place.find(DAEMONSETS, "podinfo-primary") is None
         assert await place.selector("podinfo") == {"app": "podinfo"}
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from tests.e2e.conftest import Figures
 from tests.e2e.counting import counted
 from tests.e2e.place import assert_served, load_tester, new_place, tally
-from tests.e2e.workloads import gate, routed
+from tests.e2e.workloads import gate, routed, says_token, task
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(400)]
 
@@ -40,12 +42,27 @@ async def test_an_audience_meets_the_canary_and_nobody_else_does(figures: Figure
         assert [set(versions) for versions in seen] == [{"6.0.0"}, {"6.0.1"}, {"6.0.1"}]
 
 
+METRICS = [
+    {"name": "request-success-rate", "interval": "20s", "thresholdRange": {"min": 99}},
+    {"name": "request-duration", "interval": "20s", "threshold": 500},
+]
+"""The second bound is as older manifests have it."""
+UNTIL_MEASURED = 10
+"""Failed checks, one every five seconds: Prometheus needs two scrapes of the canary's pods before it tells a rate."""
+
+
 async def test_blue_green_moves_everybody_at_once_after_the_iterations(figures: Figures) -> None:
     async with new_place("gateway-blue-green") as place, load_tester(place) as tester:
         await place.set_up()
-        hooks = [gate("confirm-promotion")]
+        address = f"http://podinfo-canary.{place.namespace}"
+        hooks = [
+            task("pre-rollout", "smoke-test", says_token(address), type="bash"),
+            task("rollout", "load-test", f"hey -z 1m -q 10 -c 2 {address}/", timeout="5s"),
+            gate("confirm-promotion"),
+        ]
+        judged: dict[str, Any] = {"threshold": UNTIL_MEASURED, "metrics": METRICS, "webhooks": hooks}
         async with place.users() as users:
-            await place.bootstrap(routed(place.host, interval="5s", iterations=2, webhooks=hooks))
+            await place.bootstrap(routed(place.host, interval="5s", iterations=2, **judged))
             await place.roll_out("6.0.1")
             await place.phase_is("WaitingPromotion", patience=90)
             before = await counted(place, users, 200)

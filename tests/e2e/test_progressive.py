@@ -11,7 +11,7 @@ from tests.e2e.workloads import builtin_metrics, progressive, task
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(400)]
 
-HEY = "hey -z {time} -q 10 -c 2 http://podinfo-canary/"
+HEY = "hey -z {time} -q 10 -c 2 http://podinfo-canary.{namespace}/"
 
 
 def judged(place: Place, *, interval: str = "2s", threshold: int = 2) -> JsonObject:
@@ -24,8 +24,8 @@ def judged(place: Place, *, interval: str = "2s", threshold: int = 2) -> JsonObj
         metrics=builtin_metrics(),
         webhooks=[
             # Prometheus needs two scrapes of the new pods before it can tell a rate.
-            task("pre-rollout", "acceptance-test", HEY.format(time="11s"), type="bash"),
-            task("rollout", "load-test", HEY.format(time="1m"), timeout="5s"),
+            task("pre-rollout", "acceptance-test", HEY.format(time="11s", namespace=place.namespace), type="bash"),
+            task("rollout", "load-test", HEY.format(time="1m", namespace=place.namespace), timeout="5s"),
         ],
     )
 

@@ -52,15 +52,16 @@ async def _finalising(left: Flagger) -> None:
     await left.status("Finalising", **NEW)
 
 
-@pytest.mark.parametrize(
-    ("phase", "leave", "version"),
-    [
-        ("succeeded", _at_rest, "6.0.0"),
-        ("progressing", _progressing, "6.0.1"),
-        ("promoting", _promoting, "6.0.1"),
-        ("finalising", _finalising, "6.0.1"),
-    ],
+PHASES = (
+    ("succeeded", _at_rest, "6.0.0"),
+    ("progressing", _progressing, "6.0.1"),
+    ("promoting", _promoting, "6.0.1"),
+    ("finalising", _finalising, "6.0.1"),
 )
+"""The others are in test_takeover_phases.py."""
+
+
+@pytest.mark.parametrize(("phase", "leave", "version"), PHASES)
 async def test_users_do_not_notice_the_takeover(
     phase: str, leave: Callable[[Flagger], Awaitable[None]], version: str, figures: Figures
 ) -> None:

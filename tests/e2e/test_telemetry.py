@@ -58,7 +58,7 @@ async def test_every_query_of_the_dashboard_is_answered_and_the_core_shows_the_r
     assert set(CORE) <= set(found)
     async with new_place("telemetry") as place, load_tester(place) as tester, prometheus(place) as asked:
         await place.set_up()
-        hey = "hey -z {} -q 10 -c 2 http://podinfo-canary/"
+        hey = "hey -z {} -q 10 -c 2 http://podinfo-canary.telemetry/"
         canary = progressive(
             place.host,
             interval="2s",

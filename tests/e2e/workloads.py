@@ -161,6 +161,12 @@ def task(kind: str, name: str, cmd: str, *, timeout: str = "30s", **metadata: st
     return {"name": name, "type": kind, "url": f"{LOADTESTER}/", "timeout": timeout, "metadata": metadata}
 
 
+def says_token(address: str, *, host: str = "") -> str:
+    """Write an acceptance test: podinfo gives whoever asks a token."""
+    named = f"-H 'Host: {host}' " if host else ""
+    return f"curl --silent --fail --data anybody {named}{address}/token | grep --fixed-strings token"
+
+
 def autoscaler(*, low: int = 2, high: int = 5, millicores: int = 4) -> JsonObject:
     """Write an autoscaler that wants little of the processor from each pod, and forgets what was before at once."""
     processor = {"name": "cpu", "target": {"type": "AverageValue", "averageValue": f"{millicores}m"}}

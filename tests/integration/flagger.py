@@ -148,7 +148,7 @@ class Flagger:
         metadata["annotations"] = {**(metadata.get("annotations") or {}), "flagger-id": mark}
         return template
 
-    def _route(self, weight: int) -> JsonObject:
+    def _route(self, weight: int, *, mirrored: bool = False) -> JsonObject:
         names = ((f"{self.name}-primary", 100 - weight), (f"{self.name}-canary", weight))
         metadata = {"name": self.name, "annotations": HANDS_OFF}
         if self.provider == "contour":
@@ -158,7 +158,10 @@ class Flagger:
         backends = [{"group": "", "kind": "Service", "name": name, "port": 80, "weight": w} for name, w in names]
         service = self.canary["spec"]["service"]
         gateway = {"group": "gateway.networking.k8s.io", "kind": "Gateway"}
-        rule = {"matches": [{"path": {"type": "PathPrefix", "value": "/"}}], "backendRefs": backends}
+        rule: JsonObject = {"matches": [{"path": {"type": "PathPrefix", "value": "/"}}], "backendRefs": backends}
+        if mirrored:
+            copied = {key: value for key, value in backends[1].items() if key != "weight"}
+            rule["filters"] = [{"type": "RequestMirror", "requestMirror": {"backendRef": copied}}]
         return {
             "apiVersion": "gateway.networking.k8s.io/v1",
             "kind": "HTTPRoute",
@@ -189,11 +192,11 @@ class Flagger:
         await self.scale(1)
         await self.site.until(lambda: self._ready(self.name), "the canary")
 
-    async def route(self, weight: int) -> None:
-        """Give the canary this share of users."""
+    async def route(self, weight: int, *, mirrored: bool = False) -> None:
+        """Give the canary this share of users, and copies of requests as it does with the Gateway API."""
         if self.provider not in KINDS:
             return
-        await self._write(KINDS[self.provider], self.name, self._route(weight)["spec"])
+        await self._write(KINDS[self.provider], self.name, self._route(weight, mirrored=mirrored)["spec"])
 
     async def promote(self) -> None:
         """Copy the target's template to the primary."""

@@ -25,11 +25,12 @@ NEW: dict[str, Any] = {"applied": SECOND_HASH}
 
 
 def canary_of(provider: str, **analysis: Any) -> JsonObject:
-    """Write a Canary of a provider whose steps are 10, 30 and 60 %."""
+    """Write a Canary of a provider whose steps are 10, 30 and 60 %, unless it has iterations."""
     if provider == "kubernetes":
         return blue_green(**({"iterations": 3} | analysis))
     made = progressive() if provider == "gatewayapi:v1" else proxied()
-    made["spec"]["analysis"] = {"interval": "1s", "threshold": 2, **STEPS, **analysis}
+    plan = {} if "iterations" in analysis else STEPS
+    made["spec"]["analysis"] = {"interval": "1s", "threshold": 2, **plan, **analysis}
     return made
 
 
@@ -123,6 +124,35 @@ async def test_a_rollout_goes_on_from_the_live_weight(
         status = await succeeds(site)
     assert plane.shares() == [*reached, *(step for step in (10, 30, 60) if step > weight), 0]
     assert status["lastPromotedSpec"] == SECOND_HASH
+
+
+async def test_copies_of_requests_go_on_for_the_iterations_that_are_left(site: Site, gateway: Gateway) -> None:
+    async with at_rest(site, iterations=3, mirror=True) as left:
+        await left.push("6.0.1")
+        await left.wake()
+        await left.route(0, mirrored=True)
+        await left.status("Progressing", iterations=2, **NEW)
+        await site.until(lambda: _are_copied(gateway), "copies")
+        before = len(gateway.written)
+    async with site.controller():
+        await site.event("the rollout goes on at 0%, and the canary still gets copies of requests")
+        await succeeds(site)
+    assert gateway.shares() == [0, 100, 0]
+    copied = [_has_copies(route) for route in gateway.written[before:] if gateway.share(route) == 0]
+    assert copied == sorted(copied, reverse=True), "copies stopped and began again"
+    assert [text for text in await site.events() if "canary iteration" in text or "all traffic" in text] == [
+        f"Advance podinfo.{site.namespace} canary iteration 3/3",
+        "Stop traffic mirroring and route all traffic to canary",
+        "Routing all traffic to primary",
+    ]
+
+
+async def _are_copied(gateway: Gateway) -> bool:
+    return any(_has_copies(route) for route in gateway.written[-1:])
+
+
+def _has_copies(route: JsonObject) -> bool:
+    return any(part["type"] == "RequestMirror" for rule in route["spec"]["rules"] for part in rule.get("filters") or ())
 
 
 async def _shows(plane: Gateway, shares: list[int]) -> bool:

@@ -19,6 +19,7 @@ from tests.rollout.world import World, hook, initialized, spec, under_keda
 
 AB_TEST = {"iterations": 3, "match": [{"headers": {"x": {"exact": "y"}}}]}
 GATE = [hook("confirm-promotion")]
+COPIES = (0, True)
 WRITES_OF_TRAFFIC = (d.SetRoutes, d.ScaleTarget, d.ScalePrimary, d.CreatePrimary, d.UpdatePrimary, d.ReleaseService)
 
 
@@ -32,6 +33,11 @@ def takeover(world: World) -> World:
 def shares(world: World) -> list[int]:
     """The canary's shares that were written, one after the other."""
     return [action.routes.canary for _, action in world.actions if isinstance(action, d.SetRoutes)]
+
+
+def traffic(world: World) -> list[tuple[int, bool]]:
+    """What was written for the canary, one after the other: its share, and whether it gets copies."""
+    return [action.routes.traffic for _, action in world.actions if isinstance(action, d.SetRoutes)]
 
 
 @pytest.mark.parametrize("phase", [Phase.INITIALIZED, Phase.SUCCEEDED, Phase.FAILED])
@@ -181,6 +187,56 @@ def test_blue_green_with_everybody_on_the_canary_is_asked_once_more() -> None:
     world.hooks.clear()
     world.run()
     assert shares(world) == [0]
+
+
+def mirrored(iterations: int, **analysis: Any) -> World:
+    """A Blue/Green rollout whose canary gets copies of requests, with so many iterations done."""
+    world = initialized(spec=spec(iterations=3, mirror=True, **analysis)).push("v2")
+    while world.status.iterations < iterations:
+        assert world.advance()
+        world.tick()
+    assert traffic(world)[-1] == COPIES
+    return world
+
+
+@pytest.mark.parametrize("iterations", [1, 2, 3])
+def test_copies_of_requests_go_on_for_the_iterations_that_are_left(iterations: int) -> None:
+    world = takeover(left(mirrored(iterations), Phase.PROGRESSING, iterations=iterations))
+    assert (world.actions, world.status.rollout.step.mirrored) == ([], True)
+    began = world.now
+    world.run()
+    moves = [(at, action.routes.traffic) for at, action in world.actions if isinstance(action, d.SetRoutes)]
+    assert [given for _, given in moves] == [(100, False), (0, False)]
+    assert moves[0][0] - began >= timedelta(seconds=10 * (4 - iterations)), "each lasts a whole interval"
+    assert world.outcomes == ["succeeded"]
+    assert world.texts[0].endswith("the rollout goes on at 0%, and the canary still gets copies of requests")
+    assert not [text for text in world.texts if "asked for" in text]
+
+
+def test_copies_go_on_while_a_promotion_waits_for_approval() -> None:
+    world = left(mirrored(3, webhooks=GATE), Phase.WAITING_PROMOTION, iterations=2)
+    world.hooks["confirm-promotion"] = Verdict.FAILED
+    world.run_for(35)
+    assert (world.phase, shares(world), world.status.rollout.step.mirrored) == (Phase.WAITING_PROMOTION, [], True)
+    world.hooks.clear()
+    world.run()
+    assert shares(world) == [100, 0]
+    assert world.outcomes == ["succeeded"]
+
+
+def test_copies_end_when_the_target_was_changed_after_flagger_stopped() -> None:
+    world = left(mirrored(2), Phase.PROGRESSING, iterations=2)
+    world.history = History(world.now + timedelta(seconds=1))
+    world.run()
+    assert traffic(world) == [(0, False), COPIES, (100, False), (0, False)]
+    assert world.outcomes == ["succeeded"]
+
+
+def test_copies_that_nobody_asks_for_any_more_end() -> None:
+    world = left(mirrored(2), Phase.PROGRESSING, iterations=2)
+    world.edit(iterations=3).run()
+    assert world.outcomes == ["succeeded"]
+    assert [text for text in world.texts if "gets no copies of requests any more" in text]
 
 
 def test_an_ab_test_goes_on_with_its_audience() -> None:

@@ -103,6 +103,18 @@ def test_a_decided_rollback_waits_for_no_users_mistake() -> None:
     assert (world.phase, world.weight) == (Phase.FAILED, 0)
 
 
+@pytest.mark.parametrize("routed", [True, False])
+def test_without_an_analysis_a_canary_that_never_becomes_ready_fails_all_the_same(routed: bool) -> None:
+    world = initialized(spec=spec(_skipAnalysis=True), routed=routed)
+    assert world.target
+    assert world.primary
+    world.target.broken.add("v2")
+    world.push("v2").run()
+    assert (world.phase, world.primary.template, world.sizes) == (Phase.FAILED, "v1", (0, 2))
+    assert world.destinations() == {"primary"}
+    assert world.outcomes == ["failed"]
+
+
 def test_a_canary_that_dies_for_good_is_rolled_back_at_its_deadline() -> None:
     world = at_weight(initialized().push("v2"), 10)
     assert world.target

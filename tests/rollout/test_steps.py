@@ -39,6 +39,11 @@ def weights(world: World) -> list[int]:
             {"stepWeight": 50, "maxWeight": 100, "stepWeightPromotion": 40},
             [50, 100, 60, 20, 0],
         ),
+        (
+            "one step of everybody, back in steps",
+            {"stepWeight": 100, "maxWeight": 100, "stepWeightPromotion": 50},
+            [100, 50, 0],
+        ),
         ("skipAnalysis never sends users to the canary", {"_skipAnalysis": True}, []),
     ],
 )
