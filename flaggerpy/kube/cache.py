@@ -17,27 +17,18 @@ from flaggerpy.clock import Clock, SystemClock
 from flaggerpy.kube.client import Client
 from flaggerpy.kube.errors import Forbidden, NotFound
 from flaggerpy.kube.feed import Feed
+from flaggerpy.kube.keeping import METADATA_ONLY, WITHOUT_STATUS, kept_part
 from flaggerpy.kube.objects import (
     JsonObject,
     generation_of,
-    only_metadata,
     resource_version_of,
     version_number,
-    without_noise,
 )
 from flaggerpy.kube.reflector import Pace, Reflector, Subject, trouble_sentence
 from flaggerpy.kube.resources import (
     ALERT_PROVIDERS,
-    BUDGETS,
     CANARIES,
-    CONFIG_MAPS,
-    CONTROLLER_REVISIONS,
-    DAEMONSETS,
-    DEPLOYMENTS,
-    HPAS,
     METRIC_TEMPLATES,
-    SCALED_OBJECTS,
-    SECRETS,
     Ref,
     Resource,
 )
@@ -48,12 +39,6 @@ from flaggerpy.kube.workqueue import Key
 __all__ = ["Absent", "Caches", "Lookup", "NotFollowed", "OnChange", "Present", "Scope"]
 
 OWN_KINDS = (CANARIES, METRIC_TEMPLATES, ALERT_PROVIDERS)
-METADATA_ONLY = frozenset({CONFIG_MAPS, SECRETS, CONTROLLER_REVISIONS})
-WITHOUT_LAST_APPLIED = frozenset({DEPLOYMENTS, DAEMONSETS})
-"""Kinds whose copy of the user's manifest nobody reads; Services and routes are restored from theirs."""
-WITHOUT_STATUS = frozenset({HPAS, SCALED_OBJECTS, BUDGETS})
-"""Kinds of whose objects only the wish matters; what they measured or counted goes into their status all the time."""
-OUR_ANNOTATIONS = ("flagger.app/", "flaggerpy.dev/")
 PARALLEL_GETS = 16
 
 OnChange = Callable[[Ref], None]
@@ -222,7 +207,7 @@ class Caches:
     def record(self, ref: Ref, obj: JsonObject | None) -> None:
         """Take the answer to a write of ours at once (None: deleted), so that the next look sees it."""
         self._claim(ref, obj)
-        kept = None if obj is None else self.kept(ref.resource, obj)
+        kept = None if obj is None else kept_part(ref.resource, obj)
         if self._store(ref.resource).record(ref, kept):
             self._tell_others(ref)
 
@@ -268,7 +253,7 @@ class Caches:
         try:
             async with self._gets:
                 fetched = await self._client.get(ref, metadata_only=ref.resource in METADATA_ONLY)
-            obj = self.kept(ref.resource, fetched)
+            obj = kept_part(ref.resource, fetched)
         except (NotFound, Forbidden) as error:
             if isinstance(error, Forbidden) or error.kind_is_missing:
                 if feed.listed:  # the reflector is well, so the trouble is not with the whole kind
@@ -307,16 +292,6 @@ class Caches:
     def keeps(self, ref: Ref) -> bool:
         """Tell whether anybody wants to know of the object."""
         return ref in self._owners or ref.resource in self._own
-
-    def kept(self, resource: Resource, obj: JsonObject) -> JsonObject:
-        """Return the part of an object that is kept in memory."""
-        if resource in METADATA_ONLY:
-            return only_metadata(obj, OUR_ANNOTATIONS)
-        last_applied = resource not in WITHOUT_LAST_APPLIED
-        kept = without_noise(obj, keep_last_applied=last_applied, keep_writers=resource == CANARIES)
-        if resource in WITHOUT_STATUS:
-            kept.pop("status", None)
-        return kept
 
     def followed(self, subject: Subject) -> frozenset[Ref]:
         """Return the references that a feed is responsible for."""

@@ -10,9 +10,10 @@ import math
 from typing import Protocol
 
 from flaggerpy.clock import Clock
+from flaggerpy.kube.keeping import kept_part
 from flaggerpy.kube.objects import JsonObject, resource_version_of, version_number
 from flaggerpy.kube.reflector import Subject
-from flaggerpy.kube.resources import Ref, Resource, ref_of
+from flaggerpy.kube.resources import Ref, ref_of
 from flaggerpy.kube.store import KindStore
 
 
@@ -21,10 +22,6 @@ class Interest(Protocol):
 
     def keeps(self, ref: Ref) -> bool:
         """Tell whether anybody wants to know of the object."""
-        ...
-
-    def kept(self, resource: Resource, obj: JsonObject) -> JsonObject:
-        """Return the part of an object that is kept in memory."""
         ...
 
     def followed(self, subject: Subject) -> frozenset[Ref]:
@@ -103,5 +100,5 @@ class Feed:
         ref = ref_of(self.subject.resource, obj)
         if not self._interest.keeps(ref):
             return
-        if self._store.see(self._interest.kept(self.subject.resource, obj), relisted=relisted):
+        if self._store.see(kept_part(self.subject.resource, obj), relisted=relisted):
             self._interest.tell(ref, version_number(resource_version_of(obj)))

@@ -15,6 +15,7 @@ from flaggerpy.rollout import (
     failfast,
     gates,
     kept,
+    moving,
     pausing,
     promote,
     restart,
@@ -203,7 +204,8 @@ def _judge(turn: Turn) -> NeedChecks | None:
 
 def _moved_live(turn: Turn) -> bool:
     """Whether the data plane serves the step that is about to be judged or left."""
-    return not restart.started(turn) or turn.route_is_live(since=turn.status.rollout.step.started_at or turn.now)
+    since = turn.status.rollout.step.started_at or turn.now
+    return not restart.started(turn) or moving.route_is_live(turn, since)
 
 
 def _count(turn: Turn, judged: Judged) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from flaggerpy.api.status import Phase
-from flaggerpy.rollout import children, kept, pausing, promote, revision, scaling
+from flaggerpy.rollout import children, kept, moving, pausing, promote, revision, scaling
 from flaggerpy.rollout.turn import Turn
 
 
@@ -26,7 +26,7 @@ def run(turn: Turn) -> None:
 
 def _end(turn: Turn) -> None:
     turn.wait("letting users move to the primary")
-    if turn.traffic_left():
+    if moving.traffic_left(turn):
         turn.wait("")
         if pausing.awake(turn) and revision.same(turn.status.rollout.applied, turn.seen, turn.target):
             pausing.sleep(turn)

@@ -7,7 +7,7 @@ the primary → users have left the target → target to zero.
 from __future__ import annotations
 
 from flaggerpy.api.status import Phase, RolloutStatus, Step
-from flaggerpy.rollout import children, failfast, kept, pausing, revision, scaling
+from flaggerpy.rollout import children, failfast, kept, moving, pausing, revision, scaling
 from flaggerpy.rollout.decision import (
     Action,
     CopyConfigs,
@@ -116,7 +116,7 @@ def _users_moved(turn: Turn) -> bool:
         return True
     turn.wait("letting users move to the primary")
     if moved is not None and not writes:
-        return turn.traffic_left()
+        return moving.traffic_left(turn)
     if turn.paused and moved is None:
         turn.wait(turn.paused)
         return False

@@ -7,12 +7,9 @@ refusal that goes by, of a Gateway that has not heard of a new Service yet, stal
 from __future__ import annotations
 
 from datetime import datetime
-from typing import TYPE_CHECKING
 
 from flaggerpy.rollout.traffic import Acceptance
-
-if TYPE_CHECKING:
-    from flaggerpy.rollout.turn import Turn
+from flaggerpy.rollout.turn import Turn
 
 _ADVICE = "mend what it complains of, here in spec.service or in the route that stands in the way"
 

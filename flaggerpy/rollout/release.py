@@ -15,7 +15,7 @@ from datetime import datetime
 
 from flaggerpy.api.constants import RELEASE
 from flaggerpy.api.status import Phase, Step
-from flaggerpy.rollout import children, failfast, pausing, refusal, scaling
+from flaggerpy.rollout import children, failfast, moving, pausing, refusal, scaling
 from flaggerpy.rollout.decision import (
     Action,
     DeleteChildren,
@@ -161,7 +161,7 @@ def _give_back(turn: Turn) -> None:
     turn.wait("letting users move to the target")
     if moved is not None and refusal.stands(turn) and turn.passed(_patience_ends(turn)):
         _go_without_route(turn)
-    elif not writes and moved is not None and turn.traffic_left(_outlook(turn)):
+    elif not writes and moved is not None and moving.traffic_left(turn, _outlook(turn)):
         turn.do(DeleteChildren(serving=True))
         _finish(turn)
     elif turn.passed(_too_long(turn)):

@@ -6,7 +6,7 @@ users, because the primary cannot, keeps its pods.
 
 from __future__ import annotations
 
-from flaggerpy.rollout import pausing, revision
+from flaggerpy.rollout import moving, pausing, revision
 from flaggerpy.rollout.turn import Turn
 
 
@@ -35,7 +35,7 @@ def emptied(turn: Turn) -> bool:
     if target.replicas == 0 and not target.falling_asleep:
         return True
     turn.wait(f"waiting for the pods of {turn.target_name} to end that read its configs before they changed")
-    if target.replicas > 0 and turn.traffic_left() and (scaled is None or turn.passed(scaled + turn.interval)):
+    if target.replicas > 0 and moving.traffic_left(turn) and (scaled is None or turn.passed(scaled + turn.interval)):
         pausing.sleep(turn)
         turn.note(scaled_at=turn.now)
     return False

@@ -11,7 +11,7 @@ from datetime import timedelta
 from flaggerpy.api.analysis import HookType
 from flaggerpy.api.constants import SCALE_TO_ZERO
 from flaggerpy.api.status import Phase, Step
-from flaggerpy.rollout import children, gates, kept, pausing, reload, revision, rollback, scaling
+from flaggerpy.rollout import children, gates, kept, moving, pausing, reload, revision, rollback, scaling
 from flaggerpy.rollout.decision import NeedChecks, ScaleTarget, SetRoutes
 from flaggerpy.rollout.turn import Turn
 
@@ -105,7 +105,7 @@ def _let_target_sleep(turn: Turn) -> None:
     if turn.target.replicas == 0 and not pausing.missing(turn):
         _remember_fight(turn)
         return
-    if not turn.traffic_left():
+    if not moving.traffic_left(turn):
         return
     if _was_asleep(turn):
         _answer_fight(turn)

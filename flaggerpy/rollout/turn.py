@@ -11,11 +11,11 @@ from datetime import datetime, timedelta
 from typing import Any, Literal
 
 from flaggerpy.api.status import CanaryStatus, Pending, Phase, Revision, Step
-from flaggerpy.rollout import affinity, refusal, revision, strategy
+from flaggerpy.rollout import affinity, revision, strategy
 from flaggerpy.rollout.decision import Action, Event, Plan
 from flaggerpy.rollout.observation import Observation
 from flaggerpy.rollout.readiness import Readiness, not_looked_at, readiness
-from flaggerpy.rollout.traffic import Acceptance, Routes, to_canary
+from flaggerpy.rollout.traffic import Routes, to_canary
 from flaggerpy.rollout.transition import Words, conditions, progress
 from flaggerpy.rollout.workload import Workload
 
@@ -159,43 +159,6 @@ class Turn:
     def reason(self) -> str:
         """Why nothing moves, as far as it was said in this turn."""
         return self._reason
-
-    def traffic_left(self, outlook: str = "") -> bool:
-        """Whether users have had time to leave a workload that traffic was moved away from.
-
-        The time begins when the data plane accepts the move; a silent one is believed after a while. False asks for
-        another look when the time has come. The outlook says what comes of it if it refuses the move for good.
-        """
-        moved, accepted = self.status.rollout.moved_at, self.seen.route.accepted
-        if moved is None:
-            return True
-        if refusal.stands(self):
-            refusal.hold(self, outlook)
-            self.moved()
-            return False
-        if self.now < moved and (accepted is Acceptance.YES or not self.seen.routed):
-            moved = self.now
-            self.note(moved_at=moved)
-        if self.now < moved:
-            self._wait_for_acceptance(moved)
-        return self.passed(moved) and self.passed(moved + self.settle)
-
-    def route_is_live(self, since: datetime) -> bool:
-        """Whether the data plane serves the route as written; a silent one is believed after a while."""
-        if not self.seen.routed or self.seen.route.accepted is Acceptance.YES:
-            return True
-        if refusal.stands(self):
-            refusal.hold(self)
-            return False
-        until = since + self.seen.limits.accept_within
-        if not self.passed(until):
-            self._wait_for_acceptance(until)
-        return self.now >= until
-
-    def _wait_for_acceptance(self, until: datetime) -> None:
-        """Add to what was said: that a revision failed, say, stays true while its users move back."""
-        said = refusal.silence(self, until)
-        self.wait(f"{self._reason}; {said}" if self._reason else said)
 
     def passed(self, when: datetime) -> bool:
         """Whether a time has come; False asks for another look when it has."""

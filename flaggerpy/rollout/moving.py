@@ -1,0 +1,49 @@
+"""Users on their way: whether the data plane has the route that moves them, and whether they had time to leave."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from flaggerpy.rollout import refusal
+from flaggerpy.rollout.traffic import Acceptance
+from flaggerpy.rollout.turn import Turn
+
+
+def traffic_left(turn: Turn, outlook: str = "") -> bool:
+    """Whether users have had time to leave a workload that traffic was moved away from.
+
+    The time begins when the data plane accepts the move; a silent one is believed after a while. False asks for
+    another look when the time has come. The outlook says what comes of it if it refuses the move for good.
+    """
+    moved, accepted = turn.status.rollout.moved_at, turn.seen.route.accepted
+    if moved is None:
+        return True
+    if refusal.stands(turn):
+        refusal.hold(turn, outlook)
+        turn.moved()
+        return False
+    if turn.now < moved and (accepted is Acceptance.YES or not turn.seen.routed):
+        moved = turn.now
+        turn.note(moved_at=moved)
+    if turn.now < moved:
+        _wait_for_acceptance(turn, moved)
+    return turn.passed(moved) and turn.passed(moved + turn.settle)
+
+
+def route_is_live(turn: Turn, since: datetime) -> bool:
+    """Whether the data plane serves the route as written; a silent one is believed after a while."""
+    if not turn.seen.routed or turn.seen.route.accepted is Acceptance.YES:
+        return True
+    if refusal.stands(turn):
+        refusal.hold(turn)
+        return False
+    until = since + turn.seen.limits.accept_within
+    if not turn.passed(until):
+        _wait_for_acceptance(turn, until)
+    return turn.now >= until
+
+
+def _wait_for_acceptance(turn: Turn, until: datetime) -> None:
+    """Add to what was said: that a revision failed, say, stays true while its users move back."""
+    said = refusal.silence(turn, until)
+    turn.wait(f"{turn.reason}; {said}" if turn.reason else said)
