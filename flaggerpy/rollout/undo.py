@@ -42,11 +42,14 @@ def run(turn: Turn) -> None:
         turn.wake_now()
         return
     unchanged = revision.same(turn.status.rollout.applied, turn.seen, turn.target)
-    if (not unchanged and promote.leave_changed_canary(turn)) or not children.mend_route(turn):
+    if not unchanged and promote.leave_changed_canary(turn):
         return
     state = turn.primary_readiness()
     if scaling.enough(turn, state):
+        # Wherever the route leads now: a crash may have kept it from being recorded that users have returned already.
         rollback.fail(turn, turn.status.rollout.failing, stay=False)
+    elif not children.mend_route(turn):
+        return
     elif state.stuck:
         promote.fail(turn, state.message)
     else:

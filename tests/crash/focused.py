@@ -8,7 +8,17 @@ from typing import Any
 
 from flaggerpy.kube.client import Client
 from flaggerpy.kube.objects import JsonObject, annotations_of, metadata_of
-from flaggerpy.kube.resources import BUDGETS, CANARIES, CONFIG_MAPS, DAEMONSETS, HPAS, SCALED_OBJECTS, SERVICES
+from flaggerpy.kube.resources import (
+    BUDGETS,
+    CANARIES,
+    CONFIG_MAPS,
+    CONTROLLER_REVISIONS,
+    DAEMONSETS,
+    HPAS,
+    HTTP_ROUTES,
+    SCALED_OBJECTS,
+    SERVICES,
+)
 from tests.crash.flows import (
     STEPS,
     Flow,
@@ -89,9 +99,10 @@ def _asleep_under_keda(state: State) -> bool:
 
 
 def _taken_over(state: State) -> bool:
-    primary = state.workload(PRIMARY)
-    owned = primary is None or "ownerReferences" in metadata_of(primary)
-    return not owned and bool(rollout_in(state).get("promoted")) and ends("Initialized", "6.0.0")(state)
+    found = [state.workload(PRIMARY), state.get(HTTP_ROUTES, NAME), *state.all(SERVICES)]
+    owned = any(obj is None or "ownerReferences" in metadata_of(obj) for obj in found)
+    recorded = bool(rollout_in(state).get("promoted") and state.all(CONTROLLER_REVISIONS))
+    return recorded and not owned and ends("Initialized", "6.0.0")(state)
 
 
 # What the user does
@@ -402,6 +413,7 @@ COMING_AND_GOING = (
         initialized=False,
         told="",
         before=_leave_behind,
+        also=(CONTROLLER_REVISIONS,),
     ),
     Flow(
         "deletion with a budget",

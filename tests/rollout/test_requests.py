@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -10,7 +11,7 @@ import pytest
 
 from flaggerpy.api.status import Phase
 from flaggerpy.rollout.checks import Verdict
-from flaggerpy.rollout.decision import RestorePrimary
+from flaggerpy.rollout.decision import RestorePrimary, SetRoutes
 from tests.rollout.world import World, hook, initialized, spec
 
 PAGE = Path(__file__).parents[2] / "docs" / "requests.md"
@@ -393,3 +394,24 @@ def test_a_promotion_in_full_outlives_a_step_that_a_crash_left_unrecorded(paused
     assert world.status.rollout.request
     assert world.status.rollout.request.accepted
     assert (world.outcomes, world.texts.count("Advance payment.shop canary weight 30")) == (["succeeded"], 0)
+
+
+def test_users_who_have_returned_from_an_aborted_promotion_stay_where_they_are_through_a_crash() -> None:
+    world = rolling(Phase.PROMOTING)
+    world.run_for(1)
+    world.ask("abort")
+    while (dying := dead_after_a_write(world)).weight > 0:
+        world.tick()
+    assert (dying.phase, dying.crashed) == (Phase.PROMOTING, True)
+    dying.actions.clear()
+    dying.run()
+    assert dying.phase is Phase.FAILED
+    assert [action for _, action in dying.actions if isinstance(action, SetRoutes)] == []
+
+
+def dead_after_a_write(world: World) -> World:
+    """A copy of a world whose controller dies after the first write of its next tick."""
+    assert world.advance()
+    dying = copy.deepcopy(world)
+    dying.tick(crash_after=1)
+    return dying
