@@ -96,7 +96,7 @@ class Announcer:
             canary.key,
             canary.analysis.hooks(HookType.EVENT),
             lambda hook: event_payload(
-                payload(canary, canary.status.phase, hook.metadata), event.message, EventType(event.type), now
+                payload(canary, event.phase or canary.status.phase, hook.metadata), event.message, EventType(event.type), now
             ),
             key=f"{canary.metadata.uid}/{now.timestamp()}/{event.message}",
         )

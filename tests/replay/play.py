@@ -30,6 +30,8 @@ PATCHES = {
     "merge": "application/merge-patch+json",
     "json": "application/json-patch+json",
 }
+_UNSEEN = frozenset({"answer", "metric"})
+"""What changes the surroundings only: who waits then is content with what is already so."""
 _INTERVAL = re.compile(r"^(\d+)s$")
 
 
@@ -62,6 +64,8 @@ class _Player:
         around.heard = self._watcher.wake
         self._changes_before = self._calls_before = 0
         """How much there was when the user last did something: what is waited for comes after it."""
+        self._unseen = False
+        """Whether what was done last changed no object."""
         self._controller: Controller | None = None
         self._settings: dict[str, Any] = {}
 
@@ -110,6 +114,7 @@ class _Player:
             await self._wait(step)
         else:
             self._changes_before, self._calls_before = self._watcher.count(), len(self._around.calls)
+            self._unseen = what in _UNSEEN
             await self._act(step)
 
     async def _act(self, step: JsonObject) -> None:
@@ -170,17 +175,23 @@ class _Player:
         return bool(mine) and mine[-1].obj is None
 
     def _was(self, canary: str, wanted: JsonObject) -> bool:
-        return any(
-            all(status.get(field) == value for field, value in wanted.items())
-            for status in self._watcher.statuses(canary, self._changes_before)
+        every, since = (self._watcher.statuses(canary, changes) for changes in (0, self._changes_before))
+        looked_at = every[-len(since) - 1 :] if self._unseen else since
+        return any(_stalled(status) for status in every[-1:]) or any(
+            all(status.get(field) == value for field, value in wanted.items()) for status in looked_at
         )
+
+
+def _stalled(status: JsonObject) -> bool:
+    """Whether the controller waits for its user, so that nothing more comes."""
+    return any(row["type"] == "Stalled" and row["status"] == "True" for row in status.get("conditions") or ())
 
 
 def _hurry(spec: JsonObject) -> None:
     """Shorten the interval of a canary as everything else is."""
     analysis = spec.get("analysis") or {}
     if said := _INTERVAL.match(str(analysis.get("interval", ""))):
-        analysis["interval"] = f"{max(1.0, int(said[1]) * PACE):g}s"
+        analysis["interval"] = f"{max(1000, round(int(said[1]) * PACE * 1000))}ms"
 
 
 def _filled(value: Any, site: Site, around: Surroundings) -> Any:
