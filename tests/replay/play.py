@@ -91,7 +91,8 @@ class _Player:
     def _story(self) -> Story:
         def plain(value: Any) -> Any:
             text = json.dumps(value, ensure_ascii=False)
-            return json.loads(text.replace(self._around.url, SERVER).replace(self._site.namespace, NAMESPACE))
+            text = text.replace(self._around.url, SERVER).replace(self._around.url.removeprefix("http://"), SERVER)
+            return json.loads(text.replace(self._site.namespace, NAMESPACE))
 
         return tell(
             (Change(change.kind, change.name, plain(change.obj)) for change in self._watcher.changes),

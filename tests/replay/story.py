@@ -36,7 +36,9 @@ _METADATA = ("labels", "annotations", "owners", "finalizers")
 _RANDOM = {"flagger-id": "<id>"}
 _COOKIE = re.compile(r"(?<=[a-z]-cookie=)\w+|(?<=[a-z]-cookie\.\*)\w+")
 """A value in what gives a cookie, or takes it back, and in what asks for it."""
-_BUILT_IN = re.compile(r"\b(istio|envoy)_")
+_FOR_AN_INTERVAL = re.compile(r"(?<=primary-cookie=<random>; Max-Age=)\d+")
+"""How long the primary's cookie lasts: an interval, which is shorter in a replay."""
+_BUILT_IN = re.compile(r"\b(istio|envoy|http_request_duration_seconds)_")
 """What a question about the traffic of a mesh is known by."""
 _SERVED = ("clusterIP", "clusterIPs", "ipFamilies", "ipFamilyPolicy", "internalTrafficPolicy")
 """What the API server chooses for a Service."""
@@ -110,13 +112,13 @@ def tell(
     changes: Iterable[Change], calls: Sequence[Call], *, given: frozenset[Name], routers: bool, canaries: Sequence[str]
 ) -> Story:
     """Tell a story from what was seen; ``given`` is what the user applied, ``routers`` whether routes are compared."""
-    story, states = Story(), dict[Name, dict[str, str]]()
+    story, states, gone = Story(), dict[Name, dict[str, str]](), dict[Name, dict[str, str]]()
     for change in changes:
         if change.kind == "Canary" and change.obj and change.name in canaries:
             _tell_status(story, change.name, change.obj.get("status") or {})
         compared = change.kind in TOLD and change.name not in _OF_THE_CLUSTER
         if compared and (routers or change.kind not in ROUTERS):
-            _tell_object(story, change, states, given)
+            _tell_object(story, change, given, states, gone)
     _tell_calls(story, calls, canaries)
     if not routers:
         story.queries = [query for query in story.queries if not _BUILT_IN.search(query)]
@@ -134,12 +136,18 @@ def _tell_status(story: Story, name: str, status: JsonObject) -> None:
             _add(story.promoted, name, f"{row['status']} {row['reason']}: {row['message']}")
 
 
-def _tell_object(story: Story, change: Change, states: dict[Name, dict[str, str]], given: frozenset[Name]) -> None:
+def _tell_object(
+    story: Story,
+    change: Change,
+    given: frozenset[Name],
+    states: dict[Name, dict[str, str]],
+    gone: dict[Name, dict[str, str]],
+) -> None:
     name = (change.kind, change.name)
     before = states.get(name)
     if change.obj is None:
-        states.pop(name, None)
         if before is not None:
+            gone[name] = states.pop(name)
             _told(story, name).then.append("deleted")
         return
     after = leaves(_plain(change.kind, change.obj))
@@ -150,7 +158,7 @@ def _tell_object(story: Story, change: Change, states: dict[Name, dict[str, str]
             return
         told = _told(story, name)
         if told.then or told.first:
-            told.then.append("created again")
+            told.then += ["created again", *_difference(gone.get(name, {}), after)]
         else:
             told.first = lines
     elif changed := list(_difference(before, after)):
@@ -193,7 +201,8 @@ def _plain(kind: str, obj: JsonObject) -> JsonObject:
     if kind in _WORKLOADS:
         plain["spec"] = json.loads(_without_id(json.dumps(plain["spec"])))
     if kind in ROUTERS:
-        plain["spec"] = json.loads(_COOKIE.sub("<random>", json.dumps(plain["spec"])))
+        without_values = _COOKIE.sub("<random>", json.dumps(plain["spec"]))
+        plain["spec"] = json.loads(_FOR_AN_INTERVAL.sub("<interval>", without_values))
     return plain
 
 

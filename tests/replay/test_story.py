@@ -76,7 +76,7 @@ def test_what_a_user_made_is_compared_from_its_first_change_on() -> None:
 
 def test_lines_that_nobody_knows_are_named() -> None:
     known = "+ Service web: annotations.'flaggerpy.dev/canary': \"{namespace}/web\""
-    assert explained([known, "+ phases web: Nonsense 3%"]) == ({"ownership"}, ["+ phases web: Nonsense 3%"])
+    assert explained("suspend", [known, "+ phases web: Nonsense 3%"]) == ({"ownership"}, ["+ phases web: Nonsense 3%"])
 
 
 def test_users_read_of_every_known_difference_that_some_recording_shows() -> None:
