@@ -15,7 +15,7 @@ from flaggerpy.api.validation import cross_namespace, remarks
 from flaggerpy.api.validation import problems as problems_of
 from flaggerpy.controller.configs import ConfigDigests
 from flaggerpy.controller.pods import PodReader
-from flaggerpy.controller.served import choose_router, choose_target, provider_of, template_problem, unserved
+from flaggerpy.controller.served import builtin_problem, choose_router, choose_target, provider_of, template_problem, unserved
 from flaggerpy.controller.sources import Library, template_refs
 from flaggerpy.controller.takeover import Takeover
 from flaggerpy.controller.world import World
@@ -142,6 +142,9 @@ class Observer:
         draft.target, unserved_target = choose_target(draft.canary)
         draft.router, unserved_route = choose_router(draft.canary, self._settings.mesh_provider, self._options)
         draft.problems += [*unserved_target, *unserved_route]
+        if draft.router is not None:
+            metrics, ours = draft.canary.analysis.metrics, self._settings.mesh_provider
+            draft.problems += [said for metric in metrics if (said := builtin_problem(draft.canary, metric, ours))]
 
     async def _read(self, draft: _Draft, key: Key) -> None:
         """Follow and read every object around the canary; first those with fixed names, then what the target names."""
