@@ -27,7 +27,6 @@ _KNOWN = {
         r"- events: Normal: all the metrics providers are available!",
         r"- queries: vector\(1\)",
         r"- payloads event: .*\"all the metrics providers are available!\".*",
-        r"- hooks: event in Initializing",
     ),
     "condition-messages": (
         r"- promoted \S+: Unknown Waiting(Promotion)?: Waiting for approval\.",
@@ -122,6 +121,7 @@ _KNOWN = {
         r"\+ Service podinfo then: spec\.selector\.app: \"podinfo\"",
     ),
     "other-ports-stay": (r"[-+] Service podinfo-svc then: (annotations|labels|spec\.ports).*",),
+    "post-rollout-last": (r"[-+] payloads event: .*\"(Promotion completed!|Post-rollout check) .*",),
     "broken-primary": (
         r"- phases podinfo: Failed 0%",
         r"- events: Warning: Canary failed! Scaling down \S+",
@@ -140,7 +140,7 @@ _KNOWN = {
     "failed-checks-end": (r"\+ failed_checks podinfo: 0",),
     "mistakes-stall": (
         r"- .*",
-        r"\+ events: Warning: (MetricTemplate|spec\.|Deployment|ConfigMap|HorizontalPod|ScaledObject|DaemonSet).*",
+        r"\+ events: Warning: (MetricTemplate|The pod|spec\.|Deployment|HorizontalPod|ScaledObject|DaemonSet).*",
         r"\+ (phases|iterations|failed_checks) (bad|same-cookie): (Initializing 0%|0)",
         r"\+ promoted (bad|same-cookie): Unknown Initializing: New Deployment detected, starting initialization\.",
     ),
@@ -164,6 +164,10 @@ _KNOWN = {
         r"- events: Warning: reconcileCanaryService failed: .*clusterIPs.*",
         r"\+ events: Normal: Initialization done! \S+",
         r"\+ Service podinfo-(canary|primary)",
+    ),
+    "metadata-of-copies": (
+        r"[-+] Service podinfo-(canary|primary): (annotations|labels)\..*",
+        r"- Service podinfo-primary then: annotations\.note: gone; labels\.b: gone; owners\[0\]: gone",
     ),
     "cookies-taken-back": (
         r"- HTTPRoute podinfo then: .*flagger-cookie=<random>; Max-Age=-1\".*",
@@ -195,7 +199,10 @@ _KNOWN = {
         r"[-+] events: Warning: [dD]eployment podinfo\S* .*",
         r"\+ \w+ \S+ then: deleted",
     ),
-    "primary-made-again": (r"\+ events: Warning: \S+-primary\S* is gone: created again from ControllerRevision \S+",),
+    "made-again": (
+        r"\+ events: Warning: \S+-primary\S* is gone: created again from ControllerRevision \S+",
+        r"\+ events: Warning: The route of \S+ is missing or unreadable: written again at 0%",
+    ),
     "target-sleeps": (
         r"\+ events: Warning: something else scales \S+ up between rollouts: put back to zero .*",
         r"\+ Deployment podinfo then: spec\.replicas: 0",
@@ -255,6 +262,7 @@ _ONLY_IN = {
     "steps-are-read-anew": {"analysis-changes"},
     "mirror-and-weights": {"mirror-progressive-gatewayapi"},
     "addresses-of-copies": {"service-target", "service-target-headless"},
+    "metadata-of-copies": {"service-target-external-name"},
     "change-while-promoting": {"new-revision-while-promoting"},
     "order-of-headers": {"gatewayapi-header-order-fault"},
     "service-as-it-was": {"revert-on-deletion", "revert-on-deletion-created", "revert-on-deletion-generated"},

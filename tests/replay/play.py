@@ -7,6 +7,7 @@ import json
 import re
 from contextlib import AsyncExitStack, suppress
 from datetime import timedelta
+from itertools import pairwise
 from typing import Any
 
 from flaggerpy.kube.errors import AlreadyExists
@@ -177,10 +178,11 @@ class _Player:
 
     def _was(self, canary: str, wanted: JsonObject) -> bool:
         every, since = (self._watcher.statuses(canary, changes) for changes in (0, self._changes_before))
-        looked_at = every[-len(since) - 1 :] if self._unseen else since
-        return any(_stalled(status) for status in every[-1:]) or any(
-            all(status.get(field) == value for field, value in wanted.items()) for status in looked_at
-        )
+        # A status that is written again while it is so is no arrival.
+        states = [{}, *every][-len(since) - 1 :]
+        so = [all(status.get(field) == value for field, value in wanted.items()) for status in states]
+        arrived = True in so if self._unseen else (False, True) in pairwise(so)
+        return arrived or any(_stalled(status) for status in every[-1:])
 
 
 def _stalled(status: JsonObject) -> bool:

@@ -87,7 +87,7 @@ class Story:
     """By canary: status, reason and message of its condition Promoted."""
     objects: dict[str, Told] = field(default_factory=dict)
     hooks: list[str] = field(default_factory=list)
-    """Each hook with its phase, in the order in which they were first asked."""
+    """Each hook with its phase, in the order in which they were first asked; events are told beside them."""
     payloads: dict[str, list[str]] = field(default_factory=dict)
     """By hook: the bodies."""
     alerts: dict[str, list[str]] = field(default_factory=dict)
@@ -241,7 +241,7 @@ def _tell_calls(story: Story, calls: Sequence[Call], canaries: Sequence[str]) ->
             story.alerts.setdefault(_receiver(call.path, flat, canaries), []).append(flat)
         elif _STARTING not in str((call.body.get("metadata") or {}).get("eventMessage")):
             asked = f"{call.path} in {call.body.get('phase')}"
-            if asked not in story.hooks:
+            if asked not in story.hooks and "eventMessage" not in (call.body.get("metadata") or {}):
                 story.hooks.append(asked)
             _add(story.payloads, call.path, _flat(call.body))
     story.events, story.queries = sorted(events), sorted(queries)
