@@ -8,7 +8,6 @@ from collections.abc import Iterator, Mapping
 from difflib import get_close_matches
 from typing import Final
 
-from flaggerpy.api.analysis import CanaryMetric
 from flaggerpy.api.canary import Canary
 from flaggerpy.api.reading import Place, field_path, missing
 from flaggerpy.api.refs import NamespacedRef, SecretRef
