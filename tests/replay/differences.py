@@ -131,7 +131,10 @@ _KNOWN = {
         r"[-+] Service \S+: spec\.ports\.(tcp|udp)-side-1\..*",
         r"[-+] Service \S+ then: spec\.ports\.tcp-side-0\.port: 7002; .*",
     ),
-    "affinity": (r"[-+] DaemonSet \S+-primary: spec\.template\.spec\.affinity\..*labelSelector\..*",),
+    "affinity": (
+        r"[-+] (Deployment|DaemonSet) \S+-primary: spec\.template\.spec\.affinity\.podAntiAffinity.*labelSelector\..*",
+        r"[-+] Deployment \S+-primary: spec\.template\.spec\.topologySpreadConstraints\[0\]\.labelSelector\..*",
+    ),
     "pods-of-daemon-sets": (r"[-+] queries: .*kubernetes_pod_name=~\"podinfo-\[0-9a-zA-Z\]\+.*",),
     "every-2xx": (
         r"[-+] (phases|failed_checks|promoted|payloads|events|queries|hooks)\b.*",
@@ -248,6 +251,7 @@ _ONLY_IN = {
         "revert-on-deletion-generated",
         "revert-on-deletion-target-gone",
     },
+    "affinity": {"daemonset", "daemonset-istio", "flags-selector-label", "selector-value-differs"},
     "pods-of-daemon-sets": {"daemonset", "daemonset-istio"},
     "every-2xx": {"pre-rollout-fails"},
     "failed-checks-end": {"rollout-hook-retries"},
