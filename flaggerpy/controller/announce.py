@@ -91,12 +91,12 @@ class Announcer:
         name = f"{canary.name}.{canary.namespace}"
         (log.info if event.type == "Normal" else log.warning)(event.message, canary=name)
         self._out.events.event(raw, event.type, event.message, important=important)
-        now = self._clock.now()
+        now, phase = self._clock.now(), event.phase or canary.status.phase
         self._out.event_hooks.publish(
             canary.key,
             canary.analysis.hooks(HookType.EVENT),
             lambda hook: event_payload(
-                payload(canary, canary.status.phase, hook.metadata), event.message, EventType(event.type), now
+                payload(canary, phase, hook.metadata), event.message, EventType(event.type), now
             ),
             key=f"{canary.metadata.uid}/{now.timestamp()}/{event.message}",
         )

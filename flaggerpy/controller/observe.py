@@ -16,8 +16,8 @@ from flaggerpy.api.validation import problems as problems_of
 from flaggerpy.controller.beside import Beside
 from flaggerpy.controller.configs import ConfigDigests
 from flaggerpy.controller.pods import PodReader
-from flaggerpy.controller.served import choose_router, choose_target, provider_of, template_problem, unserved
-from flaggerpy.controller.sources import Library, template_refs
+from flaggerpy.controller.served import choose_router, choose_target, provider_of, unserved
+from flaggerpy.controller.sources import Library, template_refs, unmeasured
 from flaggerpy.controller.world import World
 from flaggerpy.kube.cache import Caches
 from flaggerpy.kube.objects import JsonObject
@@ -154,7 +154,8 @@ class Observer:
         refs += [*target_scaler_refs(canary), *made_scaler_refs(canary)]
         refs += [*template_refs(canary), *kept_refs(canary)]
         await self._load(draft, key, refs)
-        self._check_templates(draft)
+        served = draft.router is not None
+        draft.problems += unmeasured(canary, self._library, self._settings.mesh_provider, served=served)
         draft.kept = kept_revisions(canary, draft.live)
         target = draft.object(draft.target.ref(canary) if draft.target else None)
         if target is None or not self._settings.config_tracking:
@@ -204,25 +205,6 @@ class Observer:
             found = self._caches.get(ref)
             if isinstance(found, Present):
                 draft.live[ref] = found.obj
-
-    def _check_templates(self, draft: _Draft) -> None:
-        """Find metrics that could never be measured before a rollout depends on them."""
-        for metric in draft.canary.analysis.metrics:
-            if metric.template_ref is None:
-                continue
-            namespace = metric.template_ref.namespace or draft.canary.namespace
-            try:
-                template = self._library.metric_template(namespace, metric.template_ref.name)
-            except UserError as error:
-                draft.problems.append(str(error))
-                continue
-            if template is None:
-                draft.problems.append(
-                    f"MetricTemplate {metric.template_ref.name} of metric {metric.name} does not exist in namespace "
-                    f"{namespace}: create it, or correct templateRef."
-                )
-            elif reason := template_problem(draft.canary, metric, template):
-                draft.problems.append(reason)
 
     def _world(self, draft: _Draft, announced: frozenset[str]) -> World:
         canary, target = draft.canary, draft.target

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from flaggerpy.api.analysis import CanaryAnalysis, CanaryMetric, HookType
 from flaggerpy.api.canary import Canary
 from flaggerpy.api.templates import MetricTemplate
-from flaggerpy.metrics.mesh import TargetKind
+from flaggerpy.metrics.mesh import TargetKind, builtin_query, is_measured
 from flaggerpy.metrics.query import QueryContext, render
 from flaggerpy.metrics.registry import maker_of
 from flaggerpy.rollout.errors import UserError
@@ -108,6 +108,18 @@ def template_problem(canary: Canary, metric: CanaryMetric, template: MetricTempl
         render(template.spec.query, query_context(canary, metric))
     except UserError as error:
         return f"MetricTemplate {template.metadata.name} cannot be used: {error}"
+    return None
+
+
+def builtin_problem(canary: Canary, metric: CanaryMetric, mesh_provider: str) -> str | None:
+    """Say why a built-in check could never be measured for this provider and target, or None when it can."""
+    provider = provider_of(canary, mesh_provider)
+    if not metric.built_in or not provider or not is_measured(provider) or canary.spec.skip_analysis:
+        return None  # an unknown provider is told as such
+    try:
+        builtin_query(metric.name, provider, kind_of_target(canary), query_context(canary, metric))
+    except UserError as error:
+        return str(error)
     return None
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import TypeVar
 
 from flaggerpy.api.canary import Canary
@@ -11,6 +11,7 @@ from flaggerpy.api.checksum import webhook_checksum
 from flaggerpy.api.errors import InvalidObject
 from flaggerpy.api.payloads import WebhookPayload
 from flaggerpy.api.templates import AlertProvider, MetricTemplate, parse_alert_provider, parse_metric_template
+from flaggerpy.controller.served import builtin_problem, template_problem
 from flaggerpy.kube.cache import Caches
 from flaggerpy.kube.client import Client
 from flaggerpy.kube.errors import NotFound
@@ -86,3 +87,28 @@ def template_refs(canary: Canary) -> list[Ref]:
     """MetricTemplates are followed so that one that appears or changes wakes the canaries that wait for it."""
     named = (metric.template_ref for metric in canary.analysis.metrics)
     return [Ref(METRIC_TEMPLATES, ref.namespace or canary.namespace, ref.name) for ref in named if ref is not None]
+
+
+def unmeasured(canary: Canary, library: Library, mesh_provider: str, *, served: bool) -> Iterator[str]:
+    """Find metrics that could never be measured, before a rollout depends on them.
+
+    Built-in checks of a provider that is not ``served`` are not worth a sentence beside the one that says so.
+    """
+    for metric in canary.analysis.metrics:
+        if served and (reason := builtin_problem(canary, metric, mesh_provider)):
+            yield reason
+        if metric.template_ref is None:
+            continue
+        namespace = metric.template_ref.namespace or canary.namespace
+        try:
+            template = library.metric_template(namespace, metric.template_ref.name)
+        except UserError as error:
+            yield str(error)
+            continue
+        if template is None:
+            yield (
+                f"MetricTemplate {metric.template_ref.name} of metric {metric.name} does not exist in namespace "
+                f"{namespace}: create it, or correct templateRef."
+            )
+        elif reason := template_problem(canary, metric, template):
+            yield reason

@@ -8,19 +8,17 @@ from collections.abc import Iterator, Mapping
 from difflib import get_close_matches
 from typing import Final
 
-from flaggerpy.api.analysis import CanaryMetric
 from flaggerpy.api.canary import Canary
 from flaggerpy.api.reading import Place, field_path, missing
 from flaggerpy.api.refs import NamespacedRef, SecretRef
 from flaggerpy.api.templates import AlertProvider, MetricTemplate, MetricTemplateProvider
 from flaggerpy.api.validation import url_problem
-from flaggerpy.controller.served import kind_of_target, provider_of, query_context, template_problem
+from flaggerpy.controller.served import builtin_problem, query_context, template_problem
 from flaggerpy.kube.resources import ALERT_PROVIDERS, METRIC_TEMPLATES, SECRETS
 from flaggerpy.lint.document import Document
 from flaggerpy.lint.faults import Fault, Rule
 from flaggerpy.lint.inventory import Inventory, may_be_same
 from flaggerpy.metrics.base import ProviderSettings
-from flaggerpy.metrics.mesh import builtin_query, is_measured
 from flaggerpy.metrics.outbound import Outbound
 from flaggerpy.metrics.query import QueryContext, render
 from flaggerpy.metrics.registry import provider_for
@@ -51,7 +49,7 @@ def metric_faults(document: Document, canary: Canary, inventory: Inventory, temp
         return
     for index, metric in enumerate(canary.analysis.metrics):
         place = ("spec", "analysis", "metrics", index)
-        if reason := _builtin_problem(canary, metric, inventory.options.mesh_provider):
+        if reason := builtin_problem(canary, metric, inventory.options.mesh_provider):
             yield document.fault(Rule.QUERY, f"{field_path(place)}.name: {reason}")
         if reason := _rendering_problem(metric.query or "", query_context(canary, metric)):
             yield document.fault(Rule.QUERY, f"{field_path(place)}.query: {reason}")
@@ -115,17 +113,6 @@ def renders(template: MetricTemplate) -> bool:
 def _rendering_problem(query: str, context: QueryContext) -> str | None:
     try:
         render(query, context)
-    except UserError as error:
-        return str(error)
-    return None
-
-
-def _builtin_problem(canary: Canary, metric: CanaryMetric, mesh_provider: str) -> str | None:
-    provider = provider_of(canary, mesh_provider)
-    if not metric.built_in or not provider or not is_measured(provider):
-        return None  # an unknown provider is told as such
-    try:
-        builtin_query(metric.name, provider, kind_of_target(canary), query_context(canary, metric))
     except UserError as error:
         return str(error)
     return None

@@ -13,7 +13,7 @@ from enum import Enum
 from typing import Literal
 
 from flaggerpy.api.refs import ScalerKind
-from flaggerpy.api.status import CanaryStatus, Pending
+from flaggerpy.api.status import CanaryStatus, Pending, Phase
 from flaggerpy.rollout.checks import Check
 from flaggerpy.rollout.traffic import Routes
 
@@ -197,10 +197,16 @@ Action = (
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """A Kubernetes Event on the Canary (and a call of the event webhooks); it may be lost in a crash."""
+    """A Kubernetes Event on the Canary (and a call of the event webhooks); it may be lost in a crash.
+
+    Attributes:
+        phase: what event webhooks hear; empty is the phase that was just written.
+
+    """
 
     type: Literal["Normal", "Warning"]
     message: str
+    phase: Phase = Phase.NEW
 
 
 @dataclass(frozen=True, slots=True)

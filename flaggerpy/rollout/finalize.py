@@ -41,10 +41,10 @@ def succeed(turn: Turn) -> None:
     turn.set(phase=Phase.SUCCEEDED, failed_checks=0, iterations=0, last_promoted_spec=turn.status.last_applied_spec)
     turn.outcome = "skipped" if skipped else "succeeded"
     if skipped:
-        turn.say(f"Promotion completed! Canary analysis was skipped for {turn.target_name}")
+        turn.say(f"Promotion completed! Canary analysis was skipped for {turn.target_name}", arrived=True)
         turn.alert("info", "Canary analysis was skipped, promotion finished.")
     else:
-        turn.say(f"Promotion completed! Scaling down {turn.target_name}")
+        turn.say(f"Promotion completed! Scaling down {turn.target_name}", arrived=True)
         turn.alert("info", "Canary analysis completed successfully, promotion finished.")
     turn.announce("post-rollout", kind="hooks", phase=Phase.SUCCEEDED.value)
     turn.wake_now()

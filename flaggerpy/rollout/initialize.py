@@ -146,6 +146,6 @@ def _finish(turn: Turn) -> None:
     turn.begin_step(0)
     turn.wait("")
     turn.note(applied=running, promoted=running)
-    turn.say(f"Initialization done! {turn.name}")
+    turn.say(f"Initialization done! {turn.name}", arrived=True)
     turn.alert("info", f"New {turn.canary.spec.target_ref.kind} detected, initialization completed.", fields=True)
     turn.wake_now()

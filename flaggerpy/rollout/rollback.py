@@ -26,7 +26,7 @@ def decide(turn: Turn, why: str, alert: str = "", *, severity: Literal["warn", "
 def run(turn: Turn) -> None:
     """Move users off the canary, then report; the target is scaled down once they have left."""
     fail(turn, turn.status.rollout.failing, stay=turn.only_canary_serves())
-    turn.warn(f"Canary failed! Scaling down {turn.name}")
+    turn.warn(f"Canary failed! Scaling down {turn.name}", arrived=True)
 
 
 def fail(turn: Turn, why: str, *, stay: bool) -> None:

@@ -257,5 +257,5 @@ def _scale_up(turn: Turn) -> None:
         scaled_at=turn.now,
     )
     turn.wait("")
-    turn.say(f"New revision detected! Scaling up {turn.target_name}")
+    turn.say(f"New revision detected! Scaling up {turn.target_name}", arrived=True)
     turn.alert("info", "New revision detected, progressing canary analysis.", fields=True)

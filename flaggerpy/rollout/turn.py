@@ -176,13 +176,16 @@ class Turn:
         """Whether a write is decided on already."""
         return action in self._actions
 
-    def say(self, message: str) -> None:
-        """Record a Normal event."""
-        self._events.append(Event("Normal", message))
+    def say(self, message: str, *, arrived: bool = False) -> None:
+        """Record a Normal event; event webhooks hear of the phase it was said in, or, if it is the news, of the new."""
+        self._events.append(Event("Normal", message, self._told(arrived=arrived)))
 
-    def warn(self, message: str) -> None:
-        """Record a Warning event."""
-        self._events.append(Event("Warning", message))
+    def warn(self, message: str, *, arrived: bool = False) -> None:
+        """Record a Warning event, which see ``say``."""
+        self._events.append(Event("Warning", message, self._told(arrived=arrived)))
+
+    def _told(self, *, arrived: bool) -> Phase:
+        return self.status.phase if arrived else self.before.phase
 
     def wake(self, when: datetime) -> None:
         """Look again at ``when`` at the latest."""

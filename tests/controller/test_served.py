@@ -7,7 +7,14 @@ from typing import Any
 import pytest
 
 from flaggerpy.api.templates import parse_metric_template
-from flaggerpy.controller.served import choose_router, choose_target, provider_of, template_problem, unserved
+from flaggerpy.controller.served import (
+    builtin_problem,
+    choose_router,
+    choose_target,
+    provider_of,
+    template_problem,
+    unserved,
+)
 from flaggerpy.rollout.traffic import Capabilities
 from flaggerpy.routers.gatewayapi import GatewayApiRouter
 from tests.builders import ab_test, blue_green, canary, metric
@@ -64,6 +71,23 @@ def test_a_template_is_tried_with_the_canarys_own_variables(query: str, says: st
     )
     problem = template_problem(canary(), metric("hits", template_variables={"code": "200"}), template)
     assert problem is None if says is None else says in (problem or "")
+
+
+@pytest.mark.parametrize(
+    ("kind", "provider", "name", "says"),
+    [
+        ("Service", "gatewayapi:v1", "request-success-rate", "use a templateRef instead"),
+        ("Service", "contour", "request-success-rate", ""),
+        ("Deployment", "gatewayapi:v1", "request-duration", ""),
+        ("Service", "gatewayapi:v1", "mine", ""),
+    ],
+)
+def test_a_built_in_check_that_could_never_be_measured_is_told(kind: str, provider: str, name: str, says: str) -> None:
+    one = canary(spec={"provider": provider, "targetRef": {"apiVersion": "v1", "kind": kind, "name": "web"}})
+    said = builtin_problem(one, metric(name, query="" if name.startswith("request") else "x"), "")
+    assert (said or "").endswith(f"{says}." if says else "")
+    skipping = canary(spec={**one.spec.model_dump(by_alias=True), "skipAnalysis": True})
+    assert builtin_problem(skipping, metric(name), "") is None
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,7 @@ import pytest
 
 from flaggerpy.api.analysis import Severity
 from flaggerpy.controller.alerts import receivers_for
-from flaggerpy.controller.sources import Library
+from flaggerpy.controller.sources import Library, unmeasured
 from flaggerpy.kube.cache import Caches
 from flaggerpy.kube.client import Client
 from flaggerpy.kube.objects import JsonObject
@@ -67,3 +67,14 @@ async def test_what_the_crd_admits_and_nobody_can_read_is_a_users_mistake(shelf:
     assert missing == (
         "The alert empty cannot be sent: AlertProvider empty.shop cannot be read: spec is missing: add it.",
     )
+
+
+async def test_metrics_that_could_never_be_measured_are_found_before_a_rollout(shelf: Shelf) -> None:
+    shelf.put(METRIC_TEMPLATES, "good", spec=SPECS[METRIC_TEMPLATES])
+    spec = {"provider": "gatewayapi:v1", "targetRef": {"apiVersion": "v1", "kind": "Service", "name": "web"}}
+    templates = [{"name": name, "templateRef": {"name": name}} for name in ("good", "lost")]
+    one = canary(spec=spec, analysis={"metrics": [{"name": "request-success-rate"}, *templates]})
+    lost = "MetricTemplate lost of metric lost does not exist in namespace shop: create it, or correct templateRef."
+    [pods, missing] = unmeasured(one, shelf.library, "", served=True)
+    assert ("use a templateRef instead" in pods, missing) == (True, lost)
+    assert list(unmeasured(one, shelf.library, "", served=False)) == [lost]

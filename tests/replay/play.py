@@ -7,6 +7,7 @@ import json
 import re
 from contextlib import AsyncExitStack, suppress
 from datetime import timedelta
+from itertools import pairwise
 from typing import Any
 
 from flaggerpy.kube.errors import AlreadyExists
@@ -30,6 +31,8 @@ PATCHES = {
     "merge": "application/merge-patch+json",
     "json": "application/json-patch+json",
 }
+_UNSEEN = frozenset({"answer", "metric"})
+"""What changes the surroundings only: who waits then is content with what is already so."""
 _INTERVAL = re.compile(r"^(\d+)s$")
 
 
@@ -62,6 +65,8 @@ class _Player:
         around.heard = self._watcher.wake
         self._changes_before = self._calls_before = 0
         """How much there was when the user last did something: what is waited for comes after it."""
+        self._unseen = False
+        """Whether what was done last changed no object."""
         self._controller: Controller | None = None
         self._settings: dict[str, Any] = {}
 
@@ -87,7 +92,8 @@ class _Player:
     def _story(self) -> Story:
         def plain(value: Any) -> Any:
             text = json.dumps(value, ensure_ascii=False)
-            return json.loads(text.replace(self._around.url, SERVER).replace(self._site.namespace, NAMESPACE))
+            text = text.replace(self._around.url, SERVER).replace(self._around.url.removeprefix("http://"), SERVER)
+            return json.loads(text.replace(self._site.namespace, NAMESPACE))
 
         return tell(
             (Change(change.kind, change.name, plain(change.obj)) for change in self._watcher.changes),
@@ -110,6 +116,7 @@ class _Player:
             await self._wait(step)
         else:
             self._changes_before, self._calls_before = self._watcher.count(), len(self._around.calls)
+            self._unseen = what in _UNSEEN
             await self._act(step)
 
     async def _act(self, step: JsonObject) -> None:
@@ -170,17 +177,24 @@ class _Player:
         return bool(mine) and mine[-1].obj is None
 
     def _was(self, canary: str, wanted: JsonObject) -> bool:
-        return any(
-            all(status.get(field) == value for field, value in wanted.items())
-            for status in self._watcher.statuses(canary, self._changes_before)
-        )
+        every, since = (self._watcher.statuses(canary, changes) for changes in (0, self._changes_before))
+        # A status that is written again while it is so is no arrival.
+        states = [{}, *every][-len(since) - 1 :]
+        so = [all(status.get(field) == value for field, value in wanted.items()) for status in states]
+        arrived = True in so if self._unseen else (False, True) in pairwise(so)
+        return arrived or any(_stalled(status) for status in every[-1:])
+
+
+def _stalled(status: JsonObject) -> bool:
+    """Whether the controller waits for its user, so that nothing more comes."""
+    return any(row["type"] == "Stalled" and row["status"] == "True" for row in status.get("conditions") or ())
 
 
 def _hurry(spec: JsonObject) -> None:
     """Shorten the interval of a canary as everything else is."""
     analysis = spec.get("analysis") or {}
     if said := _INTERVAL.match(str(analysis.get("interval", ""))):
-        analysis["interval"] = f"{max(1.0, int(said[1]) * PACE):g}s"
+        analysis["interval"] = f"{max(1000, round(int(said[1]) * PACE * 1000))}ms"
 
 
 def _filled(value: Any, site: Site, around: Surroundings) -> Any:

@@ -20,17 +20,26 @@ Name = tuple[str, str]
 NAMESPACE, SERVER = "{namespace}", "{server}"
 """What stands for the namespace of a tale, and for the address of everything that the controller calls."""
 ROUTERS = frozenset({"HTTPRoute", "HTTPProxy"})
-TOLD = frozenset({"Canary", "Deployment", "Service", "ConfigMap", "Secret", "HorizontalPodAutoscaler", *ROUTERS})
+_WORKLOADS = frozenset({"Deployment", "DaemonSet"})
+_SCALERS = frozenset({"HorizontalPodAutoscaler", "ScaledObject"})
+TOLD = frozenset({"Canary", "Service", "ConfigMap", "Secret"}) | _WORKLOADS | _SCALERS | ROUTERS
 """Kinds whose objects are compared."""
 _PASSING = {
     "kubectl.kubernetes.io/last-applied-configuration",
     "deployment.kubernetes.io/revision",
+    "deprecated.daemonset.template.generation",
 }
 """Annotations that neither controller writes."""
 _OF_THE_CLUSTER = frozenset({"kube-root-ca.crt", "istio-ca-root-cert", "istio-ca-crl"})
 """ConfigMaps that appear in every namespace of a cluster."""
 _METADATA = ("labels", "annotations", "owners", "finalizers")
 _RANDOM = {"flagger-id": "<id>"}
+_COOKIE = re.compile(r"(?<=[a-z]-cookie=)\w+|(?<=[a-z]-cookie\.\*)\w+")
+"""A value in what gives a cookie, or takes it back, and in what asks for it."""
+_FOR_AN_INTERVAL = re.compile(r"(?<=primary-cookie=<random>; Max-Age=)\d+")
+"""How long the primary's cookie lasts: an interval, which is shorter in a replay."""
+_BUILT_IN = re.compile(r"\b(istio|envoy|http_request_duration_seconds)_")
+"""What a question about the traffic of a mesh is known by."""
 _SERVED = ("clusterIP", "clusterIPs", "ipFamilies", "ipFamilyPolicy", "internalTrafficPolicy")
 """What the API server chooses for a Service."""
 _STARTING = "not ready: waiting for rollout to finish"
@@ -78,11 +87,11 @@ class Story:
     """By canary: status, reason and message of its condition Promoted."""
     objects: dict[str, Told] = field(default_factory=dict)
     hooks: list[str] = field(default_factory=list)
-    """Each hook with its phase, in the order in which they were first asked."""
+    """Each hook with its phase, in the order in which they were first asked; events are told beside them."""
     payloads: dict[str, list[str]] = field(default_factory=dict)
     """By hook: the bodies."""
     alerts: dict[str, list[str]] = field(default_factory=dict)
-    """By receiver: the bodies."""
+    """By receiver, and by canary where there are several: the bodies."""
     events: list[str] = field(default_factory=list)
     """Type and text of every event, sorted."""
     queries: list[str] = field(default_factory=list)
@@ -103,16 +112,16 @@ def tell(
     changes: Iterable[Change], calls: Sequence[Call], *, given: frozenset[Name], routers: bool, canaries: Sequence[str]
 ) -> Story:
     """Tell a story from what was seen; ``given`` is what the user applied, ``routers`` whether routes are compared."""
-    story, states = Story(), dict[Name, dict[str, str]]()
+    story, states, gone = Story(), dict[Name, dict[str, str]](), dict[Name, dict[str, str]]()
     for change in changes:
         if change.kind == "Canary" and change.obj and change.name in canaries:
             _tell_status(story, change.name, change.obj.get("status") or {})
         compared = change.kind in TOLD and change.name not in _OF_THE_CLUSTER
         if compared and (routers or change.kind not in ROUTERS):
-            _tell_object(story, change, states, given)
-    _tell_calls(story, calls)
+            _tell_object(story, change, given, states, gone)
+    _tell_calls(story, calls, canaries)
     if not routers:
-        story.queries = []
+        story.queries = [query for query in story.queries if not _BUILT_IN.search(query)]
     return story
 
 
@@ -127,12 +136,18 @@ def _tell_status(story: Story, name: str, status: JsonObject) -> None:
             _add(story.promoted, name, f"{row['status']} {row['reason']}: {row['message']}")
 
 
-def _tell_object(story: Story, change: Change, states: dict[Name, dict[str, str]], given: frozenset[Name]) -> None:
+def _tell_object(
+    story: Story,
+    change: Change,
+    given: frozenset[Name],
+    states: dict[Name, dict[str, str]],
+    gone: dict[Name, dict[str, str]],
+) -> None:
     name = (change.kind, change.name)
     before = states.get(name)
     if change.obj is None:
-        states.pop(name, None)
         if before is not None:
+            gone[name] = states.pop(name)
             _told(story, name).then.append("deleted")
         return
     after = leaves(_plain(change.kind, change.obj))
@@ -143,7 +158,7 @@ def _tell_object(story: Story, change: Change, states: dict[Name, dict[str, str]
             return
         told = _told(story, name)
         if told.then or told.first:
-            told.then.append("created again")
+            told.then += ["created again", *_difference(gone.get(name, {}), after)]
         else:
             told.first = lines
     elif changed := list(_difference(before, after)):
@@ -183,8 +198,11 @@ def _plain(kind: str, obj: JsonObject) -> JsonObject:
         # Ports have names, and those that were discovered come in random order.
         ports = {port.get("name", ""): port for port in spec.pop("ports", None) or ()}
         plain["spec"] = {**spec, "ports": ports} | ({"clusterIP": "None"} if headless else {})
-    if kind == "Deployment":
+    if kind in _WORKLOADS:
         plain["spec"] = json.loads(_without_id(json.dumps(plain["spec"])))
+    if kind in ROUTERS:
+        without_values = _COOKIE.sub("<random>", json.dumps(plain["spec"]))
+        plain["spec"] = json.loads(_FOR_AN_INTERVAL.sub("<interval>", without_values))
     return plain
 
 
@@ -208,7 +226,7 @@ def _step(key: str) -> str:
     return f"'{key}'" if "." in key else key
 
 
-def _tell_calls(story: Story, calls: Sequence[Call]) -> None:
+def _tell_calls(story: Story, calls: Sequence[Call], canaries: Sequence[str]) -> None:
     events, queries = set[str](), set[str]()
     for call in calls:
         if call.to == "prometheus":
@@ -219,13 +237,20 @@ def _tell_calls(story: Story, calls: Sequence[Call]) -> None:
                 events.add(f"{about['eventType']}: {about['eventMessage']}")
             _add(story.payloads, "event-webhook", _fields(call.body))
         elif call.to == "alert":
-            story.alerts.setdefault(call.path, []).append(_flat(call.body))
+            flat = _flat(call.body)
+            story.alerts.setdefault(_receiver(call.path, flat, canaries), []).append(flat)
         elif _STARTING not in str((call.body.get("metadata") or {}).get("eventMessage")):
             asked = f"{call.path} in {call.body.get('phase')}"
-            if asked not in story.hooks:
+            if asked not in story.hooks and "eventMessage" not in (call.body.get("metadata") or {}):
                 story.hooks.append(asked)
             _add(story.payloads, call.path, _flat(call.body))
     story.events, story.queries = sorted(events), sorted(queries)
+
+
+def _receiver(name: str, alert: str, canaries: Sequence[str]) -> str:
+    """Tell canaries that share a receiver apart: which of them alerts first is chance."""
+    about = [canary for canary in canaries if f"{canary}.{NAMESPACE}" in alert]
+    return name if len(canaries) == 1 else " ".join([name, "of", *about])
 
 
 def _fields(body: JsonObject) -> str:

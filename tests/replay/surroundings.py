@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from typing import Any
 
 from aiohttp import web
 
@@ -25,7 +26,7 @@ class Surroundings:
     _answers: dict[str, list[Answer]] = field(default_factory=dict)
     _values: dict[str, object] = field(default_factory=dict)
 
-    def will_answer(self, path: str, status: int | list[int | str], body: str | None) -> None:
+    def will_answer(self, path: str, status: int | list[Any], body: str | None) -> None:
         """Answer so at a hook from now on; a list is one answer for each call, of which the last one stays."""
         if isinstance(status, int):
             self._answers[path] = [(status, body or "")]
@@ -42,7 +43,7 @@ class Surroundings:
 
     async def take(self, request: web.Request) -> web.Response:
         """Take a call."""
-        if request.path == "/api/v1/query":
+        if request.path.endswith("/api/v1/query"):
             return self._measure(request.query["query"])
         _, _, *rest = request.path.split("/", 3)
         to, path = ("event-webhook", request.path) if request.path == "/event-webhook" else (rest[0], rest[1])
@@ -69,11 +70,11 @@ class Surroundings:
         self.heard()
 
 
-def _in_turn(answers: list[int | str]) -> list[Answer]:
-    """Read a list: either one pair of status and body, or statuses one after the other."""
+def _in_turn(answers: list[Any]) -> list[Answer]:
+    """Read a list: one pair of status and body, or answers one after the other: such pairs, or only statuses."""
     if len(answers) == 2 and isinstance(answers[1], str):
-        return [(int(answers[0]), answers[1])]
-    return [(int(status), "") for status in answers]
+        return [(answers[0], answers[1])]
+    return [(answer, "") if isinstance(answer, int) else (answer[0], answer[1]) for answer in answers]
 
 
 def _usual(query: str) -> object:

@@ -74,9 +74,42 @@ def test_what_a_user_made_is_compared_from_its_first_change_on() -> None:
     assert compare(told(service("a"), given=given), told(service("z"), given=given)) == []
 
 
+def test_what_is_made_again_is_compared_with_what_it_was() -> None:
+    story = told(service("web"), Change("Service", "web", None), service("primary"))
+    assert story.objects["Service web"].then == ["deleted", "created again", 'spec.selector.app: "primary"']
+
+
+def test_cookies_are_random_and_last_as_long_as_an_interval() -> None:
+    def route(cookie: str, seconds: int) -> Change:
+        given = f"primary-cookie={cookie}; Max-Age={seconds}; Path=/"
+        return Change(
+            "HTTPRoute", "web", {"metadata": {}, "spec": {"asks": f".*web-cookie.*{cookie}.*", "gives": given}}
+        )
+
+    assert compare(told(route("abc", 10)), told(route("xyz", 2))) == []
+
+
+def test_canaries_that_share_a_receiver_of_alerts_are_told_apart() -> None:
+    calls = [Call("alert", "slack", {"text": f"{name}.{{namespace}} failed"}) for name in ("b", "a")]
+    story = tell((), calls, given=frozenset(), routers=True, canaries=["a", "b"])
+    assert sorted(story.alerts) == ["slack of a", "slack of b"]
+
+
+@pytest.mark.parametrize(("routers", "kept"), [(True, 2), (False, 1)])
+def test_built_in_questions_are_compared_where_the_provider_is_the_same(routers: bool, kept: int) -> None:
+    calls = [Call("prometheus", "sum(istio_requests_total)", {}), Call("prometheus", "sum(mine)", {})]
+    assert len(tell((), calls, given=frozenset(), routers=routers, canaries=["web"]).queries) == kept
+
+
+def test_a_difference_that_changes_what_happens_explains_lines_of_its_own_recordings_only() -> None:
+    line = "- phases podinfo: Progressing 50%"
+    assert explained("gate-withdrawn", [line]) == ({"withdrawn"}, [])
+    assert explained("step-weights", [line]) == (set(), [line])
+
+
 def test_lines_that_nobody_knows_are_named() -> None:
     known = "+ Service web: annotations.'flaggerpy.dev/canary': \"{namespace}/web\""
-    assert explained([known, "+ phases web: Nonsense 3%"]) == ({"ownership"}, ["+ phases web: Nonsense 3%"])
+    assert explained("suspend", [known, "+ phases web: Nonsense 3%"]) == ({"ownership"}, ["+ phases web: Nonsense 3%"])
 
 
 def test_users_read_of_every_known_difference_that_some_recording_shows() -> None:

@@ -11,17 +11,30 @@ from flaggerpy.kube.objects import name_of, resource_version_of, version_number
 from flaggerpy.kube.resources import (
     CANARIES,
     CONFIG_MAPS,
+    DAEMONSETS,
     DEPLOYMENTS,
     HPAS,
     HTTP_PROXIES,
     HTTP_ROUTES,
+    SCALED_OBJECTS,
     SECRETS,
     SERVICES,
     Resource,
 )
 from tests.replay.story import Change, JsonObject
 
-WATCHED = (CANARIES, DEPLOYMENTS, SERVICES, CONFIG_MAPS, SECRETS, HPAS, HTTP_ROUTES, HTTP_PROXIES)
+WATCHED = (
+    CANARIES,
+    DEPLOYMENTS,
+    DAEMONSETS,
+    SERVICES,
+    CONFIG_MAPS,
+    SECRETS,
+    HPAS,
+    SCALED_OBJECTS,
+    HTTP_ROUTES,
+    HTTP_PROXIES,
+)
 
 
 class Watcher:

@@ -209,3 +209,40 @@ def test_every_moment_that_alerts_has_flaggers_severity_words_and_details(
     assert [(item.severity, item.fields) for item in sent] == [(severity, fields) for severity, _, fields in expected]
     for item, (_, text, _) in zip(sent, expected, strict=True):
         assert item.message.startswith(text), moment
+
+
+def every_hook(*, passed: bool = True) -> World:
+    """A rollout with a closed gate that opens, all other gates, and a success or a failure."""
+    world = initialized(spec=spec(webhooks=[hook(kind) for kind in [*GATES, "rollout"]]))
+    world.hooks["confirm-rollout"] = Verdict.FAILED
+    world.push("v2").run_for(15)
+    world.hooks.clear()
+    if not passed:
+        world.hooks["rollout"] = Verdict.FAILED
+    return world.run()
+
+
+@pytest.mark.parametrize(
+    ("words", "phase"),
+    [
+        ("Initialization done!", "Initialized"),
+        ("Halt payment.shop advancement waiting for approval", "Initialized"),
+        ("Confirm-rollout check", "Waiting"),
+        ("New revision detected! Scaling up", "Progressing"),
+        ("Starting canary analysis", "Progressing"),
+        ("Pre-rollout check", "Progressing"),
+        ("Confirm-traffic-increase check", "Progressing"),
+        ("Advance payment.shop canary weight", "Progressing"),
+        ("Confirm-promotion check", "Progressing"),
+        ("Copying", "Progressing"),
+        ("Routing all traffic to primary", "Promoting"),
+        ("Promotion completed!", "Succeeded"),
+        ("Halt payment.shop advancement external check", "Progressing"),
+        ("Rolling back", "Progressing"),
+        ("Canary failed!", "Failed"),
+    ],
+)
+def test_event_webhooks_hear_the_phase_that_flagger_tells(words: str, phase: str) -> None:
+    worlds = every_hook(), every_hook(passed=False)
+    told = {event.phase for world in worlds for event in world.events if event.message.startswith(words)}
+    assert told == {Phase(phase)}
