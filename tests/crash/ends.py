@@ -62,11 +62,16 @@ async def end_of(scene: Scene) -> End:
     found: End = {}
     for resource in _KINDS:
         items, _ = await scene.site.client.list(resource, scene.site.namespace)
-        found |= {f"{resource.kind} {name_of(item)}": _stripped(item) for item in items}
+        found |= {f"{resource.kind} {name_of(item)}": _stripped(item) for item in items if not _is_of_daemon_set(item)}
     text = json.dumps(found).replace(scene.site.namespace, "NAMESPACE").replace(scene.oracle.url, "ORACLE")
     stripped: End = json.loads(_COOKIE.sub(r"\1\2…", text))
     stripped.pop("ConfigMap kube-root-ca.crt", None)
     return stripped
+
+
+def _is_of_daemon_set(obj: JsonObject) -> bool:
+    """Tell whether an object is a revision of a DaemonSet, which its controller names by a hash of all there is."""
+    return obj["kind"] == CONTROLLER_REVISIONS.kind and "ownerReferences" in obj["metadata"]
 
 
 def difference(wanted: End, found: End) -> str:
