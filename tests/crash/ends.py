@@ -49,8 +49,8 @@ before or after a measurement.
 """
 _COUNTS = ("replicas", "updatedReplicas", "readyReplicas")
 _ADDRESSES = frozenset({"clusterIP", "clusterIPs", "nodePort"})
-_PROMOTION_ID = "flagger-id"
-"""Its value names one promotion of one Canary."""
+_PASSING = frozenset({"flagger-id", "deployment.kubernetes.io/revision"})
+"""The value of the one names one promotion of one Canary; the other counts the templates that its controller saw."""
 _COOKIE = re.compile(rf"\b({'|'.join(COOKIES.values())})(=|\.\*)\w+")
 """A value names one beginning of one rollout."""
 
@@ -104,5 +104,5 @@ def _without(value: Any, unwanted: Callable[[str], bool]) -> Any:
 
 def _masked(value: Any) -> Any:
     if isinstance(value, dict):
-        return {key: "…" if key == _PROMOTION_ID else _masked(part) for key, part in value.items()}
+        return {key: "…" if key in _PASSING else _masked(part) for key, part in value.items()}
     return [_masked(part) for part in value] if isinstance(value, list) else value
