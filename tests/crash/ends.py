@@ -49,8 +49,8 @@ before or after a measurement.
 """
 _COUNTS = ("replicas", "updatedReplicas", "readyReplicas")
 _ADDRESSES = frozenset({"clusterIP", "clusterIPs", "nodePort"})
-_PROMOTION_ID = "flagger-id"
-"""Its value names one promotion of one Canary."""
+_PASSING = frozenset({"flagger-id", "deployment.kubernetes.io/revision"})
+"""The value of the one names one promotion of one Canary; the other counts the templates that its controller saw."""
 _COOKIE = re.compile(rf"\b({'|'.join(COOKIES.values())})(=|\.\*)\w+")
 """A value names one beginning of one rollout."""
 
@@ -62,11 +62,16 @@ async def end_of(scene: Scene) -> End:
     found: End = {}
     for resource in _KINDS:
         items, _ = await scene.site.client.list(resource, scene.site.namespace)
-        found |= {f"{resource.kind} {name_of(item)}": _stripped(item) for item in items}
+        found |= {f"{resource.kind} {name_of(item)}": _stripped(item) for item in items if not _is_of_daemon_set(item)}
     text = json.dumps(found).replace(scene.site.namespace, "NAMESPACE").replace(scene.oracle.url, "ORACLE")
     stripped: End = json.loads(_COOKIE.sub(r"\1\2…", text))
     stripped.pop("ConfigMap kube-root-ca.crt", None)
     return stripped
+
+
+def _is_of_daemon_set(obj: JsonObject) -> bool:
+    """Tell whether an object is a revision of a DaemonSet, which its controller names by a hash of all there is."""
+    return obj["kind"] == CONTROLLER_REVISIONS.kind and "ownerReferences" in obj["metadata"]
 
 
 def difference(wanted: End, found: End) -> str:
@@ -99,5 +104,5 @@ def _without(value: Any, unwanted: Callable[[str], bool]) -> Any:
 
 def _masked(value: Any) -> Any:
     if isinstance(value, dict):
-        return {key: "…" if key == _PROMOTION_ID else _masked(part) for key, part in value.items()}
+        return {key: "…" if key in _PASSING else _masked(part) for key, part in value.items()}
     return [_masked(part) for part in value] if isinstance(value, list) else value

@@ -23,14 +23,14 @@ from flaggerpy.rollout.observation import KeptSeen
 from flaggerpy.rollout.traffic import Acceptance, RouteState
 from flaggerpy.rollout.transition import ANALYSIS, BOOTSTRAP, IDLE
 from tests.rollout.laws import Law
-from tests.rollout.test_laws import Histories, Sabotage
+from tests.rollout.test_laws import TEMPLATES, Histories, Sabotage
 from tests.rollout.test_total import answered
 from tests.rollout.workloads import Deployment
 from tests.rollout.world import SCALER
 
 pytestmark = pytest.mark.laws
 
-EACH_OF = 4
+EACH_OF = 2
 """A law gets this part of the histories that are drawn for all of them together."""
 _settings = settings(
     max_examples=max(settings().max_examples // EACH_OF, 1),
@@ -68,7 +68,7 @@ def test_the_canarys_weight_never_falls_except_by_rollback_restart_cancel_promot
 
 
 def test_every_weight_is_held_for_at_least_one_interval_under_any_crash() -> None:
-    assert holds(Histories, Law.WEIGHTS_ARE_HELD_FOR_AN_INTERVAL)
+    assert holds(Histories, Law.WEIGHTS_ARE_HELD_FOR_AN_INTERVAL, **ROLLING)
 
 
 def test_nothing_is_promoted_without_every_gate() -> None:
@@ -79,8 +79,19 @@ def test_what_is_promoted_kept_and_brought_back_is_what_was_analysed() -> None:
     assert holds(Sabotage, Law.WHAT_IS_PROMOTED_WAS_ANALYSED)
 
 
+class Failures(Histories):
+    """Histories in which many a revision is found bad, at some step of it."""
+
+    @rule(template=TEMPLATES, before=st.integers(1, 10), after=st.integers(1, 15))
+    def a_revision_is_found_bad(self, template: str, before: int, after: int) -> None:
+        self.world.metrics.clear()
+        self.a_rollout_goes_on(template, before)
+        self.world.metrics["latency"] = Verdict.FAILED
+        self.time_passes(after)
+
+
 def test_after_failed_all_traffic_is_on_one_ready_workload() -> None:
-    assert holds(Histories, Law.AFTER_FAILED_USERS_ARE_ON_ONE_WORKLOAD)
+    assert holds(Failures, Law.AFTER_FAILED_USERS_ARE_ON_ONE_WORKLOAD, **ROLLING)
 
 
 def test_users_are_served_between_any_two_writes() -> None:

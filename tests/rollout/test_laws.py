@@ -68,9 +68,8 @@ class Histories(RuleBasedStateMachine):
         routed=st.booleans(),
         strategy=st.sampled_from(STRATEGIES),
         kinds=st.sets(st.sampled_from(GATES)),
-        accept=st.sampled_from([1, 0, 90]),
+        gateway=st.tuples(st.sampled_from([1, 0, 90]), st.integers(0, 2)),
         bootstrapped=st.sampled_from([True, True, False]),
-        ahead=st.integers(0, 2),
         scaled=st.sampled_from([None, SCALER, SCALED_OBJECT]),
         kind=st.sampled_from([Deployment, Deployment, DaemonSet, PlainService]),
     )
@@ -83,13 +82,13 @@ class Histories(RuleBasedStateMachine):
         routed: bool,
         strategy: dict[str, Any],
         kinds: set[str],
-        accept: int,
+        gateway: tuple[int, int],
         bootstrapped: bool,
-        ahead: int,
         scaled: dict[str, str] | None,
         kind: type[Deployment],
     ) -> None:
         self.kind = kind
+        accept, ahead = gateway
         scaled = scaled if kind is Deployment else None
         self.scaler = scaled or SCALER
         hooks = [hook(kind) for kind in sorted(kinds)]
