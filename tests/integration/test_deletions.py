@@ -153,7 +153,7 @@ async def test_a_deletion_says_why_its_target_cannot_start_and_until_when_it_wai
         await site.phase_is("Initialized")
         pods.hold("podinfo", "6.0.0", "ErrImagePull", "no such image")
         await delete(site)
-        said = await site.reason_has("cannot become ready: container podinfo of 2 of 2 pods: ErrImagePull")
+        said = await site.reason_has("cannot become ready: container podinfod of 2 of 2 pods: ErrImagePull")
         assert "(no such image); gives up at " in said
         assert said.endswith(" UTC and leaves the primary serving")
         pods.heal()

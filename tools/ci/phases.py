@@ -117,7 +117,7 @@ PHASES: tuple[Phase, ...] = (
         paths=("tests/integration", "tests/crash", "tests/replay"),
         prefix=_python("tests.cluster", "run", "--control-plane", "--"),
     ),
-    _marked("integration", ("--control-plane",), in_everything=False, options=_workers(3)),
+    _marked("integration", ("--control-plane",), in_everything=False, options=_workers(4)),
     _marked("crash", ("--control-plane",), in_everything=False),
     _marked("takeover", ("--control-plane",), in_everything=False),
     _marked("replay", ("--control-plane",), in_everything=False),
