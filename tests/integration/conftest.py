@@ -20,7 +20,14 @@ from tests.integration.site import Site, new_site
 __all__ = ["control_plane", "full_node"]
 
 
-LONGEST = ("test_crashes.py", "test_idle.py", "test_apart.py", "test_leaders.py", "test_gitops.py")
+LONGEST = (
+    "test_crashes.py",
+    "test_crashes_focused.py",
+    "test_idle.py",
+    "test_apart.py",
+    "test_leaders.py",
+    "test_gitops.py",
+)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
