@@ -52,8 +52,8 @@ integration: ## Tests on a real API server, started for them
 	@$(CI) integration
 
 .PHONY: crash
-crash: ## Die before, after and during every write (control plane with kwok)
-	@$(CI) crash
+crash: ## Die before, after and during every write, which make test does in one of these ways each (control plane with kwok)
+	@FLAGGERPY_CRASHES=all $(CI) crash
 
 .PHONY: takeover
 takeover: ## Clusters handed over from Flagger

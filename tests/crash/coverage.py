@@ -16,7 +16,7 @@ from flaggerpy.controller.writes import Writes
 from flaggerpy.kube.client import Client
 from flaggerpy.rollout import decision as d
 from tests.crash.explore import Exploration
-from tests.crash.mortal import Mode
+from tests.crash.mortal import EVERY_WAY, lacking
 
 ACTIONS: Mapping[str, str] = {
     d.AddFinalizer.__name__: "bootstrap",
@@ -115,16 +115,16 @@ def _writes(function: ast.AsyncFunctionDef) -> bool:
     )
 
 
-def undisturbed(explorations: Iterable[Exploration]) -> list[str]:
-    """Return what the explored flows are there for and did not disturb in every way."""
-    return [line for one in explorations for line in _undisturbed(one)]
+def undisturbed(explorations: Iterable[Exploration], *, every: bool = EVERY_WAY) -> list[str]:
+    """Return what the explored flows are there for and did not disturb in the ways that are asked for."""
+    return [line for one in explorations for line in _undisturbed(one, every=every)]
 
 
-def _undisturbed(one: Exploration) -> Iterator[str]:
+def _undisturbed(one: Exploration, *, every: bool) -> Iterator[str]:
     struck = {
         (name, mode) for run in one.runs for origin, mode in run.origins for name in (origin.action, origin.writer)
     }
     for name, flow in {**ACTIONS, **WRITERS}.items():
-        missing = [mode.value for mode in Mode if (name, mode) not in struck]
+        missing = lacking([mode for found, mode in struck if found == name], every=every)
         if flow == one.flow.name and missing:
-            yield f"{flow} is there for {name}, and nothing {', '.join(missing)} it"
+            yield f"{flow} is there for {name}, and nothing {', '.join(mode.value for mode in missing)} it"

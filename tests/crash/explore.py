@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 import traceback
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -15,7 +15,7 @@ from tests.crash.ends import End, difference, end_of
 from tests.crash.flows import Flow
 from tests.crash.journal import Origin
 from tests.crash.laws import violations
-from tests.crash.mortal import Crash, Mode, Trap
+from tests.crash.mortal import EVERY_WAY, Crash, Mode, Trap, lacking, ways
 from tests.crash.scene import Ground, Scene, scene
 
 SIDE_BY_SIDE = 8
@@ -82,20 +82,25 @@ class Exploration:
                 return
 
 
-def uncovered(explorations: Iterable[Exploration]) -> dict[str, list[Mode]]:
+def uncovered(explorations: Iterable[Exploration], *, every: bool = EVERY_WAY) -> dict[str, tuple[Mode, ...]]:
     """Writes that some run of a flow that is there for them made, and the ways in which none was disturbed."""
     all_of_them = list(explorations)
-    struck = {(crash.title, crash.mode) for one in all_of_them for run in one.runs for crash in run.struck}
+    struck: defaultdict[str, set[Mode]] = defaultdict(set)
+    for crash in (crash for one in all_of_them for run in one.runs for crash in run.struck):
+        struck[crash.title].add(crash.mode)
     seen = dict.fromkeys(
         title for one in all_of_them for run in one.runs for title in run.writes if one.flow.is_about(title)
     )
-    missing = {title: [mode for mode in Mode if (title, mode) not in struck] for title in seen}
+    missing = {title: lacking(struck[title], every=every) for title in seen}
     return {title: modes for title, modes in missing.items() if modes}
 
 
-def beyond(explorations: Sequence[Exploration]) -> Iterator[tuple[Exploration, list[tuple[Crash, ...]]]]:
+def beyond(
+    explorations: Sequence[Exploration], *, every: bool = EVERY_WAY
+) -> Iterator[tuple[Exploration, list[tuple[Crash, ...]]]]:
     """Plan crashes at writes that only a recovery makes: first what led there, then the write itself."""
-    for title, modes in uncovered(explorations).items():
+    for place, (title, missing) in enumerate(uncovered(explorations, every=every).items()):
+        modes = missing if every else ways(place, every=False)
         runs = [
             (len(run.struck), index)
             for index, one in enumerate(explorations)
@@ -107,15 +112,17 @@ def beyond(explorations: Sequence[Exploration]) -> Iterator[tuple[Exploration, l
         yield exploration, [(*led.struck, Crash(title, 1, mode)) for mode in modes]
 
 
-def plan(writes: Iterable[str], wanted: Callable[[str], bool] = bool) -> list[tuple[Crash, ...]]:
-    """One crash for each wanted write, its place among equal ones, and each way to die."""
+def plan(
+    writes: Iterable[str], wanted: Callable[[str], bool] = bool, *, every: bool = EVERY_WAY
+) -> list[tuple[Crash, ...]]:
+    """One crash for each wanted write, its place among equal ones, and each way to die that is asked for."""
     counts: Counter[str] = Counter()
     plans: list[tuple[Crash, ...]] = []
     for title in writes:
         counts[title] += 1
         if not wanted(title):
             continue
-        plans += [(Crash(title, counts[title], mode),) for mode in Mode]
+        plans += [(Crash(title, counts[title], mode),) for mode in ways(len(plans), every=every)]
     return plans
 
 

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncGenerator, Callable
+import os
+from collections.abc import AsyncGenerator, Callable, Collection
 from contextlib import aclosing
 from dataclasses import dataclass, field
 from enum import Enum
@@ -30,6 +31,21 @@ class Mode(Enum):
     BEFORE = "dies before"
     AFTER = "dies after"
     LOST = "loses the answer of"
+
+
+EVERY_WAY = os.environ.get("FLAGGERPY_CRASHES") == "all"
+"""Whether each write is disturbed in all three ways, as `make crash` asks for; `make test` has time for one each."""
+
+
+def ways(place: int, *, every: bool) -> tuple[Mode, ...]:
+    """Return in which ways the write at a place of a flow is disturbed: all, or one, another for the next place."""
+    return tuple(Mode) if every else (tuple(Mode)[place % len(Mode)],)
+
+
+def lacking(struck: Collection[Mode], *, every: bool) -> tuple[Mode, ...]:
+    """Return in which ways something was not disturbed that was disturbed like this, as far as that is asked for."""
+    missing = tuple(mode for mode in Mode if mode not in struck)
+    return missing if every or len(missing) == len(Mode) else ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -29,7 +29,7 @@ def test_what_a_flow_is_there_for_and_does_not_disturb_is_noticed() -> None:
     flow = FLOWS["primary lost"]
     origin = Origin("RestorePrimary", "kept:Keeper.restore")
     run = Run(flow.name, (), origins=tuple((origin, mode) for mode in (Mode.BEFORE, Mode.AFTER)))
-    assert undisturbed([Exploration(flow, [run])]) == [
+    assert undisturbed([Exploration(flow, [run])], every=True) == [
         f"primary lost is there for {name}, and nothing loses the answer of it"
         for name in ("RestorePrimary", "kept:Keeper.restore")
     ]

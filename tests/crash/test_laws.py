@@ -220,16 +220,30 @@ def test_weights_that_do_not_add_up_are_noticed() -> None:
 
 
 def test_every_write_is_disturbed_in_every_way_and_equal_ones_one_by_one() -> None:
-    planned = {crashes[0] for crashes in plan(["a", "b", "a"])}
+    planned = {crashes[0] for crashes in plan(["a", "b", "a"], every=True)}
     assert planned == {Crash(title, nth, mode) for title, nth in (("a", 1), ("b", 1), ("a", 2)) for mode in Mode}
+
+
+def test_in_less_time_every_write_is_disturbed_in_one_way_and_its_neighbour_in_another() -> None:
+    planned = [crashes[0] for crashes in plan(["a", "b", "a", "c"], every=False)]
+    assert [crash.title for crash in planned] == ["a", "b", "a", "c"]
+    assert [crash.mode for crash in planned] == [Mode.BEFORE, Mode.AFTER, Mode.LOST, Mode.BEFORE]
+
+
+def test_in_less_time_only_a_write_that_nothing_disturbed_at_all_is_noticed() -> None:
+    crash = Crash("a", 1, Mode.BEFORE)
+    runs = [Run("x", (), writes=("a",)), Run("x", (crash,), struck=(crash,), writes=("a", "b"))]
+    exploration = Exploration(FLOWS["cancel"], runs)
+    assert uncovered([exploration], every=False) == {"b": tuple(Mode)}
+    assert [plans for _, plans in beyond([exploration], every=False)] == [[(crash, Crash("b", 1, Mode.BEFORE))]]
 
 
 def test_a_write_that_nothing_disturbed_is_noticed_and_planned() -> None:
     crash = Crash("a", 1, Mode.BEFORE)
     runs = [Run("x", (), writes=("a",)), Run("x", (crash,), struck=(crash,), writes=("a", "b", "a"))]
     exploration = Exploration(FLOWS["cancel"], runs)
-    assert uncovered([exploration]) == {"a": [Mode.AFTER, Mode.LOST], "b": list(Mode)}
-    planned = [crashes for _, plans in beyond([exploration]) for crashes in plans]
+    assert uncovered([exploration], every=True) == {"a": (Mode.AFTER, Mode.LOST), "b": tuple(Mode)}
+    planned = [crashes for _, plans in beyond([exploration], every=True) for crashes in plans]
     assert (Crash("a", 1, Mode.AFTER),) in planned
     assert (crash, Crash("b", 1, Mode.AFTER)) in planned
 
