@@ -21,7 +21,8 @@ def needed(turn: Turn) -> bool:
 def woken_before(turn: Turn) -> bool:
     """Whether pods of another template run before its rollout starts, and may have read other configs than now.
 
-    Somebody else woke the target, or made it: after a loss of the cluster, say.
+    Somebody else woke the target, or made it: after a loss of the cluster, say. Or we did, and a crash kept that from
+    being recorded, so that nobody knows what its pods have read.
     """
     applied, target = turn.status.rollout.applied, turn.target
     if applied is None or turn.status.rollout.serving_canary or not target.sleeps or target.replicas == 0:

@@ -49,8 +49,8 @@ before or after a measurement.
 """
 _COUNTS = ("replicas", "updatedReplicas", "readyReplicas")
 _ADDRESSES = frozenset({"clusterIP", "clusterIPs", "nodePort"})
-_PASSING = frozenset({"flagger-id", "deployment.kubernetes.io/revision"})
-"""The value of the one names one promotion of one Canary; the other counts the templates that its controller saw."""
+_PASSING = frozenset({"flagger-id", "deployment.kubernetes.io/revision", "deprecated.daemonset.template.generation"})
+"""The value of the first names one promotion of one Canary; the others count what the controllers of workloads saw."""
 _COOKIE = re.compile(rf"\b({'|'.join(COOKIES.values())})(=|\.\*)\w+")
 """A value names one beginning of one rollout."""
 
