@@ -35,7 +35,9 @@ class Users:
         backends = await self._backends()
         slices, _ = await self.site.client.list(_SLICES, self.site.namespace)
         self.looks += 1
-        for service in backends:
+        # What lost its traffic while we looked may have lost its pods as well.
+        still = await self._backends()
+        for service in (name for name in backends if name in still):
             if not any(_is_ready(one) for one in slices if _service_of(one) == service):
                 now = datetime.now(UTC)
                 self.failures.append(f"{now:%H:%M:%S.%f}: {service} gets traffic and has no pod")

@@ -161,6 +161,10 @@ _KNOWN = {
         r"\+ events: Normal: Advance \S+ canary weight [246]0",
         r"\+ queries: .*",
         r"\+ HTTPRoute podinfo then: .*",
+        # It comes to its end, and that of the recording is chance.
+        r"\+ (phases|promoted) podinfo: .*(Promoting|Finalising|Succeeded).*",
+        r"\+ events: Normal: (Copying|Routing|Promotion) .*",
+        r"\+ Deployment podinfo(-primary)? then: spec\..*",
     ),
     "addresses-of-copies": (
         r"\+ (phases|promoted) podinfo: .*Initialized.*",
@@ -187,6 +191,12 @@ _KNOWN = {
         r"- events: Normal: Advance \S+ primary weight 100",
         r"\+ events: Warning: \S+ changed during its promotion: routing all traffic to primary",
         r"- Deployment podinfo then: spec\.replicas: [01]",
+        r"\+ Deployment podinfo-primary then: spec\.template\.spec\.containers\[0\]\.image: .*:6\.0\.2\"",
+    ),
+    "failure-is-over": (
+        r"\+ phases podinfo: Succeeded 0%",
+        r"\+ promoted podinfo: True Succeeded: Canary analysis completed successfully, promotion finished\.",
+        r"\+ events: Normal: The revision of \S+ that failed was withdrawn: the promoted one was put back",
     ),
     "order-of-headers": (
         r"\+ (phases|promoted) podinfo: .*",
@@ -269,6 +279,7 @@ _ONLY_IN = {
     "addresses-of-copies": {"service-target", "service-target-headless"},
     "metadata-of-copies": {"service-target-external-name"},
     "change-while-promoting": {"new-revision-while-promoting"},
+    "failure-is-over": {"failed-metric-rollback"},
     "order-of-headers": {"gatewayapi-header-order-fault"},
     "service-as-it-was": {"revert-on-deletion", "revert-on-deletion-created", "revert-on-deletion-generated"},
     "deletion-ends": {"revert-on-deletion-target-gone"},
@@ -296,7 +307,8 @@ def explained(recording: str, lines: Iterable[str]) -> tuple[set[str], list[str]
     seen, unknown = set[str](), list[str]()
     for line in lines:
         names = {name for name, patterns in here.items() if any(pattern.fullmatch(line) for pattern in patterns)}
-        seen |= names
+        # What only few recordings show changes their course, and lines that look like something else come of it.
+        seen |= names & _ONLY_IN.keys() or names
         if not names:
             unknown.append(line)
     return seen, unknown

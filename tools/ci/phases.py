@@ -117,7 +117,7 @@ PHASES: tuple[Phase, ...] = (
         paths=("tests/integration", "tests/crash", "tests/replay"),
         prefix=_python("tests.cluster", "run", "--control-plane", "--"),
     ),
-    _marked("integration", ("--control-plane",), in_everything=False, options=_workers(4)),
+    _marked("integration", ("--control-plane",), in_everything=False, options=_workers(3)),
     _marked("crash", ("--control-plane",), in_everything=False),
     _marked("takeover", ("--control-plane",), in_everything=False),
     _marked("replay", ("--control-plane",), in_everything=False),
@@ -126,7 +126,7 @@ PHASES: tuple[Phase, ...] = (
         ("--addons", "contour", "prometheus", "metrics-server", "podinfo"),
         # There is no way out of the cluster's network: what it installs is made before.
         prepare=(_python("tools.image", "build", "--arch", "amd64"),),
-        options=_workers(3),
+        options=_workers(4),
     ),
     _marked(
         "keda",
