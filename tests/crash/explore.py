@@ -82,12 +82,18 @@ class Exploration:
                 return
 
 
-def uncovered(explorations: Iterable[Exploration], *, every: bool = EVERY_WAY) -> dict[str, tuple[Mode, ...]]:
-    """Writes that some run of a flow that is there for them made, and the ways in which none was disturbed."""
+def uncovered(
+    explorations: Iterable[Exploration], *, every: bool = EVERY_WAY, in_vain: Iterable[tuple[str, Mode]] = ()
+) -> dict[str, tuple[Mode, ...]]:
+    """Writes that some run of a flow that is there for them made, and the ways in which none was disturbed.
+
+    What was tried in vain, of a write that only chance makes, counts as if it had been done.
+    """
     all_of_them = list(explorations)
     struck: defaultdict[str, set[Mode]] = defaultdict(set)
-    for crash in (crash for one in all_of_them for run in one.runs for crash in run.struck):
-        struck[crash.title].add(crash.mode)
+    done = ((crash.title, crash.mode) for one in all_of_them for run in one.runs for crash in run.struck)
+    for title, mode in (*done, *in_vain):
+        struck[title].add(mode)
     seen = dict.fromkeys(
         title for one in all_of_them for run in one.runs for title in run.writes if one.flow.is_about(title)
     )

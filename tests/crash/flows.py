@@ -9,7 +9,7 @@ from typing import Any
 from flaggerpy.kube.objects import JsonObject
 from flaggerpy.kube.resources import CANARIES, DAEMONSETS, DEPLOYMENTS, SERVICES, Resource
 from tests.crash.journal import image_in
-from tests.crash.scene import INTERVAL, NAME, PRIMARY, Scene, asleep, phase_in, settled, weight_in
+from tests.crash.scene import INTERVAL, NAME, PRIMARY, Scene, asleep, phase_in, rollout_in, settled, weight_in
 from tests.crash.watcher import State
 from tests.integration.objects import blue_green, config_map, daemon_set, deployment, progressive
 
@@ -147,12 +147,13 @@ def _blue_green(url: str) -> JsonObject:
 
 
 def ends(phase: str, primary: str) -> Callable[[State], bool]:
-    """At rest in a phase, with the primary running an image and the target asleep."""
+    """At rest in a phase, with the primary running an image, the target asleep, and nothing to wait for."""
 
     def over(state: State) -> bool:
         target, serving = state.workload(NAME), state.workload(PRIMARY)
         return (
             phase_in(state) == phase
+            and (phase == "Failed" or not rollout_in(state).get("reason"))
             and settled(state)
             and target is not None
             and serving is not None

@@ -47,6 +47,8 @@ class Scene:
 
     def live(self) -> None:
         """Start a controller."""
+        if not self._lives:
+            self.watcher.begin()
         life = Life(len(self._lives) + 1, self.journal, self.trap, self._on_death)
         self._lives.append(life)
         life.begin(self.site.settings, self.wire)

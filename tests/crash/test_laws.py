@@ -11,10 +11,11 @@ import pytest
 from flaggerpy.kube.objects import JsonObject
 from flaggerpy.kube.resources import CONFIG_MAPS, DEPLOYMENTS, HTTP_ROUTES, SERVICES, Resource
 from tests.crash import laws
-from tests.crash.explore import Exploration, Run, beyond, plan, uncovered
+from tests.crash.explore import ATTEMPTS, Exploration, Run, beyond, plan, uncovered
 from tests.crash.flows import FLOWS
 from tests.crash.journal import Asked, Did, Entry, Journal, Lost, Origin, Place, Requested, Wrote
 from tests.crash.mortal import Crash, Mode, Trap
+from tests.crash.report import left_undisturbed
 from tests.crash.scene import INTERVAL, NAME, PRIMARY
 from tests.crash.watcher import Change, Watcher
 
@@ -246,6 +247,18 @@ def test_a_write_that_nothing_disturbed_is_noticed_and_planned() -> None:
     planned = [crashes for _, plans in beyond([exploration], every=True) for crashes in plans]
     assert (Crash("a", 1, Mode.AFTER),) in planned
     assert (crash, Crash("b", 1, Mode.AFTER)) in planned
+
+
+def test_a_write_that_cannot_be_made_to_happen_again_is_not_asked_for() -> None:
+    crash = Crash("chance", 1, Mode.AFTER)
+    once = Exploration(FLOWS["cancel"], [Run("x", (), writes=("chance",))])
+    [sentence] = left_undisturbed([once])
+    assert sentence == "chance: nothing dies before, dies after, loses the answer of it"
+    once.runs += [Run("x", (crash,)), Run("x", (crash,))]
+    assert left_undisturbed([once]) == [sentence]
+    once.runs += [Run("x", (crash,))]
+    assert len(once.runs) == ATTEMPTS + 1
+    assert sentence not in left_undisturbed([once])
 
 
 def test_a_trap_strikes_only_when_armed_and_only_the_chosen_writes() -> None:

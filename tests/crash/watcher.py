@@ -63,6 +63,9 @@ class State:
 class Watcher:
     """Follows a namespace that was empty when it began, and plays the gateway that accepts every route."""
 
+    begun = 0
+    """The resourceVersion at which the first controller came; what was before is no controller's doing."""
+
     def __init__(self, client: Client, namespace: str, kinds: tuple[Resource, ...] = WATCHED) -> None:
         self.now = State()
         self.changes: list[Change] = []
@@ -106,12 +109,17 @@ class Watcher:
         """Wait a little until more changes were seen than so many."""
         await self.until(lambda _: len(self.changes) > count, "further change", patience=3)
 
+    def begin(self) -> None:
+        """Take note that controllers come now."""
+        self.begun = max((change.version for change in self.changes), default=0)
+
     def states(self) -> Iterator[tuple[Change, State]]:
-        """Yield every change with the state that it led to."""
+        """Yield every change since controllers came with the state that it led to."""
         state = State()
         for change in sorted(self.changes, key=lambda change: change.version):
             state.take(change)
-            yield change, state
+            if change.version > self.begun:
+                yield change, state
 
     async def _follow(self, resource: Resource, version: str) -> None:
         watch = self._client.watch(resource, self._namespace, resource_version=version, timeout_seconds=600)
