@@ -51,7 +51,7 @@ def parsed(arguments: list[str]) -> None:
     """Read a command line as click does, without running anything."""
     command: click.Command = main
     rest = list(arguments)
-    with click.Context(main) as context:
+    with click.Context(main, **main.context_settings) as context:
         while isinstance(command, click.Group):
             found = command.get_command(context, rest[0])
             if found is None:
