@@ -159,7 +159,7 @@ def _give_back(turn: Turn) -> None:
         writes.append(ReleaseRoute())
     moved = turn.status.rollout.moved_at
     turn.wait("letting users move to the target")
-    if moved is not None and refusal.stands(turn) and turn.passed(_patience_ends(turn)):
+    if not writes and moved is not None and refusal.stands(turn) and turn.passed(_patience_ends(turn)):
         _go_without_route(turn)
     elif not writes and moved is not None and moving.traffic_left(turn, _outlook(turn)):
         turn.do(DeleteChildren(serving=True))

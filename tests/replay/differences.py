@@ -216,6 +216,9 @@ _KNOWN = {
     "made-again": (
         r"\+ events: Warning: \S+-primary\S* is gone: created again from ControllerRevision \S+",
         r"\+ events: Warning: The route of \S+ is missing or unreadable: written again at 0%",
+        # Where the target has pods when the primary goes, users are on them until it is back.
+        r"\+ phases podinfo: Initialized (100|0)%",
+        r"\+ events: Normal: Routing all traffic to (primary|canary)",
     ),
     "target-sleeps": (
         r"\+ events: Warning: something else scales \S+ up between rollouts: put back to zero .*",
@@ -298,6 +301,8 @@ _ONLY_IN = {
 """Where a difference changes what happens, its lines could be anything: only these recordings show it."""
 BY_CHANCE = frozenset({"recording-ends"})
 """What a replay may show or not."""
+OF_A_COURSE = frozenset(_ONLY_IN) - BY_CHANCE
+"""What changes the course of a rollout: of the lines that come of it, some may look like another difference."""
 KNOWN = {name: tuple(re.compile(line) for line in lines) for name, lines in _KNOWN.items()}
 
 
@@ -307,11 +312,17 @@ def explained(recording: str, lines: Iterable[str]) -> tuple[set[str], list[str]
     seen, unknown = set[str](), list[str]()
     for line in lines:
         names = {name for name, patterns in here.items() if any(pattern.fullmatch(line) for pattern in patterns)}
-        # What only few recordings show changes their course, and lines that look like something else come of it.
-        seen |= names & _ONLY_IN.keys() or names
+        seen |= names
         if not names:
             unknown.append(line)
     return seen, unknown
+
+
+def listed(differs: Iterable[str], seen: set[str]) -> bool:
+    """Tell whether the differences that were seen are those that a recording lists."""
+    wanted = set(differs)
+    lacking, beyond = wanted - seen - BY_CHANCE, seen - wanted - BY_CHANCE
+    return not lacking and (not beyond or bool(wanted & OF_A_COURSE))
 
 
 def documented() -> set[str]:

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from tests.replay.differences import KNOWN, documented, explained
+from tests.replay.differences import KNOWN, documented, explained, listed
 from tests.replay.recording import load, names
 from tests.replay.story import Call, Change, JsonObject, Story, compare, tell
 
@@ -116,3 +116,11 @@ def test_users_read_of_every_known_difference_that_some_recording_shows() -> Non
     shown = {name for recording in names() for name in load(recording).differs}
     assert shown == set(KNOWN)
     assert documented() == {name for name in KNOWN if not name.startswith("recording-")}
+
+
+def test_what_a_recording_lists_has_to_show_and_nothing_else_unless_its_course_is_another() -> None:
+    assert listed(["ownership", "recording-ends"], {"ownership"})
+    assert not listed(["ownership", "finalizer"], {"ownership"})
+    assert not listed(["ownership"], {"ownership", "finalizer"})
+    assert listed(["ownership", "withdrawn"], {"ownership", "withdrawn", "finalizer"})
+    assert not listed(["ownership", "withdrawn"], {"ownership", "finalizer"})
