@@ -165,7 +165,7 @@ def ends(phase: str, primary: str) -> Callable[[State], bool]:
 
 
 def _has_its_primary_back(state: State) -> bool:
-    """At rest as before the loss, and the last word is of a primary that is ready; watches of two kinds have no order."""
+    """At rest as before the loss, and the Canary was written after the primary; watches of two kinds have no order."""
     canary, primary = state.get(CANARIES, NAME), state.get(DEPLOYMENTS, PRIMARY)
     if canary is None or primary is None or not ends("Initialized", "6.0.0")(state):
         return False
