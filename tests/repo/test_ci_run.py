@@ -16,8 +16,10 @@ def ci(folder: Path, make: str) -> subprocess.Popen[str]:
     stub.write_text(f"#!/bin/bash\n{make}\n", encoding="utf-8")
     stub.chmod(0o755)
     environment = os.environ | {"PATH": f"{folder}:{os.environ['PATH']}", "CI": "true"}
+    # Whoever runs the tests in the background may have signals ignored, and a shell cannot trap those.
+    heard = "env", "--default-signal=HUP,INT,TERM"
     return subprocess.Popen(
-        ["bash", str(ROOT / ".ci" / "run")],
+        [*heard, "bash", str(ROOT / ".ci" / "run")],
         env=environment,
         cwd=folder,
         stdin=subprocess.DEVNULL,
