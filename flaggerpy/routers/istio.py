@@ -8,12 +8,12 @@ from typing import Any
 
 from flaggerpy.api.canary import Canary
 from flaggerpy.kube.objects import JsonObject, annotations_of
-from flaggerpy.kube.resources import DESTINATION_RULES, VIRTUAL_SERVICES, Ref
+from flaggerpy.kube.resources import VIRTUAL_SERVICES, Ref
 from flaggerpy.rollout.errors import UserError
 from flaggerpy.rollout.traffic import ALL_TO_PRIMARY, Acceptance, Capabilities, Cookies, Routes, RouteState
-from flaggerpy.routers import custody
+from flaggerpy.routers import custody, destinationrule
 from flaggerpy.routers.base import Live
-from flaggerpy.routers.virtualservice import virtual_service_spec
+from flaggerpy.routers.virtualservice import is_tcp, virtual_service_spec
 from flaggerpy.routers.virtualservice_compare import same_part
 from flaggerpy.routers.virtualservice_cookies import cookies_of, gives_cookies, host_of
 
@@ -32,12 +32,13 @@ class IstioRouter:
 
     def refs(self, canary: Canary) -> tuple[Ref, ...]:
         """Return the VirtualService, and the DestinationRules of canary and primary."""
-        return (_route_ref(canary), *_rule_refs(canary))
+        return (_route_ref(canary), *destinationrule.rule_refs(canary))
 
     def problems(self, canary: Canary) -> tuple[str, ...]:
         """Return the first thing that a VirtualService cannot say."""
         try:
             virtual_service_spec(canary, ALL_TO_PRIMARY)
+            destinationrule.check_policy(canary)
         except UserError as error:
             return (str(error),)
         return ()
@@ -48,7 +49,7 @@ class IstioRouter:
         routes = _routes(canary, route.get("spec") or {}) if route is not None else None
         if route is None or routes is None:
             return RouteState(routes=None)
-        drifted = _drifted(canary, route, routes) or any(_rule_drifted(canary, live, ref) for ref in _rule_refs(canary))
+        drifted = _drifted(canary, route, routes) or destinationrule.drifted(canary, live)
         return RouteState(routes, drifted, Acceptance.YES)
 
     def render(self, canary: Canary, live: Live, routes: Routes) -> tuple[JsonObject, ...]:
@@ -57,20 +58,16 @@ class IstioRouter:
         route = live.get(ref)
         held = route is not None and _is_held(canary, route)
         written = custody.taken(canary, ref, route, virtual_service_spec(canary, routes), held=held)
-        return (*(_rule(canary, live, rule) for rule in _rule_refs(canary)), written)
+        return (*destinationrule.rules(canary, live), written)
 
     def restore(self, canary: Canary, live: Live) -> tuple[JsonObject, ...]:
         """Return the user's own objects as they were; of ours the VirtualService stays, and leads to the apex Service.
 
         Our DestinationRules go with the Services that they are about.
         """
-        found = ((ref, live[ref]) for ref in _rule_refs(canary) if ref in live)
-        rules = ((ref, rule, custody.spec_before(rule)) for ref, rule in found if _rule_is_held(canary, rule))
         route = live.get(_route_ref(canary))
-        return (
-            *([_released(canary, route)] if route is not None and _is_held(canary, route) else []),
-            *(custody.given_back(ref, rule, before) for ref, rule, before in rules if before),
-        )
+        released = (_released(canary, route),) if route is not None and _is_held(canary, route) else ()
+        return (*released, *destinationrule.given_back(canary, live))
 
     def ahead(self, canary: Canary, live: Live, bodies: tuple[JsonObject, ...]) -> tuple[JsonObject, ...]:
         """Return the VirtualService with Services at weight 0 that it is about to name, or to name no longer.
@@ -86,41 +83,6 @@ class IstioRouter:
 
 def _route_ref(canary: Canary) -> Ref:
     return Ref(VIRTUAL_SERVICES, canary.namespace, canary.apex_name)
-
-
-def _rule_refs(canary: Canary) -> tuple[Ref, ...]:
-    """Return the DestinationRules, which are named like their hosts."""
-    names = (canary.canary_service_name, canary.primary_service_name)
-    return tuple(Ref(DESTINATION_RULES, canary.namespace, name) for name in names)
-
-
-# DestinationRules
-
-
-def _rule_spec(canary: Canary, ref: Ref) -> JsonObject:
-    policy = canary.spec.service.traffic_policy if canary.spec.service else None
-    return {"host": ref.name} | ({"trafficPolicy": policy.as_written()} if policy is not None else {})
-
-
-def _rule(canary: Canary, live: Live, ref: Ref) -> JsonObject:
-    rule = live.get(ref)
-    held = rule is not None and _rule_is_held(canary, rule)
-    return custody.taken(canary, ref, rule, _rule_spec(canary, ref), held=held)
-
-
-def _rule_is_held(canary: Canary, rule: JsonObject) -> bool:
-    return custody.is_held(canary, rule, names_ours=False)
-
-
-def _rule_drifted(canary: Canary, live: Live, ref: Ref) -> bool:
-    rule = live.get(ref)
-    if rule is None or custody.lacks_marks(canary, rule):
-        return True
-    wanted, found = _rule_spec(canary, ref), rule.get("spec") or {}
-    return any(not same_part(wanted.get(field), found.get(field)) for field in ("host", "trafficPolicy"))
-
-
-# The VirtualService
 
 
 def _drifted(canary: Canary, route: JsonObject, routes: Routes) -> bool:
@@ -174,7 +136,9 @@ def _split_route(canary: Canary, routes: list[JsonObject]) -> JsonObject | None:
 
 
 def _routes(canary: Canary, spec: Mapping[str, Any]) -> Routes | None:
-    routes = _routes_of(spec)
+    own, other = ("tcp", "http") if is_tcp(canary) else ("http", "tcp")
+    # The other protocol has the shares only until the routes are written for the one that was chosen now.
+    routes = next((spec[one] for one in (own, other) if _names_ours(canary, {one: spec.get(one)})), [])
     split = _split_route(canary, routes)
     if split is None:
         return None

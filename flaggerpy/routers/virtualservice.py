@@ -38,7 +38,7 @@ def virtual_service_spec(canary: Canary, routes: Routes) -> JsonObject:
     if service is None:
         raise UserError("spec.service is missing, so there is no port to serve on: add spec.service.port.")
     spec = _reached_by(canary, service)
-    if (service.app_protocol or "").lower() == "tcp":
+    if is_tcp(canary):
         _check_tcp(canary, service)
         return spec | {"tcp": [_tcp_route(canary, service, routes)]}
     return spec | {"http": list(_http_routes(canary, service, routes))}
@@ -152,15 +152,27 @@ def _policies(service: CanaryService) -> JsonObject:
     ):
         if part is not None:
             result[field] = _written(part)
-    _check_duration("spec.service.timeout", result.get("timeout"))
-    _check_duration("spec.service.retries.perTryTimeout", result.get("retries", {}).get("perTryTimeout"))
-    _check_duration("spec.service.corsPolicy.maxAge", result.get("corsPolicy", {}).get("maxAge"))
+    check_duration("spec.service.timeout", result.get("timeout"))
+    check_duration("spec.service.retries.perTryTimeout", result.get("retries", {}).get("perTryTimeout"))
+    check_duration("spec.service.corsPolicy.maxAge", result.get("corsPolicy", {}).get("maxAge"))
     for index, origin in enumerate(result.get("corsPolicy", {}).get("allowOrigins", ())):
         _checked(f"spec.service.corsPolicy.allowOrigins[{index}]", origin)
     return {field: part for field, part in result.items() if part}
 
 
-def _check_duration(place: str, text: str | None) -> None:
+def is_tcp(canary: Canary) -> bool:
+    """Tell whether the canary serves connections instead of HTTP requests."""
+    service = canary.spec.service
+    return service is not None and (service.app_protocol or "").lower() == "tcp"
+
+
+def check_duration(place: str, text: str | None) -> None:
+    """Make sure that Istio takes a duration; none is fine.
+
+    Raises:
+        UserError: it is none, or too short.
+
+    """
     if not text:
         return
     try:

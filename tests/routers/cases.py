@@ -146,7 +146,8 @@ def own_spec(kind: str, owner: Canary) -> JsonObject:
             routes = {"tcp": [{"route": own["route"]}], "http": [own]}
             return {"hosts": [owner.apex_name], "exportTo": ["."], protocol: routes[protocol]}
         case "DestinationRule":
-            return {"host": owner.primary_service_name, "subsets": [{"name": "v1", "labels": {"version": "v1"}}]}
+            hashed = {"loadBalancer": {"consistentHash": {"useSourceIp": True}}}
+            return {"host": owner.primary_service_name, "trafficPolicy": hashed, "subsets": [{"name": "v1"}]}
         case "TraefikService":
             return {"weighted": {"services": [{"name": owner.apex_name, "port": 80}], "sticky": {"cookie": {}}}}
     raise ValueError(f"nobody said what {kind} of a user looks like")
