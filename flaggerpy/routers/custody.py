@@ -93,23 +93,23 @@ def on_the_way(canary: Canary, live: JsonObject, body: JsonObject, **fields: Any
     return {**body, "metadata": metadata, "spec": {**(live.get("spec") or {}), **fields}}
 
 
-def whole(route: JsonObject, body: JsonObject) -> JsonObject:
-    """Return the whole of a route with what we want of it, and without Flagger's mark for the garbage collector.
+def _own_metadata(canary: Canary) -> tuple[dict[str, str], dict[str, str]]:
+    extra = canary.spec.service.apex if canary.spec.service else None
+    labels = (extra and extra.labels) or {}
+    annotations = (extra and extra.annotations) or {}
+    return {**labels, **MARK_LABELS}, {**annotations, **HANDS_OFF, **owner_annotation(canary)}
 
-    A server-side apply cannot take away what somebody else wrote.
+
+def whole(route: JsonObject, body: JsonObject) -> JsonObject:
+    """Return the whole of a route that somebody else made, with what we want of it, so that no deletion collects it.
+
+    A server-side apply cannot take an ownerReference away that somebody else wrote, nor anything else.
     """
     metadata = without_canary_owners(metadata_of(route)) | {
         "labels": labels_of(route) | body["metadata"]["labels"],
         "annotations": annotations_of(route) | body["metadata"]["annotations"],
     }
     return {**route, **body, "metadata": metadata, "spec": {**(route.get("spec") or {}), **body["spec"]}}
-
-
-def _own_metadata(canary: Canary) -> tuple[dict[str, str], dict[str, str]]:
-    extra = canary.spec.service.apex if canary.spec.service else None
-    labels = (extra and extra.labels) or {}
-    annotations = (extra and extra.annotations) or {}
-    return {**labels, **MARK_LABELS}, {**annotations, **HANDS_OFF, **owner_annotation(canary)}
 
 
 def _backup(

@@ -68,7 +68,7 @@ def users_rule(policy: JsonObject) -> JsonObject:
     return {
         "apiVersion": "networking.istio.io/v1beta1",
         "kind": "DestinationRule",
-        "metadata": {"name": "web-primary", "namespace": "shop"},
+        "metadata": {"name": "web-primary", "namespace": "shop", "labels": {"a": "b"}, "annotations": {"c": "d"}},
         "spec": {"host": "web-primary", "trafficPolicy": policy, "exportTo": ["."]},
     }
 
@@ -205,8 +205,7 @@ def test_a_port_is_named_where_there_are_several_and_nobody_says_which(
     assert [one.get("port") for one in named] == [{"number": port} if port else None] * 3, title
 
 
-def test_an_audience_is_narrowed_by_what_the_service_asks_for_and_keeps_all_of_its_own(  # W-93
-) -> None:
+def test_w93_an_audience_is_narrowed_by_what_the_service_asks_for_and_keeps_its_own() -> None:
     service = {"match": [{"uri": {"prefix": "/a"}, "headers": {"x-v": {"exact": "1"}}}, {"method": {"exact": "GET"}}]}
     match = [
         {"headers": {"x-user": {"suffix": "a.b"}}, "queryParams": {"v": {"exact": "2"}}, "sourceLabels": {"a": "b"}}
@@ -348,7 +347,7 @@ def test_a_policy_that_the_canary_has_no_longer_goes() -> None:
         ("no spec at all", "nonsense", SERVICE["hosts"]),
     ],
 )
-def test_what_flagger_kept_is_given_back_if_it_is_the_users(title: str, backup: Any, hosts: list[str]) -> None:
+def test_w91_what_flagger_kept_is_given_back_if_it_is_the_users(title: str, backup: Any, hosts: list[str]) -> None:
     live = written()
     live[ROUTE]["metadata"]["annotations"][FLAGGERS_BACKUP] = json.dumps(backup)
 
