@@ -138,7 +138,9 @@ def _split_route(canary: Canary, routes: list[JsonObject]) -> JsonObject | None:
 def _routes(canary: Canary, spec: Mapping[str, Any]) -> Routes | None:
     own, other = ("tcp", "http") if is_tcp(canary) else ("http", "tcp")
     # The other protocol has the shares only until the routes are written for the one that was chosen now.
-    routes = next((spec[one] for one in (own, other) if _names_ours(canary, {one: spec.get(one)})), [])
+    routes: list[JsonObject] = next(
+        (spec[one] for one in (own, other) if _names_ours(canary, {one: spec.get(one)})), []
+    )
     split = _split_route(canary, routes)
     if split is None:
         return None

@@ -129,8 +129,8 @@ def test_the_controller_knows_every_flag_that_the_chart_may_pass() -> None:
         ),
         (
             "a provider that is not served",
-            {"meshProvider": "knative"},
-            'provider "knative" is not served by this version',
+            {"meshProvider": "appmesh"},
+            'provider "appmesh" is not served by this version',
         ),
         (
             "a further provider that is not served",
