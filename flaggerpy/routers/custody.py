@@ -63,7 +63,7 @@ def taken(canary: Canary, ref: Ref, live: JsonObject | None, spec: JsonObject, *
         "metadata": {"name": ref.name, "namespace": ref.namespace, "labels": labels, "annotations": annotations},
         "spec": spec,
     }
-    return body if live is None or not has_canary_owner(live) else _disowned(live, body)
+    return body if live is None or not has_canary_owner(live) else whole(live, body)
 
 
 def spec_before(route: JsonObject) -> JsonObject:
@@ -100,10 +100,10 @@ def _own_metadata(canary: Canary) -> tuple[dict[str, str], dict[str, str]]:
     return {**labels, **MARK_LABELS}, {**annotations, **HANDS_OFF, **owner_annotation(canary)}
 
 
-def _disowned(route: JsonObject, body: JsonObject) -> JsonObject:
-    """Return the whole of a route that Flagger made, with what we want of it, so that no deletion collects it.
+def whole(route: JsonObject, body: JsonObject) -> JsonObject:
+    """Return the whole of a route that somebody else made, with what we want of it, so that no deletion collects it.
 
-    A server-side apply cannot take an ownerReference away that somebody else wrote.
+    A server-side apply cannot take an ownerReference away that somebody else wrote, nor anything else.
     """
     metadata = without_canary_owners(metadata_of(route)) | {
         "labels": labels_of(route) | body["metadata"]["labels"],

@@ -8,12 +8,16 @@ from flaggerpy.rollout.errors import UserError
 from flaggerpy.routers.base import DEFAULTS, Options, Router
 from flaggerpy.routers.contour import ContourRouter
 from flaggerpy.routers.gatewayapi import GatewayApiRouter
+from flaggerpy.routers.istio import IstioRouter
 from flaggerpy.routers.kubernetes import KubernetesRouter
+from flaggerpy.routers.traefik import TraefikRouter
 
 ROUTERS: dict[str, Callable[[Options], Router]] = {
     "kubernetes": lambda _: KubernetesRouter(),
     "gatewayapi:v1": lambda _: GatewayApiRouter(),
     "contour": lambda options: ContourRouter(options.ingress_class),
+    "istio": lambda _: IstioRouter(),
+    "traefik": lambda _: TraefikRouter(),
 }
 
 NOT_YET = (
@@ -22,7 +26,6 @@ NOT_YET = (
     "appmesh:v1beta2",
     "gatewayapi:v1beta1",
     "gloo",
-    "istio",
     "knative",
     "kuma",
     "linkerd",
@@ -32,7 +35,6 @@ NOT_YET = (
     "smi:v1alpha1",
     "smi:v1alpha2",
     "smi:v1alpha3",
-    "traefik",
 )
 """Providers that Flagger has and we do not have yet."""
 

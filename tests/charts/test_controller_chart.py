@@ -122,8 +122,16 @@ def test_the_controller_knows_every_flag_that_the_chart_may_pass() -> None:
 @pytest.mark.parametrize(
     ("title", "values", "says"),
     [
-        ("no provider", {}, "which provider shifts traffic, kubernetes or gatewayapi:v1 or contour"),
-        ("a provider that is not served", {"meshProvider": "istio"}, 'provider "istio" is not served by this version'),
+        (
+            "no provider",
+            {},
+            "which provider shifts traffic, kubernetes or gatewayapi:v1 or contour or istio or traefik",
+        ),
+        (
+            "a provider that is not served",
+            {"meshProvider": "appmesh"},
+            'provider "appmesh" is not served by this version',
+        ),
         (
             "a further provider that is not served",
             {"meshProvider": "kubernetes", "rbac": {"providers": ["nginx"]}},

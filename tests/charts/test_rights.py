@@ -133,6 +133,8 @@ def test_what_the_controller_may_do(title: str, verb: str, group: str, resource:
 ROUTING_KINDS = {
     "gatewayapi:v1": ("gateway.networking.k8s.io", "httproutes"),
     "contour": ("projectcontour.io", "httpproxies"),
+    "istio": ("networking.istio.io", "virtualservices"),
+    "traefik": ("traefik.io", "traefikservices"),
 }
 
 

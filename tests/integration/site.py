@@ -27,6 +27,7 @@ from flaggerpy.kube.resources import (
     CONTROLLER_REVISIONS,
     DAEMONSETS,
     DEPLOYMENTS,
+    DESTINATION_RULES,
     EVENTS,
     HPAS,
     HTTP_PROXIES,
@@ -36,6 +37,8 @@ from flaggerpy.kube.resources import (
     SCALED_OBJECTS,
     SECRETS,
     SERVICES,
+    TRAEFIK_SERVICES,
+    VIRTUAL_SERVICES,
     Ref,
     Resource,
     ref_of,
@@ -59,6 +62,7 @@ KINDS = {
         CONFIG_MAPS,
         DAEMONSETS,
         DEPLOYMENTS,
+        DESTINATION_RULES,
         HPAS,
         HTTP_PROXIES,
         HTTP_ROUTES,
@@ -66,6 +70,8 @@ KINDS = {
         SCALED_OBJECTS,
         SECRETS,
         SERVICES,
+        TRAEFIK_SERVICES,
+        VIRTUAL_SERVICES,
         Resource("", "v1", "resourcequotas", "ResourceQuota"),
     )
 }

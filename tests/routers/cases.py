@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from flaggerpy.api.canary import Canary
 from flaggerpy.kube.objects import JsonObject
+from flaggerpy.kube.resources import Ref
 from flaggerpy.rollout.traffic import Cookies
 from flaggerpy.routers.base import Router
 from flaggerpy.routers.registry import router_for
+from flaggerpy.routers.traefik import TraefikRouter
 from tests.builders import canary
 
 EVERYTHING: dict[str, Any] = {
@@ -33,7 +36,20 @@ AUDIENCE = {
     "iterations": 3,
     "stepWeight": None,
 }
-
+OF_ISTIO: dict[str, dict[str, Any]] = {
+    "at a gateway, with a traffic policy": {
+        "gateways": ["public/gateway", "mesh"],
+        "trafficPolicy": {"loadBalancer": {"simple": "LEAST_REQUEST"}, "tls": {"mode": "ISTIO_MUTUAL"}},
+        "portDiscovery": True,
+    },
+    "as a delegate": {"delegation": True, "portDiscovery": True, "match": [{"uri": {"prefix": "/a"}}]},
+    "of TCP": {"appProtocol": "TCP", "gateways": ["public/tcp"], "match": [{"port": 6379}]},
+}
+BESIDE = frozenset({"DestinationRule"})
+"""Kinds of objects that lead nobody anywhere, and go with our Services."""
+ABORTED = {"httpStatus": 503, "percentage": {"value": 0.1}}
+AT_ONCE = (TraefikRouter,)
+"""Providers whose proxies learn of routes, Services and addresses together, so that nothing has to go ahead."""
 
 COOKIES = {
     "cookieName": "shop.seen",
@@ -64,9 +80,8 @@ def canaries(provider: str, namespace: str = "shop") -> dict[str, Canary]:
             namespace=namespace, spec=spec, service=EVERYTHING, analysis={"sessionAffinity": COOKIES}
         ),
     }
-    return {
-        "plain": canary(namespace=namespace, spec=spec, service=gateways),
-        "with every setting": canary(namespace=namespace, spec=spec, service=EVERYTHING),
+    can = router_for(provider).capabilities
+    audiences = {
         "for an audience": canary(namespace=namespace, spec=spec, service=gateways, analysis=AUDIENCE),
         "for an audience, with every setting": canary(
             namespace=namespace, spec=spec, service=EVERYTHING, analysis=AUDIENCE
@@ -74,8 +89,29 @@ def canaries(provider: str, namespace: str = "shop") -> dict[str, Canary]:
         "for a growing share of an audience": canary(
             namespace=namespace, spec=spec, service=gateways, analysis={"match": AUDIENCE["match"], "mirrorWeight": 25}
         ),
-        **(sticky if router_for(provider).capabilities.affinity else {}),
     }
+    return {
+        "plain": canary(namespace=namespace, spec=spec, service=gateways),
+        "with every setting": canary(namespace=namespace, spec=spec, service=EVERYTHING),
+        # Without users there is no audience; where users are moved, a provider that cannot choose them refuses it.
+        **(audiences if can.match or not can.weights else {}),
+        **(sticky if can.affinity else {}),
+        **{
+            title: canary(namespace=namespace, spec=spec, service=service)
+            for title, service in (OF_ISTIO if provider == "istio" else {}).items()
+        },
+    }
+
+
+def admits_copies(router: Router, owner: Canary) -> bool:
+    """Tell whether requests of a canary can be copied; connections cannot."""
+    service = owner.spec.service
+    return router.capabilities.mirror and (service is None or service.app_protocol != "TCP")
+
+
+def routes_in(live: Mapping[Ref, JsonObject]) -> list[JsonObject]:
+    """Return the objects through which users come."""
+    return [obj for obj in live.values() if obj["kind"] not in BESIDE]
 
 
 def foreign_routes(router: Router, owner: Canary, **extra: Any) -> list[dict[str, Any]]:
@@ -104,6 +140,16 @@ def own_spec(kind: str, owner: Canary) -> JsonObject:
         case "HTTPProxy":
             route = {"services": [{"name": owner.apex_name, "port": 80}], "enableWebsockets": True}
             return {"virtualhost": {"fqdn": f"{owner.namespace}.example.com"}, "routes": [route]}
+        case "VirtualService":
+            own = {"name": "own", "route": [{"destination": {"host": owner.apex_name}}], "fault": {"abort": ABORTED}}
+            protocol = "tcp" if owner.spec.service and owner.spec.service.app_protocol == "TCP" else "http"
+            routes = {"tcp": [{"route": own["route"]}], "http": [own]}
+            return {"hosts": [owner.apex_name], "exportTo": ["."], protocol: routes[protocol]}
+        case "DestinationRule":
+            hashed = {"loadBalancer": {"consistentHash": {"useSourceIp": True}}}
+            return {"host": owner.primary_service_name, "trafficPolicy": hashed, "subsets": [{"name": "v1"}]}
+        case "TraefikService":
+            return {"weighted": {"services": [{"name": owner.apex_name, "port": 80}], "sticky": {"cookie": {}}}}
     raise ValueError(f"nobody said what {kind} of a user looks like")
 
 
@@ -113,6 +159,14 @@ def references(route: JsonObject) -> list[tuple[str, int]]:
     Copies are no share, and nobody misses them.
     """
     spec = route["spec"]
+    if route["kind"] == "VirtualService":
+        return [
+            (one["destination"]["host"], int(one.get("weight", 0)) if len(part["route"]) > 1 else 100)
+            for part in (*spec.get("http", ()), *spec.get("tcp", ()))
+            for one in part["route"]
+        ]
+    if route["kind"] == "TraefikService":
+        return [(one["name"], int(one.get("weight", 1))) for one in spec["weighted"]["services"]]
     if route["kind"] == "HTTPProxy":
         parts = [[one for one in part["services"] if not one.get("mirror")] for part in spec["routes"]]
         # Contour: where no Service of a route has a weight, all get the same.

@@ -61,7 +61,7 @@ The label that names a canary's namespace once Prometheus has scraped it: withou
 
 {{/* Every provider that canaries may use here, each checked against what this version serves. */}}
 {{- define "flaggerpy.providers" -}}
-{{- $served := list "kubernetes" "gatewayapi:v1" "contour" -}}
+{{- $served := list "kubernetes" "gatewayapi:v1" "contour" "istio" "traefik" -}}
 {{- $provider := required (printf "meshProvider is required: say which provider shifts traffic, %s" (join " or " $served)) .Values.meshProvider -}}
 {{- $all := prepend .Values.rbac.providers $provider | uniq -}}
 {{- range $all -}}
@@ -139,6 +139,16 @@ The label that names a canary's namespace once Prometheus has scraped it: withou
 {{- if has "contour" $providers }}
 - apiGroups: [projectcontour.io]
   resources: [httpproxies]
+  verbs: [get, list, watch, create, update, patch, delete]
+{{- end }}
+{{- if has "istio" $providers }}
+- apiGroups: [networking.istio.io]
+  resources: [virtualservices, destinationrules]
+  verbs: [get, list, watch, create, update, patch, delete]
+{{- end }}
+{{- if has "traefik" $providers }}
+- apiGroups: [traefik.io]
+  resources: [traefikservices]
   verbs: [get, list, watch, create, update, patch, delete]
 {{- end }}
 {{- end -}}
