@@ -104,6 +104,8 @@ def own_spec(kind: str, owner: Canary) -> JsonObject:
         case "HTTPProxy":
             route = {"services": [{"name": owner.apex_name, "port": 80}], "enableWebsockets": True}
             return {"virtualhost": {"fqdn": f"{owner.namespace}.example.com"}, "routes": [route]}
+        case "TrafficSplit":
+            return {"service": owner.apex_name, "backends": [{"service": owner.apex_name, "weight": 1}]}
     raise ValueError(f"nobody said what {kind} of a user looks like")
 
 
@@ -121,5 +123,7 @@ def references(route: JsonObject) -> list[tuple[str, int]]:
             for services in parts
             for one in services
         ]
+    if route["kind"] == "TrafficSplit":
+        return [(one["service"], int(one["weight"])) for one in spec["backends"]]
     rules = [rule.get("backendRefs") or () for rule in spec["rules"]]
     return [(one["name"], int(one.get("weight", 1))) for backends in rules for one in backends]
