@@ -93,6 +93,9 @@ TRAFFIC_SPLITS = {
     version: Resource("split.smi-spec.io", version, "trafficsplits", "TrafficSplit")
     for version in ("v1alpha1", "v1alpha2", "v1alpha3")
 }
+TRAFFIC_ROUTES = Resource("kuma.io", "v1alpha1", "trafficroutes", "TrafficRoute", namespaced=False)
+ROUTE_TABLES = Resource("gateway.solo.io", "v1", "routetables", "RouteTable")
+UPSTREAMS = Resource("gloo.solo.io", "v1", "upstreams", "Upstream")
 CRDS = Resource("apiextensions.k8s.io", "v1", "customresourcedefinitions", "CustomResourceDefinition", namespaced=False)
 SELF_SUBJECT_REVIEWS = Resource(
     "authentication.k8s.io", "v1", "selfsubjectreviews", "SelfSubjectReview", namespaced=False

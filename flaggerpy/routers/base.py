@@ -59,7 +59,7 @@ class Router(Protocol):
     def restore(self, canary: Canary, live: Live) -> tuple[JsonObject, ...]:
         """Return the objects as they stay behind: the user's original, or everything to the apex Service.
 
-        Empty when nothing is in our hands any more; never raises.
+        Empty when nothing is in our hands any more but what goes with our Services; never raises.
         """
 
     def ahead(self, canary: Canary, live: Live, bodies: tuple[JsonObject, ...]) -> tuple[JsonObject, ...]:

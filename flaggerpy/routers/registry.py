@@ -8,7 +8,9 @@ from flaggerpy.rollout.errors import UserError
 from flaggerpy.routers.base import DEFAULTS, Options, Router
 from flaggerpy.routers.contour import ContourRouter
 from flaggerpy.routers.gatewayapi import GatewayApiRouter
+from flaggerpy.routers.gloo import GlooRouter
 from flaggerpy.routers.kubernetes import KubernetesRouter
+from flaggerpy.routers.trafficroute import KumaRouter
 from flaggerpy.routers.trafficsplit import TrafficSplitRouter
 
 ROUTERS: dict[str, Callable[[Options], Router]] = {
@@ -16,6 +18,8 @@ ROUTERS: dict[str, Callable[[Options], Router]] = {
     "gatewayapi:v1": lambda _: GatewayApiRouter(),
     "gatewayapi:v1beta1": lambda _: GatewayApiRouter(beta=True),
     "contour": lambda options: ContourRouter(options.ingress_class),
+    "gloo": lambda _: GlooRouter(),
+    "kuma": lambda _: KumaRouter(),
     "linkerd": lambda _: TrafficSplitRouter("v1alpha1"),
     "osm": lambda _: TrafficSplitRouter("v1alpha2"),
     "smi:v1alpha1": lambda _: TrafficSplitRouter("v1alpha1"),
@@ -27,10 +31,8 @@ NOT_YET = (
     "apisix",
     "appmesh",
     "appmesh:v1beta2",
-    "gloo",
     "istio",
     "knative",
-    "kuma",
     "nginx",
     "skipper",
     "traefik",

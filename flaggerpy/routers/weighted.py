@@ -11,7 +11,7 @@ from fractions import Fraction
 from typing import Any
 
 from flaggerpy.api.canary import Canary
-from flaggerpy.kube.objects import JsonObject
+from flaggerpy.kube.objects import JsonObject, resource_version_of
 from flaggerpy.kube.resources import Ref
 from flaggerpy.rollout.errors import UserError
 from flaggerpy.rollout.traffic import ALL_TO_PRIMARY, Acceptance, Capabilities, Routes, RouteState
@@ -63,6 +63,11 @@ class WeightedRouter(ABC):
         """Return the weight of a backend, 0 where it has none."""
         return Fraction(backend.get("weight") or 0)
 
+    def around(self, canary: Canary) -> JsonObject:
+        """Return what the provider wants beside metadata and spec."""
+        del canary
+        return {}
+
     def annotations(self, canary: Canary) -> dict[str, str]:
         """Return the annotations that the provider reads on its object."""
         del canary
@@ -74,6 +79,12 @@ class WeightedRouter(ABC):
 
     def problems(self, canary: Canary) -> tuple[str, ...]:
         """Return the first thing that the object cannot say."""
+        if canary.analysis.match:
+            return (
+                f"spec.analysis.match cannot be served, because a {self.ref(canary).resource.kind} does not look at "
+                "requests, so that everyone would be part of the A/B test: remove it, or use a provider that routes by "
+                "requests, like gatewayapi:v1.",
+            )
         try:
             self.spec(canary, ALL_TO_PRIMARY)
         except UserError as error:
@@ -94,7 +105,7 @@ class WeightedRouter(ABC):
         obj = live.get(ref)
         held = obj is not None and self._is_held(canary, obj)
         spec, more = self.spec(canary, routes), self.annotations(canary)
-        return (custody.taken(canary, ref, obj, spec, held=held, more=more),)
+        return ({**custody.taken(canary, ref, obj, spec, held=held, more=more), **self.around(canary)},)
 
     def restore(self, canary: Canary, live: Live) -> tuple[JsonObject, ...]:
         """Return the user's own object as it was, or ours with everything going to the apex Service."""
@@ -119,7 +130,10 @@ class WeightedRouter(ABC):
         spec: JsonObject = obj.get("spec") or {}
         live, coming = self.backends(spec), self.backends(body["spec"])
         backends = self._with_unused(live, coming) or self._with_unused(coming, live)
-        return None if backends is None else custody.on_the_way(canary, obj, body, **self.placed(spec, backends))
+        if backends is None:
+            return None
+        around = spec if resource_version_of(body) else body["spec"]
+        return custody.on_the_way(canary, obj, body, **self.placed(around, backends))
 
     def _with_unused(self, backends: list[JsonObject], others: Iterable[JsonObject]) -> list[JsonObject] | None:
         named = {self.name(backend) for backend in backends}
@@ -138,15 +152,15 @@ class WeightedRouter(ABC):
         except UserError:
             # What cannot be written cannot be mended either; the sentence comes out of problems().
             return False
-        return self._plain(wanted, wanted) != self._plain(obj.get("spec") or {}, wanted)
+        beside = any(obj.get(field) != value for field, value in self.around(canary).items())
+        return beside or self._plain(wanted, wanted) != self._plain(obj.get("spec") or {}, wanted)
 
     def _plain(self, spec: Mapping[str, Any], wanted: Mapping[str, Any]) -> tuple[object, ...]:
         """Return what a spec says of the fields that we own; the list has no order, and no weight is none."""
         listed = self.placed(wanted, [])
         rest = {field: spec.get(field) for field in wanted if field not in listed}
-        around = {field: value for field, value in self.placed(spec, []).items() if field in wanted}
         backends = [(str({**backend, "weight": 0}), self.weight(backend)) for backend in self.backends(spec)]
-        return rest, around, sorted(backends)
+        return rest, sorted(backends)
 
     def _names_ours(self, canary: Canary, spec: Mapping[str, Any]) -> bool:
         ours = self._ours(canary)

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from flaggerpy.api.canary import Canary
 from flaggerpy.kube.objects import JsonObject
+from flaggerpy.kube.resources import Ref
 from flaggerpy.rollout.traffic import Cookies
 from flaggerpy.routers.base import Router
 from flaggerpy.routers.registry import router_for
@@ -33,7 +35,8 @@ AUDIENCE = {
     "iterations": 3,
     "stepWeight": None,
 }
-
+BESIDE = frozenset({"Upstream"})
+"""Kinds of objects that lead nobody anywhere, and go with our Services."""
 
 COOKIES = {
     "cookieName": "shop.seen",
@@ -64,9 +67,8 @@ def canaries(provider: str, namespace: str = "shop") -> dict[str, Canary]:
             namespace=namespace, spec=spec, service=EVERYTHING, analysis={"sessionAffinity": COOKIES}
         ),
     }
-    return {
-        "plain": canary(namespace=namespace, spec=spec, service=gateways),
-        "with every setting": canary(namespace=namespace, spec=spec, service=EVERYTHING),
+    can = router_for(provider).capabilities
+    audiences = {
         "for an audience": canary(namespace=namespace, spec=spec, service=gateways, analysis=AUDIENCE),
         "for an audience, with every setting": canary(
             namespace=namespace, spec=spec, service=EVERYTHING, analysis=AUDIENCE
@@ -74,8 +76,19 @@ def canaries(provider: str, namespace: str = "shop") -> dict[str, Canary]:
         "for a growing share of an audience": canary(
             namespace=namespace, spec=spec, service=gateways, analysis={"match": AUDIENCE["match"], "mirrorWeight": 25}
         ),
-        **(sticky if router_for(provider).capabilities.affinity else {}),
     }
+    return {
+        "plain": canary(namespace=namespace, spec=spec, service=gateways),
+        "with every setting": canary(namespace=namespace, spec=spec, service=EVERYTHING),
+        # Without users there is no audience; where users are moved, a provider that cannot choose them refuses it.
+        **(audiences if can.match or not can.weights else {}),
+        **(sticky if can.affinity else {}),
+    }
+
+
+def routes_in(live: Mapping[Ref, JsonObject]) -> list[JsonObject]:
+    """Return the objects through which users come."""
+    return [obj for obj in live.values() if obj["kind"] not in BESIDE]
 
 
 def foreign_routes(router: Router, owner: Canary, **extra: Any) -> list[dict[str, Any]]:
@@ -91,6 +104,7 @@ def foreign_routes(router: Router, owner: Canary, **extra: Any) -> list[dict[str
                 "annotations": {"theirs": "2", "kustomize.toolkit.fluxcd.io/reconcile": "enabled"},
             },
             "spec": own_spec(ref.resource.kind, owner) | extra,
+            **({"mesh": "default"} if ref.resource.kind == "TrafficRoute" else {}),
         }
         for ref in router.refs(owner)
     ]
@@ -104,6 +118,15 @@ def own_spec(kind: str, owner: Canary) -> JsonObject:
         case "HTTPProxy":
             route = {"services": [{"name": owner.apex_name, "port": 80}], "enableWebsockets": True}
             return {"virtualhost": {"fqdn": f"{owner.namespace}.example.com"}, "routes": [route]}
+        case "TrafficRoute":
+            mine = {"kuma.io/service": f"{owner.apex_name}_{owner.namespace}_svc_8080"}
+            conf = {"split": [{"destination": mine, "weight": 1}], "loadBalancer": {"random": {}}}
+            return {"sources": [{"match": {"kuma.io/service": "*"}}], "destinations": [{"match": mine}], "conf": conf}
+        case "RouteTable":
+            kube = {"ref": {"name": owner.apex_name, "namespace": owner.namespace}, "port": 80}
+            return {"routes": [{"matchers": [{"prefix": "/"}], "routeAction": {"single": {"kube": kube}}}]}
+        case "Upstream":
+            return {"kube": {"serviceName": owner.apex_name, "serviceNamespace": owner.namespace, "servicePort": 80}}
         case "TrafficSplit":
             return {"service": owner.apex_name, "backends": [{"service": owner.apex_name, "weight": 1}]}
     raise ValueError(f"nobody said what {kind} of a user looks like")
@@ -123,6 +146,15 @@ def references(route: JsonObject) -> list[tuple[str, int]]:
             for services in parts
             for one in services
         ]
+    if route["kind"] == "RouteTable":
+        actions = [part["routeAction"] for part in spec["routes"]]
+        everybody = [(action["single"]["kube"]["ref"]["name"], 1) for action in actions if "single" in action]
+        several = [one for action in actions if "multi" in action for one in action["multi"]["destinations"]]
+        named = [(one["destination"].get("upstream") or one["destination"]["kube"]["ref"], one) for one in several]
+        return everybody + [(to["name"], one.get("weight", 0)) for to, one in named]
+    if route["kind"] == "TrafficRoute":
+        split = [(one["destination"]["kuma.io/service"], one["weight"]) for one in spec["conf"]["split"]]
+        return [(name.partition("_")[0], weight) for name, weight in split]
     if route["kind"] == "TrafficSplit":
         return [(one["service"], int(one["weight"])) for one in spec["backends"]]
     rules = [rule.get("backendRefs") or () for rule in spec["rules"]]

@@ -13,6 +13,7 @@ import pytest
 from flaggerpy.api.canary import Canary, parse_canary
 from flaggerpy.api.constants import HANDS_OFF
 from flaggerpy.kube.objects import JsonObject
+from flaggerpy.rollout.traffic import ALL_TO_CANARY, ALL_TO_PRIMARY
 from flaggerpy.routers.base import Router
 from flaggerpy.routers.registry import router_for
 from tests.routers.test_parity import without_differences
@@ -22,8 +23,14 @@ pytestmark = pytest.mark.parity
 ONLY_OURS: dict[str, frozenset[str]] = {
     # GitOps tools are told to keep off every route, also where Flagger forgets it.
     "TrafficSplit": frozenset(HANDS_OFF),
+    "Upstream": frozenset(HANDS_OFF),
 }
 """Labels and annotations that we write on a kind and Flagger does not; on every kind, see test_parity."""
+ONLY_FLAGGERS: dict[str, frozenset[str]] = {
+    # The selector of the target beside the labels of spec.service.apex (W-35): a route selects no pods.
+    "TrafficRoute": frozenset({"app"}),
+}
+"""Labels and annotations that Flagger writes on a kind and we do not."""
 SCENARIOS = {
     "smi-v1alpha1-progressive": "smi:v1alpha1",
     "smi-v1alpha2-progressive": "smi:v1alpha2",
@@ -32,6 +39,8 @@ SCENARIOS = {
     "flags-namespace-smi-istio": "smi:v1alpha1:istio",
     "gatewayapi-v1beta1-progressive": "gatewayapi:v1beta1",
     "gatewayapi-v1beta1-fields": "gatewayapi:v1beta1",
+    "kuma-progressive": "kuma",
+    "gloo-progressive": "gloo",
 }
 every_scenario = pytest.mark.parametrize(
     ("scenario", "router"), [pytest.param(name, router_for(provider), id=name) for name, provider in SCENARIOS.items()]
@@ -50,12 +59,9 @@ def recorded(scenario: str) -> tuple[Canary, list[JsonObject]]:
 
 def compared(route: JsonObject, *, ours: bool) -> JsonObject:
     result: JsonObject = without_differences(route)
-    for field in ("labels", "annotations") if ours else ():
-        kept = {
-            key: value
-            for key, value in result["metadata"].pop(field, {}).items()
-            if key not in ONLY_OURS.get(route["kind"], ())
-        }
+    left_out = (ONLY_OURS if ours else ONLY_FLAGGERS).get(route["kind"], frozenset())
+    for field in ("labels", "annotations"):
+        kept = {key: value for key, value in result["metadata"].pop(field, {}).items() if key not in left_out}
         result["metadata"] |= {field: kept} if kept else {}
     return result
 
@@ -68,7 +74,7 @@ def test_every_route_of_a_rollout(scenario: str, router: Router) -> None:
     for theirs in routes:
         found = router.state(canary, {router.refs(canary)[0]: theirs})
         assert found.routes is not None
-        [ours] = router.render(canary, {}, found.routes)
+        *_, ours = router.render(canary, {}, found.routes)
         assert compared(ours, ours=True) == compared(theirs, ours=False)
 
 
@@ -89,8 +95,47 @@ def test_taking_over_changes_only_marks(scenario: str, router: Router) -> None:
         assert before.routes is not None
         assert before.drifted, "it lacks our marks"
 
-        [ours] = router.render(canary, {ref: theirs}, before.routes)
+        *others, ours = router.render(canary, {ref: theirs}, before.routes)
 
-        assert not router.state(canary, {ref: ours}).drifted
+        beside = dict(zip(router.refs(canary)[1:], others, strict=True))
+        assert not router.state(canary, {ref: ours, **beside}).drifted
         assert compared(ours, ours=True)["spec"] == compared(theirs, ours=False)["spec"]
         assert "ownerReferences" not in ours["metadata"]
+
+
+@pytest.mark.parametrize("scenario", ["gloo-progressive", "ab-gloo"])
+def test_upstreams(scenario: str) -> None:
+    """Flagger names the pods of a Service once more, and loses what it does not know of the template (W-37)."""
+    canary, _ = recorded(scenario)
+    theirs = {obj["metadata"]["name"]: obj for obj in _file()[scenario]["others"]}
+    template = theirs.pop("config", None)
+    router = router_for("gloo")
+    live = {router.refs(canary)[-1]: template} if template else {}
+
+    *upstreams, _ = router.render(canary, live, ALL_TO_PRIMARY)
+
+    assert [ours["metadata"]["name"] for ours in upstreams] == list(theirs)
+    for ours, flaggers in zip(upstreams, theirs.values(), strict=True):
+        wanted = copy.deepcopy(flaggers)
+        assert wanted["spec"]["kube"].pop("selector")
+        if template:
+            assert wanted["spec"]["loadBalancerConfig"] == {}
+            wanted["spec"]["loadBalancerConfig"] = template["spec"]["loadBalancerConfig"]
+        assert compared(ours, ours=True) == compared(wanted, ours=False)
+
+
+def test_everybody_else_has_a_route_in_an_ab_test_of_gloo() -> None:
+    """Flagger writes one for the audience only, and whoever is not part of it is answered 404."""
+    canary, routes = recorded("ab-gloo")
+    router = router_for("gloo")
+    ref = router.refs(canary)[0]
+    for theirs, shares in zip(routes, (ALL_TO_PRIMARY, ALL_TO_CANARY, ALL_TO_PRIMARY), strict=True):
+        assert router.state(canary, {ref: theirs}).routes == shares
+
+        *_, ours = router.render(canary, {router.refs(canary)[-1]: _file()["ab-gloo"]["others"][0]}, shares)
+
+        audience, everybody = ours["spec"]["routes"]
+        assert [audience] == theirs["spec"]["routes"]
+        assert [everybody] == [
+            {key: value for key, value in routes[0]["spec"]["routes"][0].items() if key != "matchers"}
+        ]

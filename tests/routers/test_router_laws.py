@@ -17,7 +17,7 @@ from flaggerpy.rollout.traffic import ALL_TO_PRIMARY, NO_COOKIES, Acceptance, Ro
 from flaggerpy.routers.base import Router
 from flaggerpy.routers.registry import ROUTERS, router_for
 from tests.builders import canary
-from tests.routers.cases import canaries, cookies_at, foreign_routes, references
+from tests.routers.cases import BESIDE, canaries, cookies_at, foreign_routes, references, routes_in
 from tests.routers.server import Server
 
 pytestmark = pytest.mark.router_laws
@@ -135,17 +135,20 @@ def test_our_own_route_leads_everyone_to_the_apex_once_released(
 
     server.write(router.restore(owner, server.live))
 
-    for route in server.live.values():
+    assert bool(routes_in(server.live)) is bool(router.refs(owner))
+    for route in routes_in(server.live):
         assert owner.primary_service_name not in str(route)
         assert owner.canary_service_name not in str(route)
         assert owner.apex_name in str(route["spec"])
         assert not made_by_us(route, owner), "nobody deletes what users come through"
     assert router.restore(owner, server.live) == ()
+    for obj in server.live.values():
+        assert made_by_us(obj, owner) is (obj["kind"] in BESIDE), "what nobody comes through goes with our Services"
 
 
 def backends(live: Mapping[Ref, JsonObject], *, used: bool) -> list[str]:
     """Name the Services that routes name, or only those to which they send somebody."""
-    found = [reference for route in live.values() for reference in references(route)]
+    found = [reference for route in routes_in(live) for reference in references(route)]
     return sorted({name for name, weight in found if not used or weight})
 
 
@@ -194,7 +197,7 @@ def test_our_own_route_is_released_without_a_gap(router: Router, owner: Canary, 
 
     arrive(server, router, owner, lambda: router.restore(owner, server.live))
 
-    for route in server.live.values():
+    for route in routes_in(server.live):
         assert references(route) == [(owner.apex_name, 100)]
 
 
