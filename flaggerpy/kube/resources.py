@@ -96,6 +96,7 @@ TRAFFIC_SPLITS = {
 TRAFFIC_ROUTES = Resource("kuma.io", "v1alpha1", "trafficroutes", "TrafficRoute", namespaced=False)
 ROUTE_TABLES = Resource("gateway.solo.io", "v1", "routetables", "RouteTable")
 UPSTREAMS = Resource("gloo.solo.io", "v1", "upstreams", "Upstream")
+APISIX_ROUTES = Resource("apisix.apache.org", "v2", "apisixroutes", "ApisixRoute")
 CRDS = Resource("apiextensions.k8s.io", "v1", "customresourcedefinitions", "CustomResourceDefinition", namespaced=False)
 SELF_SUBJECT_REVIEWS = Resource(
     "authentication.k8s.io", "v1", "selfsubjectreviews", "SelfSubjectReview", namespaced=False

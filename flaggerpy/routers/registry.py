@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from flaggerpy.rollout.errors import UserError
+from flaggerpy.routers.apisix import ApisixRouter
 from flaggerpy.routers.base import DEFAULTS, Options, Router
 from flaggerpy.routers.contour import ContourRouter
 from flaggerpy.routers.gatewayapi import GatewayApiRouter
@@ -18,6 +19,7 @@ ROUTERS: dict[str, Callable[[Options], Router]] = {
     "gatewayapi:v1": lambda _: GatewayApiRouter(),
     "gatewayapi:v1beta1": lambda _: GatewayApiRouter(beta=True),
     "contour": lambda options: ContourRouter(options.ingress_class),
+    "apisix": lambda _: ApisixRouter(),
     "gloo": lambda _: GlooRouter(),
     "kuma": lambda _: KumaRouter(),
     "linkerd": lambda _: TrafficSplitRouter("v1alpha1"),
@@ -28,7 +30,6 @@ ROUTERS: dict[str, Callable[[Options], Router]] = {
 }
 
 NOT_YET = (
-    "apisix",
     "appmesh",
     "appmesh:v1beta2",
     "istio",

@@ -59,7 +59,9 @@ def cookies_at(weight: int, *, primary: bool = True) -> Cookies:
 
 def canaries(provider: str, namespace: str = "shop") -> dict[str, Canary]:
     """Build canaries that use much of what a route can say; every provider must serve them or ignore what it cannot."""
-    spec = {"provider": provider}
+    spec: JsonObject = {"provider": provider}
+    if provider == "apisix":
+        spec["routeRef"] = {"apiVersion": "apisix.apache.org/v2", "kind": "ApisixRoute", "name": "way"}
     gateways = {"gatewayRefs": EVERYTHING["gatewayRefs"]}
     sticky = {
         "with cookies": canary(namespace=namespace, spec=spec, service=gateways, analysis={"sessionAffinity": COOKIES}),
@@ -89,6 +91,11 @@ def canaries(provider: str, namespace: str = "shop") -> dict[str, Canary]:
 def routes_in(live: Mapping[Ref, JsonObject]) -> list[JsonObject]:
     """Return the objects through which users come."""
     return [obj for obj in live.values() if obj["kind"] not in BESIDE]
+
+
+def prerequisites(router: Router, owner: Canary) -> list[JsonObject]:
+    """Build what a user must have made for a route to be written at all."""
+    return [obj for obj in foreign_routes(router, owner) if obj["metadata"]["name"] == "way"]
 
 
 def foreign_routes(router: Router, owner: Canary, **extra: Any) -> list[dict[str, Any]]:
@@ -127,6 +134,9 @@ def own_spec(kind: str, owner: Canary) -> JsonObject:
             return {"routes": [{"matchers": [{"prefix": "/"}], "routeAction": {"single": {"kube": kube}}}]}
         case "Upstream":
             return {"kube": {"serviceName": owner.apex_name, "serviceNamespace": owner.namespace, "servicePort": 80}}
+        case "ApisixRoute":
+            backends = [{"serviceName": owner.apex_name, "servicePort": 80}]
+            return {"http": [{"name": "rule", "match": {"paths": ["/*"]}, "backends": backends}]}
         case "TrafficSplit":
             return {"service": owner.apex_name, "backends": [{"service": owner.apex_name, "weight": 1}]}
     raise ValueError(f"nobody said what {kind} of a user looks like")
@@ -155,6 +165,9 @@ def references(route: JsonObject) -> list[tuple[str, int]]:
     if route["kind"] == "TrafficRoute":
         split = [(one["destination"]["kuma.io/service"], one["weight"]) for one in spec["conf"]["split"]]
         return [(name.partition("_")[0], weight) for name, weight in split]
+    if route["kind"] == "ApisixRoute":
+        rules = [rule["backends"] for rule in spec["http"]]
+        return [(one["serviceName"], one.get("weight", 100)) for backends in rules for one in backends]
     if route["kind"] == "TrafficSplit":
         return [(one["service"], int(one["weight"])) for one in spec["backends"]]
     rules = [rule.get("backendRefs") or () for rule in spec["rules"]]

@@ -11,9 +11,9 @@ from typing import Any
 import pytest
 
 from flaggerpy.api.canary import Canary, parse_canary
-from flaggerpy.api.constants import HANDS_OFF
+from flaggerpy.api.constants import HANDS_OFF, LAST_APPLIED_CONFIGURATION
 from flaggerpy.kube.objects import JsonObject
-from flaggerpy.rollout.traffic import ALL_TO_CANARY, ALL_TO_PRIMARY
+from flaggerpy.rollout.traffic import ALL_TO_CANARY, ALL_TO_PRIMARY, to_canary
 from flaggerpy.routers.base import Router
 from flaggerpy.routers.registry import router_for
 from tests.routers.test_parity import without_differences
@@ -24,11 +24,14 @@ ONLY_OURS: dict[str, frozenset[str]] = {
     # GitOps tools are told to keep off every route, also where Flagger forgets it.
     "TrafficSplit": frozenset(HANDS_OFF),
     "Upstream": frozenset(HANDS_OFF),
+    "ApisixRoute": frozenset(HANDS_OFF),
 }
 """Labels and annotations that we write on a kind and Flagger does not; on every kind, see test_parity."""
 ONLY_FLAGGERS: dict[str, frozenset[str]] = {
     # The selector of the target beside the labels of spec.service.apex (W-35): a route selects no pods.
     "TrafficRoute": frozenset({"app"}),
+    # What other tools know the user's own route by: they would take the copy for theirs, and prune it.
+    "ApisixRoute": frozenset({"own", "my", LAST_APPLIED_CONFIGURATION}),
 }
 """Labels and annotations that Flagger writes on a kind and we do not."""
 SCENARIOS = {
@@ -139,3 +142,24 @@ def test_everybody_else_has_a_route_in_an_ab_test_of_gloo() -> None:
         assert [everybody] == [
             {key: value for key, value in routes[0]["spec"]["routes"][0].items() if key != "matchers"}
         ]
+
+
+def test_the_copy_of_an_apisix_route() -> None:
+    """Flagger writes ``websocket: false`` where the user wrote nothing, which means the same."""
+    canary, routes = recorded("apisix-progressive")
+    router = router_for("apisix")
+    ref, own = router.refs(canary)
+    live = {own: _file()["apisix-progressive"]["others"][0]}
+    shares = (0, 20, 40, 60, 0)
+    assert len(routes) == len(shares)
+    for theirs, share in zip(routes, shares, strict=True):
+        assert router.state(canary, {**live, ref: theirs}).routes == to_canary(share)
+
+        [made] = router.render(canary, live, to_canary(share))
+        [taken] = router.render(canary, {**live, ref: theirs}, to_canary(share))
+
+        wanted = copy.deepcopy(theirs)
+        assert wanted["spec"]["http"][0].pop("websocket") is False
+        assert compared(made, ours=True) == compared(wanted, ours=False)
+        assert taken["spec"] == made["spec"]
+        assert "ownerReferences" not in taken["metadata"]
