@@ -40,8 +40,6 @@ belong to providers that are not built into flaggerpy yet: no traffic is routed 
 NOT_SERVED_YET: Final = frozenset(
     {
         "spec.ingressRef",
-        "spec.routeRef",
-        "spec.upstreamRef",
         "spec.service.gateways",
         "spec.service.delegation",
         "spec.service.trafficPolicy",
@@ -62,7 +60,10 @@ NOT_SERVED_YET: Final = frozenset(
 """Fields that no provider reads which is built; a test compares them with the providers."""
 
 SERVED_SO_FAR: Final = {
-    "spec.provider": "Served so far: kubernetes, gatewayapi:v1, contour.",
+    "spec.provider": (
+        "Served so far: kubernetes, gatewayapi:v1, gatewayapi:v1beta1, contour, apisix, gloo, kuma, linkerd, osm, "
+        "smi:v1alpha1, smi:v1alpha2, smi:v1alpha3."
+    ),
     "spec.provider.type": "Served so far: prometheus.",
     "spec.targetRef.kind": "Served so far: Deployment, DaemonSet, Service, no Knative service.",
 }

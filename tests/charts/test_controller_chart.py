@@ -90,7 +90,7 @@ def test_a_value_becomes_its_flag(values: Json, flag: str, value: str) -> None:
     assert arguments(**values)[flag] == value
 
 
-@pytest.mark.parametrize("provider", ROUTERS)
+@pytest.mark.parametrize("provider", [*ROUTERS, "smi:v1alpha1:istio"])
 def test_the_chart_takes_every_provider_that_is_built_in(provider: str) -> None:
     assert arguments(meshProvider=provider)["-mesh-provider"] == provider
 
@@ -122,7 +122,7 @@ def test_the_controller_knows_every_flag_that_the_chart_may_pass() -> None:
 @pytest.mark.parametrize(
     ("title", "values", "says"),
     [
-        ("no provider", {}, "which provider shifts traffic, kubernetes or gatewayapi:v1 or contour"),
+        ("no provider", {}, "which provider shifts traffic, kubernetes or gatewayapi:v1 or "),
         ("a provider that is not served", {"meshProvider": "istio"}, 'provider "istio" is not served by this version'),
         (
             "a further provider that is not served",
