@@ -61,7 +61,7 @@ NOT_SERVED_YET: Final = frozenset(
 
 SERVED_SO_FAR: Final = {
     "spec.provider": (
-        "Served so far: kubernetes, gatewayapi:v1, gatewayapi:v1beta1, contour, apisix, gloo, kuma, linkerd, osm, "
+        "Served so far: kubernetes, gatewayapi:v1, gatewayapi:v1beta1, contour, apisix, gloo, kuma, linkerd, "
         "smi:v1alpha1, smi:v1alpha2, smi:v1alpha3."
     ),
     "spec.provider.type": "Served so far: prometheus.",

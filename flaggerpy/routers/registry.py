@@ -23,7 +23,6 @@ ROUTERS: dict[str, Callable[[Options], Router]] = {
     "gloo": lambda _: GlooRouter(),
     "kuma": lambda _: KumaRouter(),
     "linkerd": lambda _: TrafficSplitRouter("v1alpha1"),
-    "osm": lambda _: TrafficSplitRouter("v1alpha2"),
     "smi:v1alpha1": lambda _: TrafficSplitRouter("v1alpha1"),
     "smi:v1alpha2": lambda _: TrafficSplitRouter("v1alpha2"),
     "smi:v1alpha3": lambda _: TrafficSplitRouter("v1alpha3"),
@@ -35,6 +34,7 @@ NOT_YET = (
     "istio",
     "knative",
     "nginx",
+    "osm",
     "skipper",
     "traefik",
 )

@@ -1,6 +1,6 @@
 """Providers of the Service Mesh Interface: one TrafficSplit, named like the apex Service.
 
-``linkerd`` is version v1alpha1, ``osm`` v1alpha2; ``smi:v1alpha1`` and its like may name the mesh after another colon.
+``linkerd`` is version v1alpha1; ``smi:v1alpha1`` and its like may name the mesh after another colon.
 """
 
 from __future__ import annotations

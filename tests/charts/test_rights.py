@@ -139,7 +139,6 @@ ROUTING_KINDS = {
     "gloo": ("gateway.solo.io", "routetables"),
     "kuma": ("kuma.io", "trafficroutes"),
     "linkerd": ("split.smi-spec.io", "trafficsplits"),
-    "osm": ("split.smi-spec.io", "trafficsplits"),
     "smi:v1alpha1": ("split.smi-spec.io", "trafficsplits"),
     "smi:v1alpha2": ("split.smi-spec.io", "trafficsplits"),
     "smi:v1alpha3": ("split.smi-spec.io", "trafficsplits"),

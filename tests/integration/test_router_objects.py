@@ -19,7 +19,7 @@ from tests.routers.cases import canaries, cookies_at, foreign_routes
 
 pytestmark = [pytest.mark.integration, pytest.mark.router_laws]
 
-WITHOUT_CRDS = frozenset({"apisix", "gloo", "kuma", "linkerd", "osm", "smi:v1alpha1", "smi:v1alpha2", "smi:v1alpha3"})
+WITHOUT_CRDS = frozenset({"apisix", "gloo", "kuma", "linkerd", "smi:v1alpha1", "smi:v1alpha2", "smi:v1alpha3"})
 """Providers whose CRDs the tests' cluster has not got."""
 CASES = [
     pytest.param(provider, title, id=f"{provider}, {title}")

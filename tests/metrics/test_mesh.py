@@ -129,7 +129,6 @@ def test_a_dot_in_a_name_matches_only_a_dot() -> None:
         ("smi:v1alpha1", "istio"),
         ("smi:v1alpha1:istio", "istio"),
         ("smi:v1alpha1:linkerd", "linkerd"),
-        ("smi:v1alpha2:osm", "osm"),
         ("knative", "knative"),
         ("osm", "osm"),
     ],

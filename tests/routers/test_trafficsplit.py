@@ -38,7 +38,6 @@ def backends(**weights: Any) -> list[dict[str, Any]]:
     ("provider", "version", "weights"),
     [
         ("linkerd", "v1alpha1", ["20", "80"]),
-        ("osm", "v1alpha2", [20, 80]),
         ("smi:v1alpha1", "v1alpha1", ["20", "80"]),
         ("smi:v1alpha2", "v1alpha2", [20, 80]),
         ("smi:v1alpha3", "v1alpha3", [20, 80]),

@@ -61,7 +61,7 @@ The label that names a canary's namespace once Prometheus has scraped it: withou
 
 {{/* Every provider that canaries may use here, each checked against what this version serves. */}}
 {{- define "flaggerpy.providers" -}}
-{{- $served := list "kubernetes" "gatewayapi:v1" "gatewayapi:v1beta1" "contour" "apisix" "gloo" "kuma" "linkerd" "osm" "smi:v1alpha1" "smi:v1alpha2" "smi:v1alpha3" -}}
+{{- $served := list "kubernetes" "gatewayapi:v1" "gatewayapi:v1beta1" "contour" "apisix" "gloo" "kuma" "linkerd" "smi:v1alpha1" "smi:v1alpha2" "smi:v1alpha3" -}}
 {{- $provider := required (printf "meshProvider is required: say which provider shifts traffic, %s" (join " or " $served)) .Values.meshProvider -}}
 {{- $all := prepend .Values.rbac.providers $provider | uniq -}}
 {{- range $all -}}
@@ -154,7 +154,7 @@ The label that names a canary's namespace once Prometheus has scraped it: withou
   resources: [upstreams]
   verbs: [get, list, watch, create, update, patch, delete]
 {{- end }}
-{{- if regexMatch "(^|,)(smi:|linkerd|osm)" (include "flaggerpy.providers" .) }}
+{{- if regexMatch "(^|,)(smi:|linkerd)" (include "flaggerpy.providers" .) }}
 - apiGroups: [split.smi-spec.io]
   resources: [trafficsplits]
   verbs: [get, list, watch, create, update, patch, delete]
