@@ -40,8 +40,6 @@ belong to providers that are not built into flaggerpy yet: no traffic is routed 
 NOT_SERVED_YET: Final = frozenset(
     {
         "spec.ingressRef",
-        "spec.routeRef",
-        "spec.upstreamRef",
         "spec.service.meshName",
         "spec.service.backends",
         "spec.provider.region",
@@ -50,7 +48,10 @@ NOT_SERVED_YET: Final = frozenset(
 """Fields that no provider reads which is built; a test compares them with the providers."""
 
 SERVED_SO_FAR: Final = {
-    "spec.provider": "Served so far: kubernetes, gatewayapi:v1, contour, istio, traefik.",
+    "spec.provider": (
+        "Served so far: kubernetes, gatewayapi:v1, gatewayapi:v1beta1, contour, istio, traefik, apisix, gloo, kuma, "
+        "linkerd, smi:v1alpha1, smi:v1alpha2, smi:v1alpha3."
+    ),
     "spec.provider.type": "Served so far: prometheus.",
     "spec.targetRef.kind": "Served so far: Deployment, DaemonSet, Service, no Knative service.",
 }

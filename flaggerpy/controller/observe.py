@@ -27,7 +27,7 @@ from flaggerpy.kube.workqueue import Key
 from flaggerpy.rollout.decision import ServiceRole
 from flaggerpy.rollout.errors import UserError
 from flaggerpy.rollout.observation import ConfigsSeen, KeptSeen, Limits, Observation, ScalerSeen, ServicesSeen
-from flaggerpy.rollout.traffic import Acceptance, Capabilities, RouteState
+from flaggerpy.rollout.traffic import ALL_TO_CANARY, Acceptance, Capabilities, RouteState
 from flaggerpy.routers.base import Options, Router
 from flaggerpy.settings import Settings
 from flaggerpy.targets.autoscaler import (
@@ -311,6 +311,10 @@ class Observer:
         """The routing object's state, and whether it is as it stays after a release."""
         if draft.router is None:
             return NO_ROUTE, True
+        try:
+            draft.router.render(draft.canary, draft.live, ALL_TO_CANARY)
+        except UserError as error:
+            draft.problems.append(str(error))
         released = not draft.router.restore(draft.canary, draft.live)
         return draft.router.state(draft.canary, draft.live), released
 

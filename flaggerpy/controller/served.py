@@ -68,7 +68,7 @@ def choose_router(canary: Canary, mesh_provider: str, options: Options = DEFAULT
 
 def unserved(provider: str, can: Capabilities, analysis: CanaryAnalysis) -> Iterator[str]:
     """Say which settings work and are served differently from how they read."""
-    if analysis.match and not can.match:
+    if analysis.match and not can.match and not can.weights:  # else everyone would be chosen, which is refused
         yield f"A/B testing is not supported when using the {provider} provider: spec.analysis.match has no effect"
     if analysis.iterations < 1 and not can.weights:
         yield (

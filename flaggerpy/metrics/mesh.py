@@ -168,6 +168,8 @@ def observer_for(provider: str) -> Observer:
         return OBSERVERS[provider]
     if provider == "kubernetes":
         return OBSERVERS["http"]
+    if provider.startswith("smi:") and provider.endswith(":linkerd"):
+        return OBSERVERS["linkerd"]
     for prefix, name in _PREFIXES.items():
         if provider.startswith(prefix):
             return OBSERVERS[name]

@@ -5,36 +5,40 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from flaggerpy.rollout.errors import UserError
+from flaggerpy.routers.apisix import ApisixRouter
 from flaggerpy.routers.base import DEFAULTS, Options, Router
 from flaggerpy.routers.contour import ContourRouter
 from flaggerpy.routers.gatewayapi import GatewayApiRouter
+from flaggerpy.routers.gloo import GlooRouter
 from flaggerpy.routers.istio import IstioRouter
 from flaggerpy.routers.kubernetes import KubernetesRouter
 from flaggerpy.routers.traefik import TraefikRouter
+from flaggerpy.routers.trafficroute import KumaRouter
+from flaggerpy.routers.trafficsplit import TrafficSplitRouter
 
 ROUTERS: dict[str, Callable[[Options], Router]] = {
     "kubernetes": lambda _: KubernetesRouter(),
     "gatewayapi:v1": lambda _: GatewayApiRouter(),
+    "gatewayapi:v1beta1": lambda _: GatewayApiRouter(beta=True),
     "contour": lambda options: ContourRouter(options.ingress_class),
     "istio": lambda _: IstioRouter(),
     "traefik": lambda _: TraefikRouter(),
+    "apisix": lambda _: ApisixRouter(),
+    "gloo": lambda _: GlooRouter(),
+    "kuma": lambda _: KumaRouter(),
+    "linkerd": lambda _: TrafficSplitRouter("v1alpha1"),
+    "smi:v1alpha1": lambda _: TrafficSplitRouter("v1alpha1"),
+    "smi:v1alpha2": lambda _: TrafficSplitRouter("v1alpha2"),
+    "smi:v1alpha3": lambda _: TrafficSplitRouter("v1alpha3"),
 }
 
 NOT_YET = (
-    "apisix",
     "appmesh",
     "appmesh:v1beta2",
-    "gatewayapi:v1beta1",
-    "gloo",
     "knative",
-    "kuma",
-    "linkerd",
     "nginx",
     "osm",
     "skipper",
-    "smi:v1alpha1",
-    "smi:v1alpha2",
-    "smi:v1alpha3",
 )
 """Providers that Flagger has and we do not have yet."""
 
@@ -48,6 +52,9 @@ def router_for(provider: str, options: Options = DEFAULTS) -> Router:
     """
     if provider in ROUTERS:
         return ROUTERS[provider](options)
+    kind, _, mesh = provider.rpartition(":")
+    if kind.startswith("smi:") and kind in ROUTERS and mesh:
+        return TrafficSplitRouter(kind.removeprefix("smi:"), mesh)
     choice = f"choose one of {', '.join(ROUTERS)} in spec.provider or with --mesh-provider"
     if not provider:
         raise UserError(f"No provider is named: {choice}.")

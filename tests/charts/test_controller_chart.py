@@ -90,7 +90,7 @@ def test_a_value_becomes_its_flag(values: Json, flag: str, value: str) -> None:
     assert arguments(**values)[flag] == value
 
 
-@pytest.mark.parametrize("provider", ROUTERS)
+@pytest.mark.parametrize("provider", [*ROUTERS, "smi:v1alpha1:istio"])
 def test_the_chart_takes_every_provider_that_is_built_in(provider: str) -> None:
     assert arguments(meshProvider=provider)["-mesh-provider"] == provider
 
@@ -125,7 +125,7 @@ def test_the_controller_knows_every_flag_that_the_chart_may_pass() -> None:
         (
             "no provider",
             {},
-            "which provider shifts traffic, kubernetes or gatewayapi:v1 or contour or istio or traefik",
+            "which provider shifts traffic, kubernetes or gatewayapi:v1 or gatewayapi:v1beta1 or contour or istio",
         ),
         (
             "a provider that is not served",

@@ -24,8 +24,6 @@ UNREAD: dict[str, Any] = {
     "spec.service.meshName": "mesh",
     "spec.service.backends": ["other"],
     "spec.ingressRef": {"apiVersion": "networking.k8s.io/v1", "kind": "Ingress", "name": "x"},
-    "spec.routeRef": {"apiVersion": "apisix.apache.org/v2", "kind": "ApisixRoute", "name": "x"},
-    "spec.upstreamRef": {"apiVersion": "gloo.solo.io/v1", "kind": "Upstream", "name": "x"},
 }
 READ: dict[str, Any] = {
     "gatewayRefs": [*GATEWAYS, {"name": "inner"}],
@@ -42,6 +40,13 @@ READ: dict[str, Any] = {
     "timeout": "15s",
     "backendTimeout": "5s",
 }
+
+
+READ_BY_ONE: dict[str, Any] = {
+    "spec.routeRef": {"apiVersion": "apisix.apache.org/v2", "kind": "ApisixRoute", "name": "x"},
+    "spec.upstreamRef": {"apiVersion": "gloo.solo.io/v1", "kind": "Upstream", "name": "x"},
+}
+"""References to objects of a provider's own."""
 
 
 def having(path: str, value: Any) -> Canary:
@@ -71,6 +76,15 @@ def test_what_is_not_marked_is_read(field: str) -> None:
     path = f"spec.service.{field}"
     assert path not in reference.NOT_SERVED_YET
     assert readers(having(path, READ[field]), path)
+
+
+@pytest.mark.parametrize(("path", "provider"), [("spec.routeRef", "apisix"), ("spec.upstreamRef", "gloo")])
+def test_a_reference_is_read_by_the_provider_that_it_is_for(path: str, provider: str) -> None:
+    assert path not in reference.NOT_SERVED_YET
+    router = ROUTERS[provider](DEFAULTS)
+    without, named = canary(service={"gatewayRefs": GATEWAYS}), having(path, READ_BY_ONE[path])
+    name = READ_BY_ONE[path]["name"]
+    assert name in {ref.name for ref in router.refs(named)} - {ref.name for ref in router.refs(without)}
 
 
 def test_every_field_for_providers_is_one_or_the_other() -> None:

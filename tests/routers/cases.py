@@ -45,7 +45,7 @@ OF_ISTIO: dict[str, dict[str, Any]] = {
     "as a delegate": {"delegation": True, "portDiscovery": True, "match": [{"uri": {"prefix": "/a"}}]},
     "of TCP": {"appProtocol": "TCP", "gateways": ["public/tcp"], "match": [{"port": 6379}]},
 }
-BESIDE = frozenset({"DestinationRule"})
+BESIDE = frozenset({"DestinationRule", "Upstream"})
 """Kinds of objects that lead nobody anywhere, and go with our Services."""
 ABORTED = {"httpStatus": 503, "percentage": {"value": 0.1}}
 AT_ONCE = (TraefikRouter,)
@@ -72,7 +72,9 @@ def cookies_at(weight: int, *, primary: bool = True) -> Cookies:
 
 def canaries(provider: str, namespace: str = "shop") -> dict[str, Canary]:
     """Build canaries that use much of what a route can say; every provider must serve them or ignore what it cannot."""
-    spec = {"provider": provider}
+    spec: JsonObject = {"provider": provider}
+    if provider == "apisix":
+        spec["routeRef"] = {"apiVersion": "apisix.apache.org/v2", "kind": "ApisixRoute", "name": "way"}
     gateways = {"gatewayRefs": EVERYTHING["gatewayRefs"]}
     sticky = {
         "with cookies": canary(namespace=namespace, spec=spec, service=gateways, analysis={"sessionAffinity": COOKIES}),
@@ -114,6 +116,11 @@ def routes_in(live: Mapping[Ref, JsonObject]) -> list[JsonObject]:
     return [obj for obj in live.values() if obj["kind"] not in BESIDE]
 
 
+def prerequisites(router: Router, owner: Canary) -> list[JsonObject]:
+    """Build what a user must have made for a route to be written at all."""
+    return [obj for obj in foreign_routes(router, owner) if obj["metadata"]["name"] == "way"]
+
+
 def foreign_routes(router: Router, owner: Canary, **extra: Any) -> list[dict[str, Any]]:
     """Build routing objects that a user made by hand, under the names that the canary needs."""
     return [
@@ -127,6 +134,7 @@ def foreign_routes(router: Router, owner: Canary, **extra: Any) -> list[dict[str
                 "annotations": {"theirs": "2", "kustomize.toolkit.fluxcd.io/reconcile": "enabled"},
             },
             "spec": own_spec(ref.resource.kind, owner) | extra,
+            **({"mesh": "default"} if ref.resource.kind == "TrafficRoute" else {}),
         }
         for ref in router.refs(owner)
     ]
@@ -150,6 +158,20 @@ def own_spec(kind: str, owner: Canary) -> JsonObject:
             return {"host": owner.primary_service_name, "trafficPolicy": hashed, "subsets": [{"name": "v1"}]}
         case "TraefikService":
             return {"weighted": {"services": [{"name": owner.apex_name, "port": 80}], "sticky": {"cookie": {}}}}
+        case "TrafficRoute":
+            mine = {"kuma.io/service": f"{owner.apex_name}_{owner.namespace}_svc_8080"}
+            conf = {"split": [{"destination": mine, "weight": 1}], "loadBalancer": {"random": {}}}
+            return {"sources": [{"match": {"kuma.io/service": "*"}}], "destinations": [{"match": mine}], "conf": conf}
+        case "RouteTable":
+            kube = {"ref": {"name": owner.apex_name, "namespace": owner.namespace}, "port": 80}
+            return {"routes": [{"matchers": [{"prefix": "/"}], "routeAction": {"single": {"kube": kube}}}]}
+        case "Upstream":
+            return {"kube": {"serviceName": owner.apex_name, "serviceNamespace": owner.namespace, "servicePort": 80}}
+        case "ApisixRoute":
+            backends = [{"serviceName": owner.apex_name, "servicePort": 80}]
+            return {"http": [{"name": "rule", "match": {"paths": ["/*"]}, "backends": backends}]}
+        case "TrafficSplit":
+            return {"service": owner.apex_name, "backends": [{"service": owner.apex_name, "weight": 1}]}
     raise ValueError(f"nobody said what {kind} of a user looks like")
 
 
@@ -175,5 +197,19 @@ def references(route: JsonObject) -> list[tuple[str, int]]:
             for services in parts
             for one in services
         ]
+    if route["kind"] == "RouteTable":
+        actions = [part["routeAction"] for part in spec["routes"]]
+        everybody = [(action["single"]["kube"]["ref"]["name"], 1) for action in actions if "single" in action]
+        several = [one for action in actions if "multi" in action for one in action["multi"]["destinations"]]
+        named = [(one["destination"].get("upstream") or one["destination"]["kube"]["ref"], one) for one in several]
+        return everybody + [(to["name"], one.get("weight", 0)) for to, one in named]
+    if route["kind"] == "TrafficRoute":
+        split = [(one["destination"]["kuma.io/service"], one["weight"]) for one in spec["conf"]["split"]]
+        return [(name.partition("_")[0], weight) for name, weight in split]
+    if route["kind"] == "ApisixRoute":
+        rules = [rule["backends"] for rule in spec["http"]]
+        return [(one["serviceName"], one.get("weight", 100)) for backends in rules for one in backends]
+    if route["kind"] == "TrafficSplit":
+        return [(one["service"], int(one["weight"])) for one in spec["backends"]]
     rules = [rule.get("backendRefs") or () for rule in spec["rules"]]
     return [(one["name"], int(one.get("weight", 1))) for backends in rules for one in backends]

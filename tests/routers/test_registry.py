@@ -13,13 +13,15 @@ def test_providers_are_found_by_their_names() -> None:
     assert isinstance(router_for("contour"), ContourRouter)
 
 
-@pytest.mark.parametrize("provider", [*NOT_YET, "smi:v1alpha1:istio"])
+@pytest.mark.parametrize("provider", [*NOT_YET, "appmesh:v1beta2:x"])
 def test_what_flagger_has_and_we_do_not_is_said_to_be_so(provider: str) -> None:
     with pytest.raises(UserError, match=f"Provider {provider} is known to Flagger, but not built"):
         router_for(provider)
 
 
-@pytest.mark.parametrize("provider", ["gatewayapi", "nignx", "istio2", "Kubernetes"])
+@pytest.mark.parametrize(
+    "provider", ["gatewayapi", "smi", "smi:v1", "smi:v1alpha1:", "linkerd:x", "nignx", "istio2", "Kubernetes"]
+)
 def test_an_unknown_provider_is_never_a_guess(provider: str) -> None:
     with pytest.raises(UserError, match=f"Provider {provider} is unknown: choose one of kubernetes, gatewayapi:v1"):
         router_for(provider)
