@@ -28,7 +28,7 @@ class Remover:
         self._world = world
 
     async def children(self, *, serving: bool) -> None:
-        """Delete what we made; what users come through stays where they are still served.
+        """Delete what we made; what users come through stays where they are still served, and is not ours any more.
 
         The primary goes last: it names the copies of configs, so a crash on the way forgets none.
         """
@@ -36,7 +36,9 @@ class Remover:
         refs = [service_ref(canary, role) for role in (ServiceRole.PRIMARY, ServiceRole.CANARY)]
         if not serving:
             refs.append(service_ref(canary, ServiceRole.APEX))
-            refs += world.router.refs(canary) if world.router else ()
+        if world.router is not None and not (serving and world.router.restore(canary, self._writes.live)):
+            # What still is ours once everything is given back, nobody comes through.
+            refs += world.router.refs(canary)
         for ref in [*refs, *made_scaler_refs(canary)]:
             await self.ours(ref)
         await self._keeper.let_go(copies_of(world))

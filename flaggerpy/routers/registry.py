@@ -5,15 +5,21 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from flaggerpy.rollout.errors import UserError
+from flaggerpy.routers.alb import AlbRouter
 from flaggerpy.routers.base import DEFAULTS, Options, Router
 from flaggerpy.routers.contour import ContourRouter
 from flaggerpy.routers.gatewayapi import GatewayApiRouter
 from flaggerpy.routers.kubernetes import KubernetesRouter
+from flaggerpy.routers.nginx import NginxRouter
+from flaggerpy.routers.skipper import SkipperRouter
 
 ROUTERS: dict[str, Callable[[Options], Router]] = {
     "kubernetes": lambda _: KubernetesRouter(),
     "gatewayapi:v1": lambda _: GatewayApiRouter(),
     "contour": lambda options: ContourRouter(options.ingress_class),
+    "nginx": lambda options: NginxRouter(options.ingress_annotations_prefix),
+    "skipper": lambda _: SkipperRouter(),
+    "alb": lambda _: AlbRouter(),
 }
 
 NOT_YET = (
@@ -26,9 +32,7 @@ NOT_YET = (
     "knative",
     "kuma",
     "linkerd",
-    "nginx",
     "osm",
-    "skipper",
     "smi:v1alpha1",
     "smi:v1alpha2",
     "smi:v1alpha3",
