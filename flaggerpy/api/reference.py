@@ -39,7 +39,6 @@ belong to providers that are not built into flaggerpy yet: no traffic is routed 
 
 NOT_SERVED_YET: Final = frozenset(
     {
-        "spec.ingressRef",
         "spec.routeRef",
         "spec.upstreamRef",
         "spec.service.gateways",
@@ -62,7 +61,7 @@ NOT_SERVED_YET: Final = frozenset(
 """Fields that no provider reads which is built; a test compares them with the providers."""
 
 SERVED_SO_FAR: Final = {
-    "spec.provider": "Served so far: kubernetes, gatewayapi:v1, contour.",
+    "spec.provider": "Served so far: kubernetes, gatewayapi:v1, contour, nginx, skipper, alb.",
     "spec.provider.type": "Served so far: prometheus.",
     "spec.targetRef.kind": "Served so far: Deployment, DaemonSet, Service, no Knative service.",
 }

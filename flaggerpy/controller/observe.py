@@ -313,10 +313,11 @@ class Observer:
         """The routing object's state, and whether it is as it stays after a release."""
         if draft.router is None:
             return NO_ROUTE, True
-        try:
-            draft.router.render(draft.canary, draft.live, ALL_TO_CANARY)
-        except UserError as error:
-            draft.problems.append(str(error))
+        if not draft.problems:
+            try:
+                draft.router.render(draft.canary, draft.live, ALL_TO_CANARY)
+            except UserError as error:
+                draft.problems.append(str(error))
         released = not draft.router.restore(draft.canary, draft.live)
         return draft.router.state(draft.canary, draft.live), released
 

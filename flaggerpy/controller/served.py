@@ -70,8 +70,8 @@ def _refused(provider: str, can: Capabilities, analysis: CanaryAnalysis) -> Iter
     """Say which settings a provider that moves users cannot serve, and would harm them if it did without."""
     if can.weights and not can.match and analysis.strategy is Strategy.AB_TESTING:
         yield (
-            f"spec.analysis.match cannot be served by provider {provider}, which cannot choose users: all of them would "
-            "get the new revision at once. Remove match, and write stepWeight in the place of iterations if they shall "
+            f"spec.analysis.match cannot be served by provider {provider}, which cannot choose users: all of them "
+            "would get the new revision at once. Remove match, and write stepWeight in the place of iterations if they shall "
             "get it step by step."
         )
     if can.weights and not can.affinity and analysis.session_affinity and analysis.strategy is Strategy.CANARY:
@@ -83,7 +83,8 @@ def _refused(provider: str, can: Capabilities, analysis: CanaryAnalysis) -> Iter
 
 def unserved(provider: str, can: Capabilities, analysis: CanaryAnalysis) -> Iterator[str]:
     """Say which settings work and are served differently from how they read."""
-    if analysis.match and not can.match:
+    ab_test = analysis.strategy is Strategy.AB_TESTING
+    if analysis.match and not can.match and not (can.weights and ab_test):
         yield f"A/B testing is not supported when using the {provider} provider: spec.analysis.match has no effect"
     if analysis.iterations < 1 and not can.weights:
         yield (

@@ -8,6 +8,7 @@ apex Service and so to the primary. There is no answer from Skipper on which to 
 from __future__ import annotations
 
 import json
+import math
 import re
 from typing import Any
 
@@ -106,6 +107,6 @@ def _routes(canary: Canary, copy: JsonObject) -> Routes | None:
         share = float(weights[canary.canary_service_name])
     except (ValueError, KeyError, TypeError):
         return None
-    if min(primary, share) < 0 or not primary + share > 0:
+    if min(primary, share) < 0 or not 0 < primary + share < math.inf:
         return None
     return ALL_TO_PRIMARY if _is_off(copy) else to_canary(round(100 * share / (primary + share)))

@@ -35,7 +35,6 @@ UNREAD: dict[str, Any] = {
     "spec.service.match[].sourceNamespace": "x",
     "spec.service.match[].gateways": ["mesh"],
     "spec.service.match[].ignoreUriCase": True,
-    "spec.ingressRef": {"apiVersion": "networking.k8s.io/v1", "kind": "Ingress", "name": "x"},
     "spec.routeRef": {"apiVersion": "apisix.apache.org/v2", "kind": "ApisixRoute", "name": "x"},
     "spec.upstreamRef": {"apiVersion": "gloo.solo.io/v1", "kind": "Upstream", "name": "x"},
 }
@@ -51,6 +50,9 @@ READ: dict[str, Any] = {
     "timeout": "15s",
     "backendTimeout": "5s",
 }
+
+
+INGRESS = {"apiVersion": "networking.k8s.io/v1", "kind": "Ingress", "name": "x"}
 
 
 def having(path: str, value: Any) -> Canary:
@@ -80,6 +82,10 @@ def test_what_is_not_marked_is_read(field: str) -> None:
     path = f"spec.service.{field}"
     assert path not in reference.NOT_SERVED_YET
     assert readers(having(path, READ[field]), path)
+
+
+def test_an_ingress_is_read_by_those_who_need_one() -> None:
+    assert readers(having("spec.ingressRef", INGRESS), "spec.ingressRef") == {"nginx", "skipper", "alb"}
 
 
 def test_every_field_for_providers_is_one_or_the_other() -> None:
