@@ -71,8 +71,8 @@ def _refused(provider: str, can: Capabilities, analysis: CanaryAnalysis) -> Iter
     if can.weights and not can.match and analysis.strategy is Strategy.AB_TESTING:
         yield (
             f"spec.analysis.match cannot be served by provider {provider}, which cannot choose users: all of them "
-            "would get the new revision at once. Remove match, and write stepWeight in the place of iterations if they shall "
-            "get it step by step."
+            "would get the new revision at once. Remove match, and write stepWeight in the place of iterations if they "
+            "shall get it step by step."
         )
     if can.weights and not can.affinity and analysis.session_affinity and analysis.strategy is Strategy.CANARY:
         yield (

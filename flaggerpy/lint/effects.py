@@ -68,7 +68,7 @@ def _written(canary: Canary, router: Router) -> Any:
 
 
 def _ingress(canary: Canary, ref: Ref) -> JsonObject:
-    """Return an Ingress with which every provider that needs one can do: only the canary's own fields are in question."""
+    """Return an Ingress with which every provider can do: only the canary's own fields are in question."""
     ports: tuple[JsonObject, ...] = ({"number": 80}, {"name": "use-annotation"})
     paths = [{"path": "/", "backend": {"service": {"name": canary.apex_name, "port": port}}} for port in ports]
     return {"metadata": {"name": ref.name, "namespace": ref.namespace}, "spec": {"rules": [{"http": {"paths": paths}}]}}

@@ -21,7 +21,7 @@ from flaggerpy.routers.httproute_cookies import cookies_of, gives_cookies
 class GatewayApiRouter:
     """The Gateway API in version v1."""
 
-    capabilities = Capabilities(weights=True, match=True, mirror=True, affinity=True)
+    capabilities = Capabilities(weights=True, match=True, mirror=True, affinity=True, grpc=True, own_route=True)
 
     def refs(self, canary: Canary) -> tuple[Ref, ...]:
         """Return the HTTPRoute."""

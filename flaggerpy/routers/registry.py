@@ -24,21 +24,24 @@ ROUTERS: dict[str, Callable[[Options], Router]] = {
 
 NOT_YET = (
     "apisix",
-    "appmesh",
-    "appmesh:v1beta2",
     "gatewayapi:v1beta1",
     "gloo",
     "istio",
     "knative",
     "kuma",
     "linkerd",
-    "osm",
     "smi:v1alpha1",
     "smi:v1alpha2",
     "smi:v1alpha3",
     "traefik",
 )
 """Providers that Flagger has and we do not have yet."""
+
+END_OF_LIFE = {
+    "appmesh": "AWS ended the support of App Mesh on 30 September 2026",
+    "osm": "Open Service Mesh is archived and gets no fixes since 2023",
+}
+"""Providers that Flagger has and we shall not have, and why."""
 
 
 def router_for(provider: str, options: Options = DEFAULTS) -> Router:
@@ -53,6 +56,12 @@ def router_for(provider: str, options: Options = DEFAULTS) -> Router:
     choice = f"choose one of {', '.join(ROUTERS)} in spec.provider or with --mesh-provider"
     if not provider:
         raise UserError(f"No provider is named: {choice}.")
-    if any(provider == name or provider.startswith(f"{name}:") for name in NOT_YET):
+    if any(_is(provider, name) for name in NOT_YET):
         raise UserError(f"Provider {provider} is known to Flagger, but not built into flaggerpy yet: {choice}.")
+    if reason := next((why for name, why in END_OF_LIFE.items() if _is(provider, name)), None):
+        raise UserError(f"Provider {provider} is known to Flagger and is not served by flaggerpy: {reason}; {choice}.")
     raise UserError(f"Provider {provider} is unknown: {choice}.")
+
+
+def _is(provider: str, name: str) -> bool:
+    return provider == name or provider.startswith(f"{name}:")

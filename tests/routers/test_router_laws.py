@@ -13,7 +13,7 @@ from flaggerpy.api.canary import Canary
 from flaggerpy.api.marks import made_by_us
 from flaggerpy.kube.objects import JsonObject
 from flaggerpy.kube.resources import Ref
-from flaggerpy.rollout.traffic import ALL_TO_PRIMARY, NO_COOKIES, Acceptance, Routes, to_canary
+from flaggerpy.rollout.traffic import ALL_TO_CANARY, ALL_TO_PRIMARY, NO_COOKIES, Acceptance, Routes, to_canary
 from flaggerpy.routers.base import Router
 from flaggerpy.routers.registry import ROUTERS, router_for
 from tests.builders import canary
@@ -58,6 +58,22 @@ def release(server: Server, router: Router, owner: Canary) -> None:
 def _routes(weight: int, mirrored: bool, cookies: str) -> Routes:
     known = NO_COOKIES if cookies == "none" else cookies_at(weight, primary=cookies == "both")
     return Routes(100 - weight, weight, mirrored, known)
+
+
+@pytest.mark.parametrize("provider", ROUTERS)
+def test_no_provider_is_registered_without_laws_that_can_fail(provider: str) -> None:
+    """Each has cases for what it claims, a user's own routing object, and shares that the laws can read from it."""
+    router, cases = router_for(provider), canaries(provider)
+    can = router.capabilities
+    assert provider in {str(case.values[1].spec.provider) for case in CASES}
+    assert "plain" in cases
+    assert not can.match or "for an audience" in cases
+    assert not can.affinity or "with cookies" in cases
+    for owner in cases.values():
+        assert bool(foreign_routes(router, owner)) is bool(router.refs(owner))
+        server = served(router, owner)
+        server.write(router.render(owner, server.live, ALL_TO_CANARY))
+        assert (owner.canary_service_name in backends(server.live, used=True)) is can.weights
 
 
 @every_router
