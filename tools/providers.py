@@ -34,10 +34,10 @@ and [`flaggerpy lint`](lint.md) refuse or remark what a provider cannot do by th
 
 """
 _NOTES = """
-- **A/B test**: users whom `analysis.match` describes. Where it says no more, a growing share of them can get the canary as well
-  (`match` with `stepWeight`).
-- **TCP** and **gRPC** are what a route carries beside HTTP. For gRPC the data plane has to be told the protocol, which is
-  its own business: by `service.appProtocol`, or by an annotation on the Service or the Ingress.
+- **A/B test**: users whom `analysis.match` describes. Where it says no more, a growing share of them can get the canary
+  as well (`match` with `stepWeight`).
+- **TCP** and **gRPC** are what a route carries beside HTTP. For gRPC the data plane has to be told the protocol, which
+  is its own business: by `service.appProtocol`, or by an annotation on the Service or the Ingress.
 - **Your own route**: a routing object of yours that is there before the canary is read or taken over; one that was
   changed is given back when the Canary goes.
 """

@@ -59,7 +59,7 @@ def router_for(provider: str, options: Options = DEFAULTS) -> Router:
     if any(_is(provider, name) for name in NOT_YET):
         raise UserError(f"Provider {provider} is known to Flagger, but not built into flaggerpy yet: {choice}.")
     if reason := next((why for name, why in END_OF_LIFE.items() if _is(provider, name)), None):
-        raise UserError(f"Provider {provider} is known to Flagger and is not served by flaggerpy: {reason}; {choice}.")
+        raise UserError(f"Provider {provider} is known to Flagger and not built into flaggerpy, as {reason}: {choice}.")
     raise UserError(f"Provider {provider} is unknown: {choice}.")
 
 

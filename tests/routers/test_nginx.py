@@ -170,22 +170,28 @@ def test_what_is_missing_is_said(provider: str) -> None:
 
 
 @pytest.mark.parametrize("provider", ["nginx", "skipper"])
-@pytest.mark.parametrize(
-    "spec",
-    [
-        {},
-        {"rules": []},
-        {"rules": [{"host": "a.example.com"}]},
-        {"rules": [{"http": None}]},
-        {"rules": [{"http": {"paths": [path("other")]}}]},
-    ],
-)
-def test_w100_w101_an_ingress_that_does_not_lead_to_the_canary_is_said_to_be_so(
-    provider: str, spec: JsonObject
-) -> None:
+@pytest.mark.parametrize("spec", [{}, {"rules": []}, {"rules": [{"http": {"paths": [path("other")]}}]}])
+def test_w100_an_ingress_that_leads_nobody_to_the_canary_is_said_to_be_so(provider: str, spec: JsonObject) -> None:
     own = {**front(), "spec": spec}
     with pytest.raises(UserError, match="Ingress front leads nobody to Service web: name this Service"):
         router_for(provider).render(behind(provider), {OWN: own}, THIRD)
+
+
+@pytest.mark.parametrize("provider", ["nginx", "skipper"])
+@pytest.mark.parametrize(
+    "rule",
+    [
+        {"host": "b.example.com"},
+        {"http": None},
+        {"http": {"paths": None}},
+        {"http": {"paths": [{"backend": {"resource": {"kind": "Bucket", "name": "b"}}}]}},
+    ],
+)
+def test_w101_rules_without_paths_or_services_are_passed_over(provider: str, rule: JsonObject) -> None:
+    own = front(path("web"))
+    own["spec"]["rules"].insert(0, rule)
+    [body] = router_for(provider).render(behind(provider), {OWN: own}, THIRD)
+    assert [one["host"] for one in body["spec"]["rules"]] == ["a.example.com"]
 
 
 @pytest.mark.parametrize("provider", ["nginx", "skipper"])

@@ -24,7 +24,7 @@ def test_what_flagger_has_and_we_do_not_is_said_to_be_so(provider: str) -> None:
 
 @pytest.mark.parametrize("provider", ["appmesh", "appmesh:v1beta2", "osm"])
 def test_what_is_at_its_end_is_said_to_be_so(provider: str) -> None:
-    with pytest.raises(UserError, match=f"Provider {provider} is known to Flagger and is not served by flaggerpy: "):
+    with pytest.raises(UserError, match=f"Provider {provider} is known to Flagger and not built into flaggerpy, as "):
         router_for(provider)
 
 
