@@ -65,7 +65,7 @@ def test_no_provider_is_registered_without_laws_that_can_fail(provider: str) -> 
     """Each has cases for what it claims, a user's own routing object, and shares that the laws can read from it."""
     router, cases = router_for(provider), canaries(provider)
     can = router.capabilities
-    assert provider in {str(case.values[1].spec.provider) for case in CASES}
+    assert provider in {str(case.id).partition(",")[0] for case in CASES}
     assert "plain" in cases
     assert not can.match or "for an audience" in cases
     assert not can.affinity or "with cookies" in cases
