@@ -20,7 +20,7 @@ from flaggerpy.routers import ingress
 from flaggerpy.routers.base import Live
 
 _PREFIX = "alb.ingress.kubernetes.io"
-_BEFORE = "flaggerpy.dev/original-action"
+_BEFORE = "flaggerpy.dev/action"
 _USE_ANNOTATION = "use-annotation"
 
 Groups = list[JsonObject]
@@ -91,7 +91,10 @@ def _key(canary: Canary) -> str:
 
 
 def _before(canary: Canary) -> str:
-    """Return the annotation that keeps the action as it was; several canaries may share an Ingress."""
+    """Return the annotation that keeps the action as it was; several canaries may share an Ingress.
+
+    It is no longer than the action's own, since names of annotations end at 63 characters.
+    """
     return f"{_BEFORE}.{canary.apex_name}"
 
 

@@ -115,10 +115,7 @@ def copy_body(canary: Canary, live: Live, spec: JsonObject, read: Mapping[str, s
         UserError: somebody else has an Ingress of that name.
 
     """
-    own = own_ref(canary)
-    if own is None:
-        raise UserError("spec.ingressRef is missing.")
-    ref = _copy_ref(own)
+    ref, own = copy_refs(canary)
     there = live.get(ref)
     source = live.get(own, {}) if there is None else there
     if there is not None and not _is_held(canary, there):

@@ -72,7 +72,7 @@ class NginxRouter:
     def restore(self, canary: Canary, live: Live) -> tuple[JsonObject, ...]:
         """Return the second Ingress with no share; without one nobody misses it when it is deleted."""
         copy = ingress.held_copy(canary, live)
-        if copy is None or self._canary_annotations(copy) == self._named(ALL_FOR_USERS):
+        if copy is None or self._canary_annotations(copy) == self._named(_NOBODY):
             return ()
         return self._without_users(canary, live, copy)
 
@@ -81,7 +81,7 @@ class NginxRouter:
         return ()
 
     def _without_users(self, canary: Canary, live: Live, copy: JsonObject) -> tuple[JsonObject, ...]:
-        return (self._body(canary, live, copy.get("spec") or {}, copy, ALL_FOR_USERS),)
+        return (self._body(canary, live, copy.get("spec") or {}, copy, _NOBODY),)
 
     def _body(
         self, canary: Canary, live: Live, spec: JsonObject, source: JsonObject, share: Mapping[str, str]
@@ -108,8 +108,8 @@ class NginxRouter:
         """Return the annotations of a share, without the prefix."""
         audience = _audience(canary)
         if audience and routes.canary:
-            return {**ALL_FOR_USERS, **audience}
-        return {**ALL_FOR_USERS, "canary-weight": str(routes.canary)}
+            return {**_NOBODY, **audience}
+        return {**_NOBODY, "canary-weight": str(routes.canary)}
 
     def _routes(self, canary: Canary, copy: JsonObject) -> Routes | None:
         given = {key.removeprefix(f"{self._prefix}/"): value for key, value in self._canary_annotations(copy).items()}
@@ -129,7 +129,7 @@ class NginxRouter:
         return {f"{self._prefix}/{key}": value for key, value in share.items()}
 
 
-ALL_FOR_USERS: Mapping[str, str] = {"canary": "true", "canary-weight": "0"}
+_NOBODY: Mapping[str, str] = {"canary": "true", "canary-weight": "0"}
 """Annotations of a second Ingress that gets nobody, without the prefix."""
 
 

@@ -15,7 +15,7 @@ from tests.routers.ingresses import OWN, behind, front, path
 JsonObject = dict[str, Any]
 ALB = router_for("alb")
 KEY = "alb.ingress.kubernetes.io/actions.web"
-BEFORE = "flaggerpy.dev/original-action.web"
+BEFORE = "flaggerpy.dev/action.web"
 USED = {"name": "use-annotation"}
 THIRD = Routes(70, 30)
 
