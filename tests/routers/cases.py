@@ -156,10 +156,11 @@ def foreign_routes(router: Router, owner: Canary, **extra: Any) -> list[dict[str
 def _foreign_ingress(owner: Canary, extra: JsonObject) -> JsonObject:
     group = {"serviceName": owner.apex_name, "servicePort": 80}
     action = {"type": "forward", "forwardConfig": {"targetGroups": [group]}}
+    key = f"alb.ingress.kubernetes.io/actions.{owner.apex_name}"
     made = own_ingress(owner, extra)
     made["metadata"] |= {
         "labels": {"mine": "1", "team": "before"},
-        "annotations": {"theirs": "2", f"alb.ingress.kubernetes.io/actions.{owner.apex_name}": json.dumps(action)},
+        "annotations": {"theirs": "2"} | ({key: json.dumps(action)} if owner.spec.provider == "alb" else {}),
     }
     return made
 

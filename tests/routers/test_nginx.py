@@ -222,3 +222,27 @@ def test_users_come_back_also_when_their_ingress_is_gone(provider: str) -> None:
     assert back["spec"] == made["spec"]
     with pytest.raises(UserError, match="Ingress front does not exist"):
         router.render(one, live, ALL_TO_CANARY)
+
+
+@pytest.mark.parametrize("provider", ["nginx", "skipper"])
+def test_a_path_that_changes_is_drift_with_the_shares_as_they_are(provider: str) -> None:
+    router, one = router_for(provider), behind(provider)
+    [made] = router.render(one, {OWN: front(path("web"))}, THIRD)
+    live = {OWN: front(path("web", at="/new")), COPY: stored(made)}
+
+    state = router.state(one, live)
+
+    assert (state.routes, state.drifted) == (THIRD, True)
+    [body] = router.render(one, live, THIRD)
+    assert not router.state(one, {**live, COPY: body}).drifted
+
+
+@pytest.mark.parametrize("provider", ["nginx", "skipper"])
+def test_nobody_is_left_on_a_copy_before_it_goes(provider: str) -> None:
+    router, one, own = router_for(provider), behind(provider), front(path("web"))
+    [made] = router.render(one, {OWN: own}, THIRD)
+
+    [left] = router.restore(one, {OWN: own, COPY: stored(made)})
+
+    assert router.state(one, {OWN: own, COPY: left}).routes == ALL_TO_PRIMARY
+    assert router.restore(one, {OWN: own, COPY: left}) == ()

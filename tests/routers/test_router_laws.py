@@ -52,7 +52,9 @@ def release(server: Server, router: Router, owner: Canary) -> None:
     """Give everything back as the controller does: what is ours then is of no use to anybody, and deleted."""
     server.write(router.restore(owner, server.live))
     assert router.restore(owner, server.live) == (), "what was given back is not touched again"
-    server.delete([ref for ref, obj in server.live.items() if made_by_us(obj, owner)])
+    left = [ref for ref, obj in server.live.items() if made_by_us(obj, owner)]
+    assert backends({ref: server.live[ref] for ref in left}, used=True) == [], "nobody comes through it any more"
+    server.delete(left)
 
 
 def _routes(weight: int, mirrored: bool, cookies: str) -> Routes:
