@@ -39,7 +39,6 @@ belong to providers that are not built into flaggerpy yet: no traffic is routed 
 
 NOT_SERVED_YET: Final = frozenset(
     {
-        "spec.ingressRef",
         "spec.service.meshName",
         "spec.service.backends",
         "spec.provider.region",
@@ -50,7 +49,7 @@ NOT_SERVED_YET: Final = frozenset(
 SERVED_SO_FAR: Final = {
     "spec.provider": (
         "Served so far: kubernetes, gatewayapi:v1, gatewayapi:v1beta1, contour, istio, traefik, apisix, gloo, kuma, "
-        "linkerd, smi:v1alpha1, smi:v1alpha2, smi:v1alpha3."
+        "linkerd, smi:v1alpha1, smi:v1alpha2, smi:v1alpha3, nginx, skipper, alb."
     ),
     "spec.provider.type": "Served so far: prometheus.",
     "spec.targetRef.kind": "Served so far: Deployment, DaemonSet, Service, no Knative service.",

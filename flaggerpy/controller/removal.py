@@ -28,7 +28,7 @@ class Remover:
         self._world = world
 
     async def children(self, *, serving: bool) -> None:
-        """Delete what we made; what users come through stays where they are still served.
+        """Delete what we made; what users come through stays where they are still served, and is not ours any more.
 
         The primary goes last: it names the copies of configs, so a crash on the way forgets none.
         """

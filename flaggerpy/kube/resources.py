@@ -100,6 +100,7 @@ TRAFFIC_ROUTES = Resource("kuma.io", "v1alpha1", "trafficroutes", "TrafficRoute"
 ROUTE_TABLES = Resource("gateway.solo.io", "v1", "routetables", "RouteTable")
 UPSTREAMS = Resource("gloo.solo.io", "v1", "upstreams", "Upstream")
 APISIX_ROUTES = Resource("apisix.apache.org", "v2", "apisixroutes", "ApisixRoute")
+INGRESSES = Resource("networking.k8s.io", "v1", "ingresses", "Ingress")
 CRDS = Resource("apiextensions.k8s.io", "v1", "customresourcedefinitions", "CustomResourceDefinition", namespaced=False)
 SELF_SUBJECT_REVIEWS = Resource(
     "authentication.k8s.io", "v1", "selfsubjectreviews", "SelfSubjectReview", namespaced=False

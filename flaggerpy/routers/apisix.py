@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Final
 
+from flaggerpy.api.analysis import Strategy
 from flaggerpy.api.canary import Canary
 from flaggerpy.api.constants import CANARY_SUFFIX
 from flaggerpy.kube.objects import JsonObject, annotations_of, generation_of
@@ -28,7 +29,7 @@ _READ_BY_APISIX: Final = ("k8s.apisix.apache.org/", "apisix.apache.org/", "kuber
 class ApisixRouter:
     """APISIX's ApisixRoute in version v2."""
 
-    capabilities = Capabilities(weights=True)
+    capabilities = Capabilities(weights=True, grpc=True, own_route=True)
 
     def refs(self, canary: Canary) -> tuple[Ref, ...]:
         """Return the copy, and the user's own route."""
@@ -42,7 +43,7 @@ class ApisixRouter:
                 "spec.routeRef is missing: name the ApisixRoute that leads to the apex Service, as provider apisix "
                 "copies its rules.",
             )
-        if canary.analysis.match:
+        if canary.analysis.strategy is Strategy.AB_TESTING:
             return (
                 "spec.analysis.match cannot be served, because provider apisix copies the conditions of your own "
                 "ApisixRoute, so that everyone would be part of the A/B test: remove it, or use a provider that routes "

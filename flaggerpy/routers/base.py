@@ -25,10 +25,12 @@ class Options:
 
     Attributes:
         ingress_class: who among several Contours serves our HTTPProxies; empty leaves it open.
+        ingress_annotations_prefix: what the annotations of an NGINX begin with that was started with another prefix.
 
     """
 
     ingress_class: str = ""
+    ingress_annotations_prefix: str = "nginx.ingress.kubernetes.io"
 
 
 DEFAULTS = Options()

@@ -24,7 +24,7 @@ from flaggerpy.routers.httproute_cookies import cookies_of, gives_cookies
 class GatewayApiRouter:
     """The Gateway API in version v1 or, if ``beta``, v1beta1."""
 
-    capabilities = Capabilities(weights=True, match=True, mirror=True, affinity=True)
+    capabilities = Capabilities(weights=True, match=True, mirror=True, affinity=True, grpc=True, own_route=True)
 
     def __init__(self, *, beta: bool = False) -> None:
         self._beta = beta

@@ -44,7 +44,7 @@ _STATES: Final = ("Pending", "Accepted", "Rejected", "Warning")
 class GlooRouter:
     """Gloo's RouteTable and Upstreams in version v1."""
 
-    capabilities = Capabilities(weights=True, match=True)
+    capabilities = Capabilities(weights=True, match=True, grpc=True, own_route=True)
 
     def refs(self, canary: Canary) -> tuple[Ref, ...]:
         """Return the RouteTable, the Upstreams, and the one that is their template."""

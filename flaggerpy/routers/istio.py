@@ -28,7 +28,16 @@ class IstioRouter:
     Istio does not say of a VirtualService whether it serves it, so one that is written counts as served.
     """
 
-    capabilities = Capabilities(weights=True, match=True, mirror=True, mirror_weight=True, affinity=True)
+    capabilities = Capabilities(
+        weights=True,
+        match=True,
+        mirror=True,
+        mirror_weight=True,
+        affinity=True,
+        tcp=True,
+        grpc=True,
+        own_route=True,
+    )
 
     def refs(self, canary: Canary) -> tuple[Ref, ...]:
         """Return the VirtualService, and the DestinationRules of canary and primary."""

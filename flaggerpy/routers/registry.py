@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from flaggerpy.rollout.errors import UserError
+from flaggerpy.routers.alb import AlbRouter
 from flaggerpy.routers.apisix import ApisixRouter
 from flaggerpy.routers.base import DEFAULTS, Options, Router
 from flaggerpy.routers.contour import ContourRouter
@@ -12,6 +13,8 @@ from flaggerpy.routers.gatewayapi import GatewayApiRouter
 from flaggerpy.routers.gloo import GlooRouter
 from flaggerpy.routers.istio import IstioRouter
 from flaggerpy.routers.kubernetes import KubernetesRouter
+from flaggerpy.routers.nginx import NginxRouter
+from flaggerpy.routers.skipper import SkipperRouter
 from flaggerpy.routers.traefik import TraefikRouter
 from flaggerpy.routers.trafficroute import KumaRouter
 from flaggerpy.routers.trafficsplit import TrafficSplitRouter
@@ -30,17 +33,19 @@ ROUTERS: dict[str, Callable[[Options], Router]] = {
     "smi:v1alpha1": lambda _: TrafficSplitRouter("v1alpha1"),
     "smi:v1alpha2": lambda _: TrafficSplitRouter("v1alpha2"),
     "smi:v1alpha3": lambda _: TrafficSplitRouter("v1alpha3"),
+    "nginx": lambda options: NginxRouter(options.ingress_annotations_prefix),
+    "skipper": lambda _: SkipperRouter(),
+    "alb": lambda _: AlbRouter(),
 }
 
-NOT_YET = (
-    "appmesh",
-    "appmesh:v1beta2",
-    "knative",
-    "nginx",
-    "osm",
-    "skipper",
-)
+NOT_YET = ("knative",)
 """Providers that Flagger has and we do not have yet."""
+
+END_OF_LIFE = {
+    "appmesh": "AWS ended the support of App Mesh on 30 September 2026",
+    "osm": "Open Service Mesh is archived and gets no fixes since 2023",
+}
+"""Providers that Flagger has and we shall not have, and why."""
 
 
 def router_for(provider: str, options: Options = DEFAULTS) -> Router:
@@ -58,6 +63,12 @@ def router_for(provider: str, options: Options = DEFAULTS) -> Router:
     choice = f"choose one of {', '.join(ROUTERS)} in spec.provider or with --mesh-provider"
     if not provider:
         raise UserError(f"No provider is named: {choice}.")
-    if any(provider == name or provider.startswith(f"{name}:") for name in NOT_YET):
+    if any(_is(provider, name) for name in NOT_YET):
         raise UserError(f"Provider {provider} is known to Flagger, but not built into flaggerpy yet: {choice}.")
+    if reason := next((why for name, why in END_OF_LIFE.items() if _is(provider, name)), None):
+        raise UserError(f"Provider {provider} is known to Flagger and not built into flaggerpy, as {reason}: {choice}.")
     raise UserError(f"Provider {provider} is unknown: {choice}.")
+
+
+def _is(provider: str, name: str) -> bool:
+    return provider == name or provider.startswith(f"{name}:")

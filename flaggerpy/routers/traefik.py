@@ -27,7 +27,7 @@ class TraefikRouter:
     Traefik does not say whether it serves one, so one that is written counts as served.
     """
 
-    capabilities = Capabilities(weights=True)
+    capabilities = Capabilities(weights=True, own_route=True)
 
     def refs(self, canary: Canary) -> tuple[Ref, ...]:
         """Return the TraefikService."""

@@ -11,7 +11,7 @@ from flaggerpy.api.marks import owner_key, owners_in
 from flaggerpy.kube.objects import JsonObject
 from flaggerpy.kube.resources import TRAFFIC_ROUTES, Ref
 from flaggerpy.rollout.errors import UserError
-from flaggerpy.rollout.traffic import Routes
+from flaggerpy.rollout.traffic import Capabilities, Routes
 from flaggerpy.routers.base import Live
 from flaggerpy.routers.weighted import WeightedRouter
 
@@ -22,6 +22,8 @@ _ANYBODY: Final = "*"
 
 class KumaRouter(WeightedRouter):
     """Kuma's TrafficRoute; ``kuma.io/mesh`` on the Canary names the mesh."""
+
+    capabilities = Capabilities(weights=True, tcp=True, grpc=True, own_route=True)
 
     def ref(self, canary: Canary) -> Ref:
         """Return the TrafficRoute, which has no namespace."""

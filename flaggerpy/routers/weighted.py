@@ -10,6 +10,7 @@ from collections.abc import Iterable, Mapping
 from fractions import Fraction
 from typing import Any
 
+from flaggerpy.api.analysis import Strategy
 from flaggerpy.api.canary import Canary
 from flaggerpy.kube.objects import JsonObject, resource_version_of
 from flaggerpy.kube.resources import Ref
@@ -22,7 +23,7 @@ from flaggerpy.routers.base import Live
 class WeightedRouter(ABC):
     """One object whose data plane says nothing of it: what is stored counts as served."""
 
-    capabilities = Capabilities(weights=True)
+    capabilities = Capabilities(weights=True, grpc=True, own_route=True)
     nothing: Any = 0
     """The weight 0 as the provider writes it."""
 
@@ -79,7 +80,7 @@ class WeightedRouter(ABC):
 
     def problems(self, canary: Canary) -> tuple[str, ...]:
         """Return the first thing that the object cannot say."""
-        if canary.analysis.match:
+        if canary.analysis.strategy is Strategy.AB_TESTING:
             return (
                 f"spec.analysis.match cannot be served, because a {self.ref(canary).resource.kind} does not look at "
                 "requests, so that everyone would be part of the A/B test: remove it, or use a provider that routes by "

@@ -38,7 +38,7 @@ def test_the_command_says_how_it_is_used(capsys: pytest.CaptureFixture[str]) -> 
         "| `spec.analysis.sessionAffinity.maxAge` | number | `86400`, stored | How long the cookies live, in seconds;"
         " 0 means the default. |",
         "| `spec.service.mirror[].backendRef.group` | string | `(empty)`, stored | API group; empty for Services. |",
-        "| `spec.ingressRef.kind` | `Ingress` | **required** | **Not served yet.** Kind of the object. |",
+        "| `spec.routeRef.kind` | `ApisixRoute` | **required** | **Not served yet.** Kind of the object. |",
         "| `spec.provider` | object | **required** | Who answers the query. |",
         "| `status.rollout.step.startedAt` | time |  | Since when it is wanted. |",
     ],

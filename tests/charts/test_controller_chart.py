@@ -72,6 +72,7 @@ def test_what_the_controller_is_told_by_default() -> None:
         ({"selectorLabels": "app,team"}, "-selector-labels", "app,team"),
         ({"includeLabelPrefix": "*"}, "-include-label-prefix", "*"),
         ({"ingressClass": "outside"}, "-ingress-class", "outside"),
+        ({"ingressAnnotationsPrefix": "in.example.com"}, "-ingress-annotations-prefix", "in.example.com"),
         ({"eventWebhook": "http://sink/"}, "-event-webhook", "http://sink/"),
         ({"clusterName": "east"}, "-cluster-name", "east"),
         ({"noCrossNamespaceRefs": True}, "-no-cross-namespace-refs", "true"),
@@ -101,6 +102,7 @@ def test_the_controller_knows_every_flag_that_the_chart_may_pass() -> None:
         clusterName="east",
         eventWebhook="http://sink/",
         includeLabelPrefix="*",
+        ingressAnnotationsPrefix="in.example.com",
         ingressClass="outside",
         kubeconfigBurst=3,
         kubeconfigQPS=2,
@@ -134,8 +136,8 @@ def test_the_controller_knows_every_flag_that_the_chart_may_pass() -> None:
         ),
         (
             "a further provider that is not served",
-            {"meshProvider": "kubernetes", "rbac": {"providers": ["nginx"]}},
-            'provider "nginx" is not served',
+            {"meshProvider": "kubernetes", "rbac": {"providers": ["osm"]}},
+            'provider "osm" is not served',
         ),
         (
             "two that act at once",

@@ -23,7 +23,6 @@ GATEWAYS = [{"name": "public"}]
 UNREAD: dict[str, Any] = {
     "spec.service.meshName": "mesh",
     "spec.service.backends": ["other"],
-    "spec.ingressRef": {"apiVersion": "networking.k8s.io/v1", "kind": "Ingress", "name": "x"},
 }
 READ: dict[str, Any] = {
     "gatewayRefs": [*GATEWAYS, {"name": "inner"}],
@@ -47,6 +46,9 @@ READ_BY_ONE: dict[str, Any] = {
     "spec.upstreamRef": {"apiVersion": "gloo.solo.io/v1", "kind": "Upstream", "name": "x"},
 }
 """References to objects of a provider's own."""
+
+
+INGRESS = {"apiVersion": "networking.k8s.io/v1", "kind": "Ingress", "name": "x"}
 
 
 def having(path: str, value: Any) -> Canary:
@@ -85,6 +87,10 @@ def test_a_reference_is_read_by_the_provider_that_it_is_for(path: str, provider:
     without, named = canary(service={"gatewayRefs": GATEWAYS}), having(path, READ_BY_ONE[path])
     name = READ_BY_ONE[path]["name"]
     assert name in {ref.name for ref in router.refs(named)} - {ref.name for ref in router.refs(without)}
+
+
+def test_an_ingress_is_read_by_those_who_need_one() -> None:
+    assert readers(having("spec.ingressRef", INGRESS), "spec.ingressRef") == {"nginx", "skipper", "alb"}
 
 
 def test_every_field_for_providers_is_one_or_the_other() -> None:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from typing import Any
 
 from flaggerpy.api.canary import Canary
 from flaggerpy.kube.objects import JsonObject
-from flaggerpy.kube.resources import Ref
-from flaggerpy.rollout.traffic import Cookies
+from flaggerpy.kube.resources import INGRESSES, Ref
+from flaggerpy.rollout.traffic import Cookies, Routes
 from flaggerpy.routers.base import Router
 from flaggerpy.routers.registry import router_for
 from flaggerpy.routers.traefik import TraefikRouter
@@ -51,6 +52,12 @@ ABORTED = {"httpStatus": 503, "percentage": {"value": 0.1}}
 AT_ONCE = (TraefikRouter,)
 """Providers whose proxies learn of routes, Services and addresses together, so that nothing has to go ahead."""
 
+ONE_HEADER_OR_COOKIE = {
+    **AUDIENCE,
+    "match": [{"headers": {"x-canary": {"exact": "insider"}}}, {"headers": {"cookie": {"exact": "beta"}}}],
+}
+"""What a provider with ``whole_audience`` can choose users by."""
+
 COOKIES = {
     "cookieName": "shop.seen",
     "primaryCookieName": "shop-old",
@@ -70,11 +77,19 @@ def cookies_at(weight: int, *, primary: bool = True) -> Cookies:
     return Cookies(canary="shop.seen=now", primary="shop-old=now" if primary and weight < 100 else "")
 
 
+ON_AN_INGRESS = ("nginx", "skipper", "alb")
+"""Providers that need spec.ingressRef."""
+
+
 def canaries(provider: str, namespace: str = "shop") -> dict[str, Canary]:
     """Build canaries that use much of what a route can say; every provider must serve them or ignore what it cannot."""
+    can = router_for(provider).capabilities
     spec: JsonObject = {"provider": provider}
+    if provider in ON_AN_INGRESS:
+        spec["ingressRef"] = {"apiVersion": "networking.k8s.io/v1", "kind": "Ingress", "name": "front"}
     if provider == "apisix":
         spec["routeRef"] = {"apiVersion": "apisix.apache.org/v2", "kind": "ApisixRoute", "name": "way"}
+    audience = ONE_HEADER_OR_COOKIE if can.whole_audience else AUDIENCE
     gateways = {"gatewayRefs": EVERYTHING["gatewayRefs"]}
     sticky = {
         "with cookies": canary(namespace=namespace, spec=spec, service=gateways, analysis={"sessionAffinity": COOKIES}),
@@ -82,15 +97,15 @@ def canaries(provider: str, namespace: str = "shop") -> dict[str, Canary]:
             namespace=namespace, spec=spec, service=EVERYTHING, analysis={"sessionAffinity": COOKIES}
         ),
     }
-    can = router_for(provider).capabilities
+    growing = canary(
+        namespace=namespace, spec=spec, service=gateways, analysis={"match": AUDIENCE["match"], "mirrorWeight": 25}
+    )
     audiences = {
-        "for an audience": canary(namespace=namespace, spec=spec, service=gateways, analysis=AUDIENCE),
+        "for an audience": canary(namespace=namespace, spec=spec, service=gateways, analysis=audience),
         "for an audience, with every setting": canary(
-            namespace=namespace, spec=spec, service=EVERYTHING, analysis=AUDIENCE
+            namespace=namespace, spec=spec, service=EVERYTHING, analysis=audience
         ),
-        "for a growing share of an audience": canary(
-            namespace=namespace, spec=spec, service=gateways, analysis={"match": AUDIENCE["match"], "mirrorWeight": 25}
-        ),
+        **({} if can.whole_audience else {"for a growing share of an audience": growing}),
     }
     return {
         "plain": canary(namespace=namespace, spec=spec, service=gateways),
@@ -116,13 +131,50 @@ def routes_in(live: Mapping[Ref, JsonObject]) -> list[JsonObject]:
     return [obj for obj in live.values() if obj["kind"] not in BESIDE]
 
 
+def admits(router: Router, owner: Canary, routes: Routes) -> bool:
+    """Tell whether a router's capabilities admit these shares for a canary."""
+    can = router.capabilities
+    shared = routes.canary not in {0, 100}
+    whole = not can.weights or (can.whole_audience and bool(owner.analysis.match))
+    return not (shared and whole) and not (routes.mirrored and not admits_copies(router, owner))
+
+
 def prerequisites(router: Router, owner: Canary) -> list[JsonObject]:
     """Build what a user must have made for a route to be written at all."""
-    return [obj for obj in foreign_routes(router, owner) if obj["metadata"]["name"] == "way"]
+    if owner.spec.route_ref:
+        return [obj for obj in foreign_routes(router, owner) if obj["metadata"]["name"] == owner.spec.route_ref.name]
+    own = own_ingress(owner, {}) if owner.spec.ingress_ref else None
+    return [own] if own is not None and INGRESSES in {ref.resource for ref in router.refs(owner)} else []
+
+
+def own_ingress(owner: Canary, extra: JsonObject) -> JsonObject:
+    """Build an Ingress that leads to the apex Service, and to that of others."""
+    assert owner.spec.ingress_ref is not None
+    ports: dict[str, JsonObject] = {"/": {"number": 80}, "/for-alb": {"name": "use-annotation"}}
+    paths = [_path(path, owner.apex_name, port) for path, port in ports.items()]
+    rules: list[JsonObject] = [
+        {
+            "host": f"{owner.namespace}.example.com",
+            "http": {"paths": [*paths, _path("/other", "other", {"number": 1})]},
+        },
+        {"host": "other.example.com"},
+    ]
+    return {
+        "apiVersion": "networking.k8s.io/v1",
+        "kind": "Ingress",
+        "metadata": {"name": owner.spec.ingress_ref.name, "namespace": owner.namespace},
+        "spec": {"rules": rules} | extra,
+    }
+
+
+def _path(path: str, name: str, port: JsonObject) -> JsonObject:
+    return {"path": path, "pathType": "Prefix", "backend": {"service": {"name": name, "port": port}}}
 
 
 def foreign_routes(router: Router, owner: Canary, **extra: Any) -> list[dict[str, Any]]:
     """Build routing objects that a user made by hand, under the names that the canary needs."""
+    if owner.spec.provider in ON_AN_INGRESS:
+        return [_foreign_ingress(owner, extra)]
     return [
         {
             "apiVersion": ref.resource.api_version,
@@ -138,6 +190,18 @@ def foreign_routes(router: Router, owner: Canary, **extra: Any) -> list[dict[str
         }
         for ref in router.refs(owner)
     ]
+
+
+def _foreign_ingress(owner: Canary, extra: JsonObject) -> JsonObject:
+    group = {"serviceName": owner.apex_name, "servicePort": 80}
+    action = {"type": "forward", "forwardConfig": {"targetGroups": [group]}}
+    key = f"alb.ingress.kubernetes.io/actions.{owner.apex_name}"
+    made = own_ingress(owner, extra)
+    made["metadata"] |= {
+        "labels": {"mine": "1", "team": "before"},
+        "annotations": {"theirs": "2"} | ({key: json.dumps(action)} if owner.spec.provider == "alb" else {}),
+    }
+    return made
 
 
 def own_spec(kind: str, owner: Canary) -> JsonObject:
@@ -189,6 +253,8 @@ def references(route: JsonObject) -> list[tuple[str, int]]:
         ]
     if route["kind"] == "TraefikService":
         return [(one["name"], int(one.get("weight", 1))) for one in spec["weighted"]["services"]]
+    if route["kind"] == "Ingress":
+        return _references_of_ingress(route)
     if route["kind"] == "HTTPProxy":
         parts = [[one for one in part["services"] if not one.get("mirror")] for part in spec["routes"]]
         # Contour: where no Service of a route has a weight, all get the same.
@@ -201,8 +267,7 @@ def references(route: JsonObject) -> list[tuple[str, int]]:
         actions = [part["routeAction"] for part in spec["routes"]]
         everybody = [(action["single"]["kube"]["ref"]["name"], 1) for action in actions if "single" in action]
         several = [one for action in actions if "multi" in action for one in action["multi"]["destinations"]]
-        named = [(one["destination"].get("upstream") or one["destination"]["kube"]["ref"], one) for one in several]
-        return everybody + [(to["name"], one.get("weight", 0)) for to, one in named]
+        return everybody + [(_service_behind(one["destination"]), one.get("weight", 0)) for one in several]
     if route["kind"] == "TrafficRoute":
         split = [(one["destination"]["kuma.io/service"], one["weight"]) for one in spec["conf"]["split"]]
         return [(name.partition("_")[0], weight) for name, weight in split]
@@ -213,3 +278,32 @@ def references(route: JsonObject) -> list[tuple[str, int]]:
         return [(one["service"], int(one["weight"])) for one in spec["backends"]]
     rules = [rule.get("backendRefs") or () for rule in spec["rules"]]
     return [(one["name"], int(one.get("weight", 1))) for backends in rules for one in backends]
+
+
+def _service_behind(destination: JsonObject) -> str:
+    """Return the Service of a destination of Gloo; an Upstream's name is made of the namespace, the Service and its port."""
+    if "kube" in destination:
+        return str(destination["kube"]["ref"]["name"])
+    upstream = destination["upstream"]
+    service, _, _ = upstream["name"].removeprefix(f"{upstream['namespace']}-").rpartition("upstream-")
+    return str(service)
+
+
+def _references_of_ingress(route: JsonObject) -> list[tuple[str, int]]:
+    """Return the Services of an Ingress with what its annotations say of shares; of a user's own all of it."""
+    given = route["metadata"].get("annotations") or {}
+    paths = [path for rule in route["spec"]["rules"] for path in (rule.get("http") or {}).get("paths", ())]
+    names = dict.fromkeys(path["backend"]["service"]["name"] for path in paths)
+    actions = [json.loads(text) for key, text in given.items() if key.startswith("alb.ingress.kubernetes.io/actions.")]
+    if actions:
+        groups = [group for action in actions for group in action["forwardConfig"]["targetGroups"]]
+        return [(group["serviceName"], group.get("weight", 1)) for group in groups]
+    if "nginx.ingress.kubernetes.io/canary" in given:
+        by_audience = any("canary-by" in key for key in given)
+        weight = int(given["nginx.ingress.kubernetes.io/canary-weight"])
+        return [(name, 1 if by_audience else weight) for name in names]
+    if "zalando.org/backend-weights" in given:
+        off = given["zalando.org/skipper-predicate"].startswith("False()")
+        weights = json.loads(given["zalando.org/backend-weights"])
+        return [(name, 0 if off else weights[name]) for name in names]
+    return [(name, 100) for name in names if name != "other"]

@@ -13,12 +13,13 @@ from flaggerpy.api.canary import Canary
 from flaggerpy.api.marks import made_by_us
 from flaggerpy.kube.objects import JsonObject
 from flaggerpy.kube.resources import Ref
-from flaggerpy.rollout.traffic import ALL_TO_PRIMARY, NO_COOKIES, Acceptance, Routes
+from flaggerpy.rollout.traffic import ALL_TO_CANARY, ALL_TO_PRIMARY, NO_COOKIES, Acceptance, Routes, to_canary
 from flaggerpy.routers.base import Router
 from flaggerpy.routers.registry import ROUTERS, router_for
 from tests.builders import canary
 from tests.routers.cases import (
     AT_ONCE,
+    admits,
     admits_copies,
     canaries,
     cookies_at,
@@ -42,8 +43,7 @@ drawn = settings(max_examples=20, deadline=None)
 
 def shares(router: Router, owner: Canary) -> st.SearchStrategy[Routes]:
     """Draw what a router's capabilities admit; one without weights knows all or nothing."""
-    can = router.capabilities
-    weights = st.integers(0, 100) if can.weights else st.sampled_from([0, 100])
+    weights = st.sampled_from([weight for weight in range(101) if admits(router, owner, to_canary(weight))])
     mirrored = st.booleans() if admits_copies(router, owner) else st.just(False)
     sticky = owner.analysis.session_affinity is not None
     cookies = st.sampled_from(["none", "the canary's", "both"] if sticky else ["none"])
@@ -62,12 +62,31 @@ def release(server: Server, router: Router, owner: Canary) -> None:
     """Give everything back as the controller does: what is ours then is of no use to anybody, and deleted."""
     server.write(router.restore(owner, server.live))
     assert router.restore(owner, server.live) == (), "what was given back is not touched again"
-    server.delete([ref for ref, obj in server.live.items() if made_by_us(obj, owner)])
+    left = [ref for ref, obj in server.live.items() if made_by_us(obj, owner)]
+    led = backends({ref: server.live[ref] for ref in left}, used=True)
+    assert set(led) <= {owner.apex_name}, "nobody comes through it any more, or where the user's own route leads as well"
+    server.delete(left)
 
 
 def _routes(weight: int, mirrored: bool, cookies: str) -> Routes:
     known = NO_COOKIES if cookies == "none" else cookies_at(weight, primary=cookies == "both")
     return Routes(100 - weight, weight, mirrored, known)
+
+
+@pytest.mark.parametrize("provider", ROUTERS)
+def test_no_provider_is_registered_without_laws_that_can_fail(provider: str) -> None:
+    """Each has cases for what it claims, a user's own routing object, and shares that the laws can read from it."""
+    router, cases = router_for(provider), canaries(provider)
+    can = router.capabilities
+    assert provider in {str(case.id).partition(",")[0] for case in CASES}
+    assert "plain" in cases
+    assert not can.match or "for an audience" in cases
+    assert not can.affinity or "with cookies" in cases
+    for owner in cases.values():
+        assert bool(foreign_routes(router, owner)) is bool(router.refs(owner))
+        server = served(router, owner)
+        server.write(router.render(owner, server.live, ALL_TO_CANARY))
+        assert (owner.canary_service_name in backends(server.live, used=True)) is can.weights
 
 
 @every_router
@@ -160,13 +179,11 @@ def test_our_own_route_leads_everyone_to_the_apex_once_released(
 
     release(server, router, owner)
 
-    assert bool(routes_in(server.live)) is bool(router.refs(owner))
+    assert bool(routes_in(server.live)) is bool(router.refs(owner)), "nobody deletes what users come through"
     for route in routes_in(server.live):
         assert owner.primary_service_name not in str(route)
         assert owner.canary_service_name not in str(route)
         assert owner.apex_name in str(route["spec"])
-    if router.refs(owner):
-        assert server.live, "nobody deletes what users come through"
 
 
 def backends(live: Mapping[Ref, JsonObject], *, used: bool) -> list[str]:

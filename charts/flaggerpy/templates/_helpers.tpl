@@ -61,7 +61,7 @@ The label that names a canary's namespace once Prometheus has scraped it: withou
 
 {{/* Every provider that canaries may use here, each checked against what this version serves. */}}
 {{- define "flaggerpy.providers" -}}
-{{- $served := list "kubernetes" "gatewayapi:v1" "gatewayapi:v1beta1" "contour" "istio" "traefik" "apisix" "gloo" "kuma" "linkerd" "smi:v1alpha1" "smi:v1alpha2" "smi:v1alpha3" -}}
+{{- $served := list "kubernetes" "gatewayapi:v1" "gatewayapi:v1beta1" "contour" "istio" "traefik" "apisix" "gloo" "kuma" "linkerd" "smi:v1alpha1" "smi:v1alpha2" "smi:v1alpha3" "nginx" "skipper" "alb" -}}
 {{- $provider := required (printf "meshProvider is required: say which provider shifts traffic, %s" (join " or " $served)) .Values.meshProvider -}}
 {{- $all := prepend .Values.rbac.providers $provider | uniq -}}
 {{- range $all -}}
@@ -168,6 +168,16 @@ The label that names a canary's namespace once Prometheus has scraped it: withou
 - apiGroups: [split.smi-spec.io]
   resources: [trafficsplits]
   verbs: [get, list, watch, create, update, patch, delete]
+{{- end }}
+{{- if or (has "nginx" $providers) (has "skipper" $providers) }}
+- apiGroups: [networking.k8s.io]
+  resources: [ingresses]
+  verbs: [get, list, watch, create, update, patch, delete]
+{{- else if has "alb" $providers }}
+{{- /* No Ingress is made: one annotation of the user's own is changed. */}}
+- apiGroups: [networking.k8s.io]
+  resources: [ingresses]
+  verbs: [get, list, watch, update]
 {{- end }}
 {{- end -}}
 
