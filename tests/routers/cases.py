@@ -281,7 +281,7 @@ def references(route: JsonObject) -> list[tuple[str, int]]:
 
 
 def _service_behind(destination: JsonObject) -> str:
-    """Return the Service of a destination of Gloo; an Upstream's name is made of the namespace, the Service and its port."""
+    """Return the Service of a destination of Gloo; the name of an Upstream of ours has it in the middle."""
     if "kube" in destination:
         return str(destination["kube"]["ref"]["name"])
     upstream = destination["upstream"]

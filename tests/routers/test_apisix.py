@@ -164,7 +164,10 @@ def test_other_conditions_do_not_count() -> None:
     [
         (canary(), "spec.routeRef is missing: name the ApisixRoute"),
         (
-            canary(spec={"routeRef": REFERENCE}, analysis={"match": [{"headers": {"a": {"exact": "1"}}}], "iterations": 2, "stepWeight": None}),
+            canary(
+                spec={"routeRef": REFERENCE},
+                analysis={"match": [{"headers": {"a": {"exact": "1"}}}], "iterations": 2, "stepWeight": None},
+            ),
             "spec.analysis.match cannot be served, because provider apisix copies the conditions",
         ),
     ],

@@ -64,7 +64,9 @@ def release(server: Server, router: Router, owner: Canary) -> None:
     assert router.restore(owner, server.live) == (), "what was given back is not touched again"
     left = [ref for ref, obj in server.live.items() if made_by_us(obj, owner)]
     led = backends({ref: server.live[ref] for ref in left}, used=True)
-    assert set(led) <= {owner.apex_name}, "nobody comes through it any more, or where the user's own route leads as well"
+    assert set(led) <= {owner.apex_name}, (
+        "nobody comes through it any more, or where the user's own route leads as well"
+    )
     server.delete(left)
 
 
