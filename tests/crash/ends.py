@@ -92,6 +92,9 @@ def _stripped(obj: JsonObject) -> JsonObject:
         kept["status"] = _without(status, _CLOCKS.__contains__)
     elif obj["kind"] == DEPLOYMENTS.kind:
         kept["status"] = {field: status.get(field, 0) for field in _COUNTS}
+    elif obj["kind"] == CONTROLLER_REVISIONS.kind and (spec := (obj.get("data") or {}).get("spec")):
+        # How many there were when it was kept depends on whether an autoscaler had spoken already.
+        kept["data"] = {**obj["data"], "spec": _without(spec, "replicas".__eq__)}
     masked: JsonObject = _masked(_without(kept, _ADDRESSES.__contains__))
     return masked
 

@@ -102,7 +102,7 @@ class Stage:
             await asyncio.sleep(0.05)
 
     async def quiet(self, name: str) -> None:
-        """Wait until nothing has happened to a canary for a while."""
+        """Wait until nothing has happened to a canary for a while; that its gates are asked again is nothing."""
         await self.until(name, lambda: monotonic() - self.changed[name] > QUIET, "rest")
 
     async def follow(self, resource: Resource) -> None:
@@ -133,7 +133,7 @@ class Stage:
 
     def _remember(self, resource: Resource, name: str) -> None:
         owner = name.partition("-")[0]
-        self.changed[owner] = monotonic()
+        known = len(self.phases[name])
         if resource is CANARIES:
             found = self.find(CANARIES, name)
             _add(self.phases[name], str(self.status(name).get("phase") or "") if found else GONE)
@@ -142,6 +142,8 @@ class Stage:
             _add(self.sizes[name], self.replicas(name))
         elif resource in {HTTP_ROUTES, SERVICES}:
             _add(self.places[owner], self.place(owner))
+        if resource is not CANARIES or len(self.phases[name]) > known:
+            self.changed[owner] = monotonic()
 
 
 def _add(history: list[Any], value: object) -> None:

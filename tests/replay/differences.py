@@ -186,8 +186,8 @@ _KNOWN = {
     ),
     "greatest-weight-in-alerts": (r"[-+] alerts \S+ of (steps|nomax): .*\"Weight steps?: [0-9,]+ max: (0|100)\".*",),
     "change-while-promoting": (
-        r"\+ phases podinfo: Promoting 0%",
-        r"\+ promoted podinfo: Unknown Promoting: Canary analysis completed, .*",
+        r"\+ phases podinfo: (Promoting|Finalising) 0%",
+        r"\+ promoted podinfo: Unknown (Promoting|Finalising): Canary analysis completed, .*",
         r"- events: Normal: Advance \S+ primary weight 100",
         r"\+ events: Warning: \S+ changed during its promotion: routing all traffic to primary",
         r"- Deployment podinfo then: spec\.replicas: [01]",
