@@ -131,7 +131,7 @@ def _take_stable(turn: Turn, applied: Revision, running: Revision) -> None:
     waits = turn.status.phase is Phase.WAITING and new
     news = "its new revision waits for approval" if waits else "a new revision was pushed since"
     _record(turn, applied, running, news if new else "nothing to roll out", weight=100 if serving else 0)
-    turn.note(serving_canary=serving)
+    turn.note(serving_canary=serving, scaled_at=turn.now if turn.target.replicas == 0 else None)
 
 
 def _everybody_on_target(turn: Turn) -> bool:

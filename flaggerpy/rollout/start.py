@@ -103,6 +103,9 @@ def _let_target_sleep(turn: Turn) -> None:
     if rollout.serving_canary or not turn.target.sleeps:
         return
     if turn.target.replicas == 0 and not pausing.missing(turn):
+        if rollout.moved_at and not _was_asleep(turn):
+            # The record of the tick that put it to sleep was refused: whoever wakes it from now on is somebody else.
+            turn.note(scaled_at=turn.now)
         _remember_fight(turn)
         return
     if not moving.traffic_left(turn):

@@ -340,6 +340,21 @@ def test_a_fight_is_named_although_its_record_meets_a_newer_canary() -> None:
     assert 5 <= len(world.actions) <= 6
 
 
+def test_a_fight_is_named_although_nothing_says_that_the_target_slept_before() -> None:
+    world = initialized().push("v2").run(Phase.FINALISING)
+    # The tick that puts the target to sleep dies before it can say so.
+    world.run(Phase.SUCCEEDED, crash_after=1).run_for(1)
+    assert world.target
+    assert (world.target.replicas, world.texts.count(FOUGHT)) == (0, 0)
+
+    world.actions.clear()
+    for _ in range(10):
+        world.meanwhile = lambda world: world.edit()
+        world.scale(3).run_for(4)
+    assert world.status.rollout.reason == FOUGHT
+    assert 4 <= len(world.actions) <= 5, "once an interval of ten seconds"
+
+
 @pytest.mark.parametrize("end", ["a success", "a failure", "a withdrawal"])
 def test_a_target_that_goes_to_sleep_after_its_rollout_is_no_fight(end: str) -> None:
     world = initialized(spec=spec(webhooks=[hook("rollback")]))

@@ -27,7 +27,7 @@ from tests.rollout.simulation import NAME, START
 from tests.rollout.workloads import Autoscaler, DaemonSet, Deployment, PlainService
 from tests.rollout.world import COOKIES, DAEMON_SET, SCALED_OBJECT, SCALER, World, hook, spec
 
-pytestmark = pytest.mark.laws
+pytestmark = [pytest.mark.laws, pytest.mark.timeout(600)]
 
 TEMPLATES = st.sampled_from(["v1", "v2", "v3", "v4"])
 GATES = ["confirm-rollout", "pre-rollout", "rollout", "confirm-traffic-increase", "confirm-promotion", "rollback"]
