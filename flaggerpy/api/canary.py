@@ -56,7 +56,7 @@ class CanarySpec(ApiModel):
     autoscaler_ref: AutoscalerRef | None = None
     """The scaler of the target."""
     ingress_ref: IngressRef | None = None
-    """The Ingress of the providers nginx and skipper."""
+    """The Ingress of the providers nginx, skipper and alb."""
     route_ref: RouteRef | None = None
     """The route of the provider apisix."""
     upstream_ref: UpstreamRef | None = None

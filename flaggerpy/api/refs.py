@@ -54,7 +54,7 @@ class AutoscalerRef(ObjectRef):
 
 
 class IngressRef(ObjectRef):
-    """The Ingress of the providers nginx and skipper."""
+    """The Ingress of the providers nginx, skipper and alb."""
 
     kind: Literal["Ingress"]
     """Kind of the object."""

@@ -48,6 +48,12 @@ class Report:
 @click.option("-A", "--all-namespaces", "everywhere", is_flag=True, help="Canaries of all namespaces.")
 @click.option("--mesh-provider", default="", help="As for the controller: provider of canaries that name none.")
 @click.option("--ingress-class", default="", help="As for the controller.")
+@click.option(
+    "--ingress-annotations-prefix",
+    default=Settings().ingress_annotations_prefix,
+    show_default=True,
+    help="As for the controller.",
+)
 @click.option("--selector-labels", default=Settings().selector_labels, show_default=True, help="As for the controller.")
 @click.option("--include-label-prefix", default="", help="As for the controller.")
 @click.option("--enable-config-tracking/--no-config-tracking", default=True, help="As for the controller.")

@@ -27,7 +27,7 @@ from flaggerpy.kube.workqueue import Key
 from flaggerpy.rollout.decision import ServiceRole
 from flaggerpy.rollout.errors import UserError
 from flaggerpy.rollout.observation import ConfigsSeen, KeptSeen, Limits, Observation, ScalerSeen, ServicesSeen
-from flaggerpy.rollout.traffic import Acceptance, Capabilities, RouteState
+from flaggerpy.rollout.traffic import ALL_TO_CANARY, Acceptance, Capabilities, RouteState
 from flaggerpy.routers.base import Options, Router
 from flaggerpy.settings import Settings
 from flaggerpy.targets.autoscaler import (
@@ -98,7 +98,9 @@ class Observer:
         self._settings = settings
         self.rules = LabelRules.from_flags(settings.selector_labels, settings.include_label_prefix)
         self._configs: dict[Key, tuple[Ref, ...]] = {}
-        self._options = Options(ingress_class=settings.ingress_class)
+        self._options = Options(
+            ingress_class=settings.ingress_class, ingress_annotations_prefix=settings.ingress_annotations_prefix
+        )
         self._limits = Limits(
             min_interval=settings.min_interval,
             accept_within=settings.accept_within,
@@ -311,6 +313,11 @@ class Observer:
         """The routing object's state, and whether it is as it stays after a release."""
         if draft.router is None:
             return NO_ROUTE, True
+        if not draft.problems:
+            try:
+                draft.router.render(draft.canary, draft.live, ALL_TO_CANARY)
+            except UserError as error:
+                draft.problems.append(str(error))
         released = not draft.router.restore(draft.canary, draft.live)
         return draft.router.state(draft.canary, draft.live), released
 

@@ -28,7 +28,7 @@ class Remover:
         self._world = world
 
     async def children(self, *, serving: bool) -> None:
-        """Delete what we made; what users come through stays where they are still served.
+        """Delete what we made; what users come through stays where they are still served, and is not ours any more.
 
         The primary goes last: it names the copies of configs, so a crash on the way forgets none.
         """
@@ -36,14 +36,20 @@ class Remover:
         refs = [service_ref(canary, role) for role in (ServiceRole.PRIMARY, ServiceRole.CANARY)]
         if not serving:
             refs.append(service_ref(canary, ServiceRole.APEX))
-            refs += world.router.refs(canary) if world.router else ()
-        for ref in [*refs, *made_scaler_refs(canary)]:
+        for ref in [*refs, *self._routing(serving=serving), *made_scaler_refs(canary)]:
             await self.ours(ref)
         await self._keeper.let_go(copies_of(world))
         await self._keeper.forget()
         await self._budgets()
         if world.target_kind is not None:
             await self.ours(world.target_kind.primary_ref(canary))
+
+    def _routing(self, *, serving: bool) -> tuple[Ref, ...]:
+        """Return the routing objects that may go: all, or what is left with our marks once the rest is given back."""
+        router = self._world.router
+        if router is None or (serving and router.restore(self._world.canary, self._writes.live)):
+            return ()
+        return router.refs(self._world.canary)
 
     async def ours(self, ref: Ref) -> None:
         """Delete an object if it is there and was made by us."""

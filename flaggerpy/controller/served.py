@@ -7,10 +7,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from flaggerpy.api.analysis import CanaryAnalysis, CanaryMetric, HookType
+from flaggerpy.api.analysis import CanaryAnalysis, CanaryMetric, HookType, Strategy
 from flaggerpy.api.canary import Canary
 from flaggerpy.api.templates import MetricTemplate
-from flaggerpy.metrics.mesh import TargetKind, builtin_query, is_measured
+from flaggerpy.metrics.mesh import TargetKind, builtin_query, is_known
 from flaggerpy.metrics.query import QueryContext, render
 from flaggerpy.metrics.registry import maker_of
 from flaggerpy.rollout.errors import UserError
@@ -56,7 +56,7 @@ def choose_router(canary: Canary, mesh_provider: str, options: Options = DEFAULT
         router = router_for(provider, options)
     except UserError as error:
         return None, (str(error),)
-    problems = router.problems(canary)
+    problems = router.problems(canary) or tuple(_refused(provider, router.capabilities, canary.analysis))
     if kind_of_target(canary) == "Service" and not router.capabilities.weights:
         problems = (
             *problems,
@@ -66,9 +66,25 @@ def choose_router(canary: Canary, mesh_provider: str, options: Options = DEFAULT
     return router, problems
 
 
+def _refused(provider: str, can: Capabilities, analysis: CanaryAnalysis) -> Iterator[str]:
+    """Say which settings a provider that moves users cannot serve, and would harm them if it did without."""
+    if can.weights and not can.match and analysis.strategy is Strategy.AB_TESTING:
+        yield (
+            f"spec.analysis.match cannot be served by provider {provider}, which cannot choose users: all of them "
+            "would get the new revision at once. Remove match, and write stepWeight in the place of iterations if they "
+            "shall get it step by step."
+        )
+    if can.weights and not can.affinity and analysis.session_affinity and analysis.strategy is Strategy.CANARY:
+        yield (
+            f"spec.analysis.sessionAffinity cannot be served by provider {provider}, which gives users no cookies: "
+            "remove it, or use provider gatewayapi:v1."
+        )
+
+
 def unserved(provider: str, can: Capabilities, analysis: CanaryAnalysis) -> Iterator[str]:
     """Say which settings work and are served differently from how they read."""
-    if analysis.match and not can.match:
+    ab_test = analysis.strategy is Strategy.AB_TESTING
+    if analysis.match and not can.match and not (can.weights and ab_test):
         yield f"A/B testing is not supported when using the {provider} provider: spec.analysis.match has no effect"
     if analysis.iterations < 1 and not can.weights:
         yield (
@@ -114,7 +130,7 @@ def template_problem(canary: Canary, metric: CanaryMetric, template: MetricTempl
 def builtin_problem(canary: Canary, metric: CanaryMetric, mesh_provider: str) -> str | None:
     """Say why a built-in check could never be measured for this provider and target, or None when it can."""
     provider = provider_of(canary, mesh_provider)
-    if not metric.built_in or not provider or not is_measured(provider) or canary.spec.skip_analysis:
+    if not metric.built_in or not provider or not is_known(provider) or canary.spec.skip_analysis:
         return None  # an unknown provider is told as such
     try:
         builtin_query(metric.name, provider, kind_of_target(canary), query_context(canary, metric))

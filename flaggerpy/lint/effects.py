@@ -6,9 +6,12 @@ from collections.abc import Iterator
 from typing import Any, Final
 
 from flaggerpy.api.canary import Canary
+from flaggerpy.kube.objects import JsonObject
+from flaggerpy.kube.resources import Ref
 from flaggerpy.rollout.errors import UserError
 from flaggerpy.rollout.traffic import Routes
 from flaggerpy.routers.base import Router
+from flaggerpy.routers.ingress import own_ref
 
 ROUTING: Final = (
     "gateways",
@@ -52,15 +55,23 @@ def without_effect(canary: Canary, router: Router) -> Iterator[str]:
 def _written(canary: Canary, router: Router) -> Any:
     """Return everything that the router makes of a canary, None when it refuses it."""
     mirrored = router.capabilities.mirror
+    live = {ref: _ingress(canary, ref) for ref in router.refs(canary) if ref == own_ref(canary)}
     try:
         return (
             router.refs(canary),
-            router.render(canary, {}, Routes(100, 0)),
-            router.render(canary, {}, Routes(50, 50) if router.capabilities.weights else Routes(0, 100)),
-            router.render(canary, {}, Routes(100, 0, mirrored=mirrored)),
+            router.render(canary, live, Routes(100, 0)),
+            router.render(canary, live, Routes(50, 50) if router.capabilities.weights else Routes(0, 100)),
+            router.render(canary, live, Routes(100, 0, mirrored=mirrored)),
         )
     except UserError:
         return None
+
+
+def _ingress(canary: Canary, ref: Ref) -> JsonObject:
+    """Return an Ingress with which every provider can do: only the canary's own fields are in question."""
+    ports: tuple[JsonObject, ...] = ({"number": 80}, {"name": "use-annotation"})
+    paths = [{"path": "/", "backend": {"service": {"name": canary.apex_name, "port": port}}} for port in ports]
+    return {"metadata": {"name": ref.name, "namespace": ref.namespace}, "spec": {"rules": [{"http": {"paths": paths}}]}}
 
 
 def _filled(model: Any, fields: tuple[str, ...]) -> Iterator[str]:

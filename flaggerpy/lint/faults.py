@@ -65,6 +65,11 @@ class Rule(Enum):
         Level.WARNING,
         "The AlertProvider of an alert does not exist, so the alert is never sent. Looked for as MetricTemplates are.",
     )
+    INGRESS = (
+        "ingress",
+        Level.ERROR,
+        "The Ingress that the canary names leads nobody to it. Only where the input has it.",
+    )
     SECRET = ("secret", Level.ERROR, "The Secret lacks what it is read for. Only where the input has it.")
     ADDRESS = ("address", Level.ERROR, "The address of a metrics server or of a receiver of alerts cannot be called.")
     LOAD_TEST = (

@@ -20,6 +20,7 @@ from flaggerpy.kube.resources import (
     DAEMONSETS,
     DEPLOYMENTS,
     HPAS,
+    INGRESSES,
     SCALED_OBJECTS,
     SECRETS,
     SERVICES,
@@ -77,6 +78,8 @@ _WORKLOAD: Final = _object(
 _BEHAVIOR: Final = _object(scaleDown=_object(stabilizationWindowSeconds=_WHOLE))
 _DATA: Final = _object(**_METADATA, data=_TEXTS, stringData=_TEXTS) | {"required": ["metadata"]}
 _SERVICE_PORT: Final = _object(port=_WHOLE) | {"required": ["port"]}
+_BACKEND: Final = _object(service=_object(name=_TEXT, port=_object(name=_TEXT, number=_WHOLE)))
+_RULE: Final = _object(http=_object(paths=_list(_object(backend=_BACKEND))))
 SHAPES: Final[Mapping[Resource, Schema]] = {
     DEPLOYMENTS: _WORKLOAD,
     DAEMONSETS: _WORKLOAD,
@@ -106,6 +109,8 @@ SHAPES: Final[Mapping[Resource, Schema]] = {
         | {"required": ["scaleTargetRef"]},
     )
     | {"required": ["metadata", "spec"]},
+    INGRESSES: _object(**_METADATA, spec=_object(defaultBackend=_BACKEND, rules=_list(_RULE)))
+    | {"required": ["metadata"]},
     SECRETS: _DATA,
     CONFIG_MAPS: _DATA,
 }

@@ -18,6 +18,7 @@ from flaggerpy.lint.document import Document
 from flaggerpy.lint.effects import without_effect
 from flaggerpy.lint.faults import Fault, Level, Rule
 from flaggerpy.lint.hosts import host_faults
+from flaggerpy.lint.ingresses import ingress_faults
 from flaggerpy.lint.inventory import SHAPES, Inventory, Options
 from flaggerpy.lint.loadtest import load_test_faults
 from flaggerpy.lint.metrics import Templates, alert_faults, metric_faults, provider_faults, renders, template_faults
@@ -161,6 +162,7 @@ def _cross_faults(subjects: tuple[Subject, ...], inventory: Inventory, templates
         yield from workload_faults(document, canary, inventory)
         yield from port_faults(document, canary, inventory)
         yield from scaler_faults(document, canary, inventory)
+        yield from ingress_faults(document, canary, inventory)
     yield from shared_faults(subjects, inventory)
     yield from label_faults(subjects, inventory)
     yield from host_faults(subjects, inventory)

@@ -147,9 +147,14 @@ OBSERVERS: dict[str, Observer] = {
 _SAME_NAME = frozenset(set(OBSERVERS) - {"http", "appmesh", "gloo"})
 _PREFIXES = {"appmesh": "appmesh", "gloo": "gloo", "gatewayapi": "http", "smi": "istio", "crossover": "istio"}
 
+UNMEASURED = {"alb": "its load balancers report to CloudWatch and not to Prometheus"}
+"""Providers behind which no row can measure, and why."""
 
-def is_measured(provider: str) -> bool:
-    """Tell whether a row measures traffic behind a provider."""
+
+def is_known(provider: str) -> bool:
+    """Tell whether a row measures traffic behind a provider, or it is known why none does."""
+    if provider in UNMEASURED:
+        return True
     try:
         observer_for(provider)
     except UserError:
@@ -168,9 +173,16 @@ def observer_for(provider: str) -> Observer:
         return OBSERVERS[provider]
     if provider == "kubernetes":
         return OBSERVERS["http"]
+    if provider.startswith("smi:") and provider.endswith(":linkerd"):
+        return OBSERVERS["linkerd"]
     for prefix, name in _PREFIXES.items():
         if provider.startswith(prefix):
             return OBSERVERS[name]
+    if provider in UNMEASURED:
+        raise UserError(
+            f"There are no built-in metrics for provider {provider}, as {UNMEASURED[provider]}: use a templateRef "
+            "instead, with what the workload or a mesh counts."
+        )
     known = ", ".join(sorted(_SAME_NAME | set(_PREFIXES) | {"kubernetes"}))
     raise UserError(f'There are no built-in metrics for provider "{provider}"; they exist for {known}.')
 

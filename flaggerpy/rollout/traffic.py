@@ -75,7 +75,10 @@ class Acceptance(Enum):
 class Capabilities:
     """What a provider can do with traffic, as data for validation and for the core.
 
-    ``mirror_weight`` is whether it can copy a share of the requests; else it copies all of them or none.
+    ``mirror_weight`` is whether it can copy a share of the requests; else it copies all of them or none. Where
+    ``whole_audience`` is true, the users whom a match describes go to the canary all or not at all, never a share of
+    them. ``tcp`` and ``grpc`` are what a route may carry beside HTTP, and ``own_route`` is whether the user brings a
+    routing object that is there before the canary.
     """
 
     weights: bool = False
@@ -83,6 +86,10 @@ class Capabilities:
     mirror: bool = False
     mirror_weight: bool = False
     affinity: bool = False
+    whole_audience: bool = False
+    tcp: bool = False
+    grpc: bool = False
+    own_route: bool = False
 
 
 @dataclass(frozen=True, slots=True)

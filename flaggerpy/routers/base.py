@@ -25,10 +25,12 @@ class Options:
 
     Attributes:
         ingress_class: who among several Contours serves our HTTPProxies; empty leaves it open.
+        ingress_annotations_prefix: what the annotations of an NGINX begin with that was started with another prefix.
 
     """
 
     ingress_class: str = ""
+    ingress_annotations_prefix: str = "nginx.ingress.kubernetes.io"
 
 
 DEFAULTS = Options()
@@ -59,7 +61,7 @@ class Router(Protocol):
     def restore(self, canary: Canary, live: Live) -> tuple[JsonObject, ...]:
         """Return the objects as they stay behind: the user's original, or everything to the apex Service.
 
-        Empty when nothing is in our hands any more; never raises.
+        Empty when nothing is in our hands any more but what goes with our Services; never raises.
         """
 
     def ahead(self, canary: Canary, live: Live, bodies: tuple[JsonObject, ...]) -> tuple[JsonObject, ...]:

@@ -19,7 +19,7 @@ from flaggerpy.routers.httpproxy import is_mirror, proxy_spec, same_routes, serv
 class ContourRouter:
     """Contour's HTTPProxy in version v1; the ingress class is written when there is one."""
 
-    capabilities = Capabilities(weights=True, match=True, mirror=True, mirror_weight=True)
+    capabilities = Capabilities(weights=True, match=True, mirror=True, mirror_weight=True, grpc=True, own_route=True)
 
     def __init__(self, ingress_class: str = "") -> None:
         self._ingress_class = ingress_class

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from typing import Any
+from types import MappingProxyType
+from typing import Any, Final
 
 from flaggerpy.api.canary import Canary
 from flaggerpy.api.constants import HANDS_OFF
@@ -28,11 +29,12 @@ from flaggerpy.rollout.errors import UserError
 
 ORIGINAL_ROUTE = "flaggerpy.dev/original-route"
 """Annotation: a user's own route as it was before it was taken over, as JSON."""
+NO_MORE: Final[Mapping[str, str]] = MappingProxyType({})
 
 
-def lacks_marks(canary: Canary, route: JsonObject) -> bool:
-    """Tell whether a route has not the labels and annotations that one in our hands has."""
-    labels, annotations = _own_metadata(canary)
+def lacks_marks(canary: Canary, route: JsonObject, *, more: Mapping[str, str] = NO_MORE) -> bool:
+    """Tell whether a route has not the labels and annotations that one in our hands has, ``more`` annotations too."""
+    labels, annotations = _own_metadata(canary, more)
     return not (labels.items() <= labels_of(route).items() and annotations.items() <= annotations_of(route).items())
 
 
@@ -45,25 +47,36 @@ def is_held(canary: Canary, route: JsonObject, *, names_ours: bool) -> bool:
     )
 
 
-def taken(canary: Canary, ref: Ref, live: JsonObject | None, spec: JsonObject, *, held: bool) -> JsonObject:
+def taken(
+    canary: Canary,
+    ref: Ref,
+    live: JsonObject | None,
+    spec: JsonObject,
+    *,
+    held: bool,
+    more: Mapping[str, str] = NO_MORE,
+) -> JsonObject:
     """Return the body that gives a route this spec: what we own of it, or the whole of one that Flagger made.
+
+    ``more`` are annotations beside our own, which the provider reads.
 
     Raises:
         UserError: the route belongs to another canary.
 
     """
-    labels, annotations = _own_metadata(canary)
+    labels, annotations = _own_metadata(canary, more)
     if live is not None:
         if reason := refusal(live, canary):
             raise UserError(reason)
         annotations |= _backup(live, labels, annotations, held=held)
+    namespace = {"namespace": ref.namespace} if ref.resource.namespaced else {}
     body = {
         "apiVersion": ref.resource.api_version,
         "kind": ref.resource.kind,
-        "metadata": {"name": ref.name, "namespace": ref.namespace, "labels": labels, "annotations": annotations},
+        "metadata": {"name": ref.name, **namespace, "labels": labels, "annotations": annotations},
         "spec": spec,
     }
-    return body if live is None or not has_canary_owner(live) else _disowned(live, body)
+    return body if live is None or not has_canary_owner(live) else whole(live, body)
 
 
 def spec_before(route: JsonObject) -> JsonObject:
@@ -93,17 +106,17 @@ def on_the_way(canary: Canary, live: JsonObject, body: JsonObject, **fields: Any
     return {**body, "metadata": metadata, "spec": {**(live.get("spec") or {}), **fields}}
 
 
-def _own_metadata(canary: Canary) -> tuple[dict[str, str], dict[str, str]]:
+def _own_metadata(canary: Canary, more: Mapping[str, str]) -> tuple[dict[str, str], dict[str, str]]:
     extra = canary.spec.service.apex if canary.spec.service else None
     labels = (extra and extra.labels) or {}
     annotations = (extra and extra.annotations) or {}
-    return {**labels, **MARK_LABELS}, {**annotations, **HANDS_OFF, **owner_annotation(canary)}
+    return {**labels, **MARK_LABELS}, {**annotations, **more, **HANDS_OFF, **owner_annotation(canary)}
 
 
-def _disowned(route: JsonObject, body: JsonObject) -> JsonObject:
-    """Return the whole of a route that Flagger made, with what we want of it, so that no deletion collects it.
+def whole(route: JsonObject, body: JsonObject) -> JsonObject:
+    """Return the whole of a route that somebody else made, with what we want of it, so that no deletion collects it.
 
-    A server-side apply cannot take an ownerReference away that somebody else wrote.
+    A server-side apply cannot take an ownerReference away that somebody else wrote, nor anything else.
     """
     metadata = without_canary_owners(metadata_of(route)) | {
         "labels": labels_of(route) | body["metadata"]["labels"],

@@ -1,4 +1,7 @@
-"""Provider ``gatewayapi:v1``: one HTTPRoute, named like the apex Service, whose backendRefs carry the shares."""
+"""Providers ``gatewayapi:v1`` and ``gatewayapi:v1beta1``: one HTTPRoute, named like the apex Service.
+
+What v1beta1 had when there was no v1 yet has neither timeouts nor CORS; an API server would drop them.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +11,7 @@ from typing import Any
 
 from flaggerpy.api.canary import Canary
 from flaggerpy.kube.objects import JsonObject, generation_of
-from flaggerpy.kube.resources import HTTP_ROUTES, Ref
+from flaggerpy.kube.resources import HTTP_ROUTES, HTTP_ROUTES_V1BETA1, Ref
 from flaggerpy.rollout.errors import UserError
 from flaggerpy.rollout.traffic import ALL_TO_PRIMARY, Acceptance, Capabilities, Cookies, Routes, RouteState
 from flaggerpy.routers import custody
@@ -19,43 +22,46 @@ from flaggerpy.routers.httproute_cookies import cookies_of, gives_cookies
 
 
 class GatewayApiRouter:
-    """The Gateway API in version v1."""
+    """The Gateway API in version v1 or, if ``beta``, v1beta1."""
 
-    capabilities = Capabilities(weights=True, match=True, mirror=True, affinity=True)
+    capabilities = Capabilities(weights=True, match=True, mirror=True, affinity=True, grpc=True, own_route=True)
+
+    def __init__(self, *, beta: bool = False) -> None:
+        self._beta = beta
 
     def refs(self, canary: Canary) -> tuple[Ref, ...]:
         """Return the HTTPRoute."""
-        return (_ref(canary),)
+        return (self._ref(canary),)
 
     def problems(self, canary: Canary) -> tuple[str, ...]:
         """Return the first thing that an HTTPRoute cannot say."""
         try:
-            route_spec(canary, ALL_TO_PRIMARY)
+            self._spec(canary, ALL_TO_PRIMARY)
         except UserError as error:
             return (str(error),)
         return ()
 
     def state(self, canary: Canary, live: Live) -> RouteState:
         """Read the shares, compare everything else, and ask the Gateways what they think of it."""
-        route = live.get(_ref(canary))
+        route = live.get(self._ref(canary))
         if route is None:
             return RouteState(routes=None)
         accepted, note = _acceptance(canary, route)
         routes = _routes(canary, route.get("spec") or {})
         if routes is None:
             return RouteState(routes=None, accepted=accepted, note=note)
-        return RouteState(routes, _drifted(canary, route, routes), accepted, note)
+        return RouteState(routes, self._drifted(canary, route, routes), accepted, note)
 
     def render(self, canary: Canary, live: Live, routes: Routes) -> tuple[JsonObject, ...]:
         """Return the HTTPRoute with these shares: what we own of it, or one that Flagger made whole."""
-        ref = _ref(canary)
+        ref = self._ref(canary)
         route = live.get(ref)
         held = route is not None and _is_held(canary, route)
-        return (custody.taken(canary, ref, route, route_spec(canary, routes), held=held),)
+        return (custody.taken(canary, ref, route, self._spec(canary, routes), held=held),)
 
     def restore(self, canary: Canary, live: Live) -> tuple[JsonObject, ...]:
         """Return the user's own route as it was, or ours with everything going to the apex Service."""
-        ref = _ref(canary)
+        ref = self._ref(canary)
         route = live.get(ref)
         if route is None or not _is_held(canary, route):
             return ()
@@ -66,12 +72,33 @@ class GatewayApiRouter:
 
     def ahead(self, canary: Canary, live: Live, bodies: tuple[JsonObject, ...]) -> tuple[JsonObject, ...]:
         """Return the route with Services at weight 0 that it is about to name, or to name no longer."""
-        route = live.get(_ref(canary))
+        route = live.get(self._ref(canary))
         return tuple(step for body in bodies if (step := _step_ahead(canary, route, body)) is not None)
 
+    def _ref(self, canary: Canary) -> Ref:
+        return Ref(HTTP_ROUTES_V1BETA1 if self._beta else HTTP_ROUTES, canary.namespace, canary.apex_name)
 
-def _ref(canary: Canary) -> Ref:
-    return Ref(HTTP_ROUTES, canary.namespace, canary.apex_name)
+    def _spec(self, canary: Canary, routes: Routes) -> JsonObject:
+        return route_spec(_without_what_is_new(canary) if self._beta else canary, routes)
+
+    def _drifted(self, canary: Canary, route: JsonObject, routes: Routes) -> bool:
+        if custody.lacks_marks(canary, route):
+            return True
+        try:
+            wanted = self._spec(canary, routes)
+        except UserError:
+            # What cannot be written cannot be mended either; the sentence comes out of problems().
+            return False
+        spec = route.get("spec") or {}
+        return not same_spec(wanted, spec)
+
+
+def _without_what_is_new(canary: Canary) -> Canary:
+    """Return the canary as one who knows only the first v1beta1 reads it."""
+    if canary.spec.service is None:
+        return canary
+    service = canary.spec.service.model_copy(update={"timeout": None, "backend_timeout": None, "cors_policy": None})
+    return canary.model_copy(update={"spec": canary.spec.model_copy(update={"service": service})})
 
 
 def _step_ahead(canary: Canary, route: JsonObject | None, body: JsonObject) -> JsonObject | None:
@@ -86,18 +113,6 @@ def _step_ahead(canary: Canary, route: JsonObject | None, body: JsonObject) -> J
     if rules is None:
         return None
     return custody.on_the_way(canary, route, body, rules=rules)
-
-
-def _drifted(canary: Canary, route: JsonObject, routes: Routes) -> bool:
-    if custody.lacks_marks(canary, route):
-        return True
-    try:
-        wanted = route_spec(canary, routes)
-    except UserError:
-        # What cannot be written cannot be mended either; the sentence comes out of problems().
-        return False
-    spec = route.get("spec") or {}
-    return not same_spec(wanted, spec)
 
 
 def _weights(canary: Canary, rule: Mapping[str, Any]) -> dict[str, int]:

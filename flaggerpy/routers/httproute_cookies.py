@@ -7,7 +7,6 @@ taken back with the attributes that it was given with, because a browser knows i
 from __future__ import annotations
 
 import math
-import re
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -17,14 +16,11 @@ from flaggerpy.api.service import CanaryService
 from flaggerpy.kube.objects import JsonObject
 from flaggerpy.rollout.errors import UserError
 from flaggerpy.rollout.traffic import Cookies
+from flaggerpy.routers.cookies import GONE, SET_COOKIE, given_in, holders_pattern, set_cookie
 
-_HEADER = "Set-Cookie"
 _MODIFIER = "ResponseHeaderModifier"
-_GONE = -1
 _MOST_CONDITIONS = 42
 """For users of the canary, of the primary and everybody else: an HTTPRoute takes 128 in all."""
-_SPECIAL = re.compile(r"[$*+.^|]")
-"""What the name of a cookie may hold and a regular expression reads as something else."""
 
 
 def affinity_of(canary: Canary, service: CanaryService) -> SessionAffinity | None:
@@ -56,9 +52,9 @@ def affinity_of(canary: Canary, service: CanaryService) -> SessionAffinity | Non
             f"an HTTPRoute takes {_MOST_CONDITIONS} of them then: write fewer."
         )
     response = service.headers.response if service.headers else None
-    if response and any(name.lower() == _HEADER.lower() for name in response.add or {}):
+    if response and any(name.lower() == SET_COOKIE.lower() for name in response.add or {}):
         raise UserError(
-            f"{where} needs the header {_HEADER} for itself, and an HTTPRoute adds a header once: remove it from "
+            f"{where} needs the header {SET_COOKIE} for itself, and an HTTPRoute adds a header once: remove it from "
             f"spec.service.headers.response.add."
         )
     return affinity
@@ -66,9 +62,7 @@ def affinity_of(canary: Canary, service: CanaryService) -> SessionAffinity | Non
 
 def for_holders(matches: Iterable[Mapping[str, Any]], cookie: str) -> list[JsonObject]:
     """Return the conditions, narrowed to users who have the cookie."""
-    name, _, value = cookie.partition("=")
-    pattern = f".*{_SPECIAL.sub(_escaped, name)}.*{value}.*"
-    condition = {"type": "RegularExpression", "name": "Cookie", "value": pattern}
+    condition = {"type": "RegularExpression", "name": "Cookie", "value": holders_pattern(cookie)}
     return [{**match, "headers": [*(match.get("headers") or ()), condition]} for match in matches]
 
 
@@ -76,13 +70,13 @@ def giving(backend: JsonObject, cookie: str, affinity: SessionAffinity, seconds:
     """Return the backend so that whoever is served by it gets the cookie for so long; unchanged without a cookie."""
     if not cookie:
         return backend
-    text = _set_cookie(cookie, affinity, max(math.ceil(seconds), 1))
+    text = set_cookie(cookie, affinity, max(math.ceil(seconds), 1))
     return {**backend, "filters": [_adding(text)]}
 
 
 def taking(rule: JsonObject, cookie: str, affinity: SessionAffinity) -> JsonObject:
     """Return the rule so that its answers take the cookie back; a rule changes the headers of answers in one place."""
-    added = _adding(_set_cookie(cookie, affinity, _GONE))
+    added = _adding(set_cookie(cookie, affinity, GONE))
     filters = list(rule.get("filters") or ())
     for index, part in enumerate(filters):
         if part["type"] == _MODIFIER:
@@ -115,33 +109,15 @@ def _is_for_holders(rule: Mapping[str, Any]) -> bool:
     return any(header.get("name") == "Cookie" and header.get("type") == "RegularExpression" for header in headers)
 
 
-def _escaped(found: re.Match[str]) -> str:
-    return f"\\{found[0]}"
-
-
-def _set_cookie(cookie: str, affinity: SessionAffinity, max_age: int) -> str:
-    """Write the header in Flagger's order."""
-    attributes = {
-        f"Max-Age={max_age}": True,
-        f"Domain={affinity.domain}": affinity.domain,
-        "HttpOnly": affinity.http_only,
-        "Partitioned": affinity.partitioned,
-        f"Path={affinity.path}": affinity.path,
-        f"SameSite={affinity.same_site}": affinity.same_site,
-        "Secure": affinity.secure,
-    }
-    return "; ".join([cookie, *(text for text, wanted in attributes.items() if wanted)])
-
-
 def _adding(text: str) -> JsonObject:
-    return {"type": _MODIFIER, "responseHeaderModifier": {"add": [{"name": _HEADER, "value": text}]}}
+    return {"type": _MODIFIER, "responseHeaderModifier": {"add": [{"name": SET_COOKIE, "value": text}]}}
 
 
 def _given(part: Mapping[str, Any], *, expired: bool = False) -> str:
     """Return the cookie that a rule or a backend gives or, if ``expired``, takes; empty when it does not."""
     for one in part.get("filters") or ():
         for header in (one.get("responseHeaderModifier") or {}).get("add") or ():
-            cookie, *attributes = [text.strip() for text in str(header.get("value")).split(";")]
-            if header.get("name") == _HEADER and (f"Max-Age={_GONE}" in attributes) is expired:
+            cookie = given_in(str(header.get("value")), expired=expired)
+            if header.get("name") == SET_COOKIE and cookie:
                 return cookie
     return ""

@@ -12,7 +12,7 @@ from flaggerpy.routers.base import Live
 class KubernetesRouter:
     """The provider ``kubernetes``: Services only."""
 
-    capabilities = Capabilities()
+    capabilities = Capabilities(tcp=True, grpc=True)
 
     def refs(self, canary: Canary) -> tuple[Ref, ...]:
         """Return nothing: there is no routing object."""

@@ -5,36 +5,47 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from flaggerpy.rollout.errors import UserError
+from flaggerpy.routers.alb import AlbRouter
+from flaggerpy.routers.apisix import ApisixRouter
 from flaggerpy.routers.base import DEFAULTS, Options, Router
 from flaggerpy.routers.contour import ContourRouter
 from flaggerpy.routers.gatewayapi import GatewayApiRouter
+from flaggerpy.routers.gloo import GlooRouter
+from flaggerpy.routers.istio import IstioRouter
 from flaggerpy.routers.kubernetes import KubernetesRouter
+from flaggerpy.routers.nginx import NginxRouter
+from flaggerpy.routers.skipper import SkipperRouter
+from flaggerpy.routers.traefik import TraefikRouter
+from flaggerpy.routers.trafficroute import KumaRouter
+from flaggerpy.routers.trafficsplit import TrafficSplitRouter
 
 ROUTERS: dict[str, Callable[[Options], Router]] = {
     "kubernetes": lambda _: KubernetesRouter(),
     "gatewayapi:v1": lambda _: GatewayApiRouter(),
+    "gatewayapi:v1beta1": lambda _: GatewayApiRouter(beta=True),
     "contour": lambda options: ContourRouter(options.ingress_class),
+    "istio": lambda _: IstioRouter(),
+    "traefik": lambda _: TraefikRouter(),
+    "apisix": lambda _: ApisixRouter(),
+    "gloo": lambda _: GlooRouter(),
+    "kuma": lambda _: KumaRouter(),
+    "linkerd": lambda _: TrafficSplitRouter("v1alpha1"),
+    "smi:v1alpha1": lambda _: TrafficSplitRouter("v1alpha1"),
+    "smi:v1alpha2": lambda _: TrafficSplitRouter("v1alpha2"),
+    "smi:v1alpha3": lambda _: TrafficSplitRouter("v1alpha3"),
+    "nginx": lambda options: NginxRouter(options.ingress_annotations_prefix),
+    "skipper": lambda _: SkipperRouter(),
+    "alb": lambda _: AlbRouter(),
 }
 
-NOT_YET = (
-    "apisix",
-    "appmesh",
-    "appmesh:v1beta2",
-    "gatewayapi:v1beta1",
-    "gloo",
-    "istio",
-    "knative",
-    "kuma",
-    "linkerd",
-    "nginx",
-    "osm",
-    "skipper",
-    "smi:v1alpha1",
-    "smi:v1alpha2",
-    "smi:v1alpha3",
-    "traefik",
-)
+NOT_YET = ("knative",)
 """Providers that Flagger has and we do not have yet."""
+
+END_OF_LIFE = {
+    "appmesh": "AWS ended the support of App Mesh on 30 September 2026",
+    "osm": "Open Service Mesh is archived and gets no fixes since 2023",
+}
+"""Providers that Flagger has and we shall not have, and why."""
 
 
 def router_for(provider: str, options: Options = DEFAULTS) -> Router:
@@ -46,9 +57,18 @@ def router_for(provider: str, options: Options = DEFAULTS) -> Router:
     """
     if provider in ROUTERS:
         return ROUTERS[provider](options)
+    kind, _, mesh = provider.rpartition(":")
+    if kind.startswith("smi:") and kind in ROUTERS and mesh:
+        return TrafficSplitRouter(kind.removeprefix("smi:"), mesh)
     choice = f"choose one of {', '.join(ROUTERS)} in spec.provider or with --mesh-provider"
     if not provider:
         raise UserError(f"No provider is named: {choice}.")
-    if any(provider == name or provider.startswith(f"{name}:") for name in NOT_YET):
+    if any(_is(provider, name) for name in NOT_YET):
         raise UserError(f"Provider {provider} is known to Flagger, but not built into flaggerpy yet: {choice}.")
+    if reason := next((why for name, why in END_OF_LIFE.items() if _is(provider, name)), None):
+        raise UserError(f"Provider {provider} is known to Flagger and not built into flaggerpy, as {reason}: {choice}.")
     raise UserError(f"Provider {provider} is unknown: {choice}.")
+
+
+def _is(provider: str, name: str) -> bool:
+    return provider == name or provider.startswith(f"{name}:")

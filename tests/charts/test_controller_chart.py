@@ -72,6 +72,7 @@ def test_what_the_controller_is_told_by_default() -> None:
         ({"selectorLabels": "app,team"}, "-selector-labels", "app,team"),
         ({"includeLabelPrefix": "*"}, "-include-label-prefix", "*"),
         ({"ingressClass": "outside"}, "-ingress-class", "outside"),
+        ({"ingressAnnotationsPrefix": "in.example.com"}, "-ingress-annotations-prefix", "in.example.com"),
         ({"eventWebhook": "http://sink/"}, "-event-webhook", "http://sink/"),
         ({"clusterName": "east"}, "-cluster-name", "east"),
         ({"noCrossNamespaceRefs": True}, "-no-cross-namespace-refs", "true"),
@@ -90,7 +91,7 @@ def test_a_value_becomes_its_flag(values: Json, flag: str, value: str) -> None:
     assert arguments(**values)[flag] == value
 
 
-@pytest.mark.parametrize("provider", ROUTERS)
+@pytest.mark.parametrize("provider", [*ROUTERS, "smi:v1alpha1:istio"])
 def test_the_chart_takes_every_provider_that_is_built_in(provider: str) -> None:
     assert arguments(meshProvider=provider)["-mesh-provider"] == provider
 
@@ -101,6 +102,7 @@ def test_the_controller_knows_every_flag_that_the_chart_may_pass() -> None:
         clusterName="east",
         eventWebhook="http://sink/",
         includeLabelPrefix="*",
+        ingressAnnotationsPrefix="in.example.com",
         ingressClass="outside",
         kubeconfigBurst=3,
         kubeconfigQPS=2,
@@ -122,12 +124,20 @@ def test_the_controller_knows_every_flag_that_the_chart_may_pass() -> None:
 @pytest.mark.parametrize(
     ("title", "values", "says"),
     [
-        ("no provider", {}, "which provider shifts traffic, kubernetes or gatewayapi:v1 or contour"),
-        ("a provider that is not served", {"meshProvider": "istio"}, 'provider "istio" is not served by this version'),
+        (
+            "no provider",
+            {},
+            "which provider shifts traffic, kubernetes or gatewayapi:v1 or gatewayapi:v1beta1 or contour or istio",
+        ),
+        (
+            "a provider that is not served",
+            {"meshProvider": "appmesh"},
+            'provider "appmesh" is not served by this version',
+        ),
         (
             "a further provider that is not served",
-            {"meshProvider": "kubernetes", "rbac": {"providers": ["nginx"]}},
-            'provider "nginx" is not served',
+            {"meshProvider": "kubernetes", "rbac": {"providers": ["osm"]}},
+            'provider "osm" is not served',
         ),
         (
             "two that act at once",

@@ -2,6 +2,7 @@
 
 import pytest
 
+from flaggerpy.routers.registry import ROUTERS
 from tests.charts.helm import Json, Rendered, may, render
 
 EVERY_MODE: list[tuple[str, Json]] = [
@@ -124,6 +125,7 @@ def test_pods_and_replica_sets_may_be_read_to_fail_fast_and_not_otherwise(
         ("but never read", "list", "", "events", False),
         ("routes are nobody's here", "get", "gateway.networking.k8s.io", "httproutes", False),
         ("nor are proxies", "get", "projectcontour.io", "httpproxies", False),
+        ("nor are Ingresses", "get", "networking.k8s.io", "ingresses", False),
     ],
 )
 def test_what_the_controller_may_do(title: str, verb: str, group: str, resource: str, allowed: bool) -> None:
@@ -133,7 +135,24 @@ def test_what_the_controller_may_do(title: str, verb: str, group: str, resource:
 ROUTING_KINDS = {
     "gatewayapi:v1": ("gateway.networking.k8s.io", "httproutes"),
     "contour": ("projectcontour.io", "httpproxies"),
+    "istio": ("networking.istio.io", "virtualservices"),
+    "traefik": ("traefik.io", "traefikservices"),
+    "gatewayapi:v1beta1": ("gateway.networking.k8s.io", "httproutes"),
+    "apisix": ("apisix.apache.org", "apisixroutes"),
+    "gloo": ("gateway.solo.io", "routetables"),
+    "kuma": ("kuma.io", "trafficroutes"),
+    "linkerd": ("split.smi-spec.io", "trafficsplits"),
+    "smi:v1alpha1": ("split.smi-spec.io", "trafficsplits"),
+    "smi:v1alpha2": ("split.smi-spec.io", "trafficsplits"),
+    "smi:v1alpha3": ("split.smi-spec.io", "trafficsplits"),
+    "smi:v1alpha3:istio": ("split.smi-spec.io", "trafficsplits"),
+    "nginx": ("networking.k8s.io", "ingresses"),
+    "skipper": ("networking.k8s.io", "ingresses"),
+    "alb": ("networking.k8s.io", "ingresses"),
 }
+READ = {"get", "list", "watch"}
+CHANGED_ONLY = {"alb": READ | {"update"}}
+"""What providers may do that make no routing object."""
 
 
 @pytest.mark.parametrize(("title", "values"), EVERY_MODE)
@@ -141,10 +160,32 @@ ROUTING_KINDS = {
 @pytest.mark.parametrize("further", [False, True], ids=["by default", "further"])
 def test_routes_belong_to_the_provider_that_uses_them(title: str, values: Json, provider: str, further: bool) -> None:
     chosen: Json = {"rbac": {"providers": [provider]}} if further else {"meshProvider": provider}
-    rules = main_rules(rights(**values, **chosen))
+    rules = all_rules(rights(**values, **chosen))
+    verbs = READ | {"create", "update", "patch", "delete"}
+    kinds = set(ROUTING_KINDS.values())
+    given = {kind: {verb for verb in verbs if may(rules, verb, *kind)} for kind in kinds}
+    needed = CHANGED_ONLY.get(provider, verbs)
+    assert given == {kind: needed if kind == ROUTING_KINDS[provider] else set() for kind in kinds}, title
+
+
+def test_every_provider_with_routing_objects_is_known_here() -> None:
+    without_objects = {"kubernetes"}
+    assert ROUTERS.keys() - without_objects <= ROUTING_KINDS.keys()
+
+
+def test_upstreams_of_gloo_come_with_its_route_tables() -> None:
     verbs = {"get", "list", "watch", "create", "update", "patch", "delete"}
-    given = {name: {verb for verb in verbs if may(rules, verb, *kind)} for name, kind in ROUTING_KINDS.items()}
-    assert given == {name: verbs if name == provider else set() for name in ROUTING_KINDS}, title
+    for provider, given in (("gloo", verbs), ("kubernetes", set[str]())):
+        rules = main_rules(rights(meshProvider=provider))
+        assert {verb for verb in verbs if may(rules, verb, "gloo.solo.io", "upstreams")} == given
+
+
+def test_listed_namespaces_need_a_right_in_the_cluster_for_objects_that_have_no_namespace_and_no_other() -> None:
+    rendered = rights(watchNamespaces=["shop", "bank"], meshProvider="kuma")
+    (role,) = rendered.of("ClusterRole")
+    assert [(rule["apiGroups"], rule["resources"]) for rule in role["rules"]] == [(["kuma.io"], ["trafficroutes"])]
+    (binding,) = rendered.of("ClusterRoleBinding")
+    assert binding["roleRef"]["name"] == role["metadata"]["name"]
 
 
 def test_the_schema_of_canaries_may_be_looked_at_and_no_other() -> None:

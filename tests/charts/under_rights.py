@@ -31,6 +31,8 @@ from flaggerpy.kube.resources import (
     HTTP_ROUTES,
     SCALED_OBJECTS,
     SECRETS,
+    TRAEFIK_SERVICES,
+    VIRTUAL_SERVICES,
 )
 from flaggerpy.kube.transport import connect
 from flaggerpy.metrics.outbound import Outbound
@@ -43,6 +45,7 @@ from tests.integration.objects import (
     autoscaler,
     blue_green,
     budget,
+    canary,
     careful,
     config_map,
     daemon_set,
@@ -138,6 +141,12 @@ NOT_SEEN = {
     "update httproutes": "a route that is put back whole, as it was before us",
     "create httpproxies": "as for httproutes",
     "update httpproxies": "as for httproutes",
+    "create virtualservices": "as for httproutes",
+    "update virtualservices": "as for httproutes",
+    "create destinationrules": "as for httproutes",
+    "update destinationrules": "as for httproutes",
+    "create traefikservices": "as for httproutes",
+    "update traefikservices": "as for httproutes",
     "get poddisruptionbudgets": "only when somebody else wrote one at the same moment",
     "get metrictemplates": "a canary that names one before the first list is in",
     "get alertproviders": "a canary that names one before the first list is in",
@@ -265,13 +274,17 @@ async def test_a_canary_lives_and_dies_under_the_rights_of_each_mode(
 
 
 async def test_no_right_of_the_controller_is_idle(install: Install, site: Site) -> None:
-    installed = install(meshProvider="gatewayapi:v1", rbac={"providers": ["contour"]})
+    installed = install(meshProvider="gatewayapi:v1", rbac={"providers": ["contour", "istio", "traefik"]})
+    routes = {"podinfo": HTTP_ROUTES, "front": HTTP_PROXIES, "mesh": VIRTUAL_SERVICES, "edge": TRAEFIK_SERVICES}
+    steps = {"stepWeight": 25, "maxWeight": 50}
     async with installed.controller():
         await a_whole_life(site, tracked=True)
         await a_daemon_sets_life(site)
         await a_life_under_keda(site)
         await site.apply(progressive(), deployment("front"), proxied(name="front"))
-        for name, resource in (("podinfo", HTTP_ROUTES), ("front", HTTP_PROXIES)):
+        await site.apply(deployment("mesh"), canary("mesh", steps, provider="istio"))
+        await site.apply(deployment("edge"), canary("edge", steps, provider="traefik"))
+        for name, resource in routes.items():
             await site.phase_is("Initialized", name)
             # Without its target a Canary takes everything along, the route as well.
             await site.client.delete(site.ref(DEPLOYMENTS, name))

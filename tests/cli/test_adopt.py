@@ -58,9 +58,9 @@ def test_a_pushed_revision_is_not_quiet() -> None:
 
 def test_what_cannot_go_on_is_not_quiet() -> None:
     world = left(rolling(20), Phase.PROGRESSING)
-    world.problems = ("provider istio is not served",)
+    world.problems = ("provider appmesh is not served",)
     assert seen(world) == Outlook(
-        "shop/payment", "Progressing", "cannot go on: provider istio is not served", quiet=False
+        "shop/payment", "Progressing", "cannot go on: provider appmesh is not served", quiet=False
     )
 
 

@@ -35,6 +35,7 @@ GATEWAY = {"namespace": CONTOUR_NAMESPACE, "name": "contour"}
 _NOT_SERVED = ("tlsroutes", "tcproutes", "backendtlspolicies")
 """Kinds that Contour would watch in versions which the newer CRDs no longer serve; it would not start."""
 _HTTP_PROXIES = "httpproxies.projectcontour.io"
+_ISTIO_KINDS = ("virtualservices.networking.istio.io", "destinationrules.networking.istio.io")
 _SCALED_OBJECTS = "scaledobjects.keda.sh"
 _CONTOUR_IMAGES = {"contour": "localhost/contour:local", "envoy": "localhost/envoy:local"}
 
@@ -141,6 +142,22 @@ def _metrics_server(home: Home, progress: Progress) -> None:
     _kubectl(home, "wait", "--for=condition=Available", "apiservice/v1beta1.metrics.k8s.io", "--timeout=120s")
 
 
+def _istio_crds(home: Home, progress: Progress) -> None:
+    folder = obtain(["istio-api"], progress)["istio-api"] / "kubernetes"
+    _crds(home, folder / "customresourcedefinitions.gen.yaml", _ISTIO_KINDS)
+
+
+def _traefik_crds(home: Home, progress: Progress) -> None:
+    folder = obtain(["traefik-crds"], progress)["traefik-crds"] / "docs/content/reference/dynamic-configuration"
+    _crds(home, folder / "kubernetes-crd-definition-v1.yml", ("traefikservices.traefik.io",))
+
+
+def _crds(home: Home, path: Path, names: tuple[str, ...]) -> None:
+    """Install some of the CRDs in a file, and wait until they are served."""
+    _apply(home, [document for document in _read(path) if document["metadata"]["name"] in names])
+    _kubectl(home, "wait", "--for=condition=Established", *(f"crd/{name}" for name in names), "--timeout=60s")
+
+
 def _keda_crds(home: Home, progress: Progress) -> None:
     _apply(home, _read(_keda_manifests(progress) / "crd/bases/keda.sh_scaledobjects.yaml"))
     _kubectl(home, "wait", "--for=condition=Established", f"crd/{_SCALED_OBJECTS}", "--timeout=60s")
@@ -182,6 +199,8 @@ ADDONS: dict[str, Callable[[Home, Progress], None]] = {
     "contour": _contour,
     "prometheus": _prometheus,
     "metrics-server": _metrics_server,
+    "istio-crds": _istio_crds,
+    "traefik-crds": _traefik_crds,
     "keda-crds": _keda_crds,
     "keda": _keda,
     "podinfo": _podinfo,

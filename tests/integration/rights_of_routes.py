@@ -12,6 +12,7 @@ from tests.charts.under_rights import Install, install
 from tests.integration.beside import another_goes_on
 from tests.integration.contour import Contour
 from tests.integration.gateway import Gateway
+from tests.integration.ingresses import PORTS, behind, front
 from tests.integration.objects import config_map, deployment, progressive, proxied
 from tests.integration.site import Site
 from tests.kube.real import ROLES
@@ -70,6 +71,23 @@ async def test_routed_canaries_live_and_die_under_the_rights_of_each_mode(
     about_secrets = [verb for _, verb, _, where in installed.requests("flaggerpy") if where == "secrets"]
     about_configs = [verb for _, verb, _, where in installed.requests("flaggerpy") if where == "configmaps"]
     assert bool(about_secrets) == bool(about_configs) == tracked, title
+    assert await site.ours() == []
+
+
+@pytest.mark.parametrize("provider", PORTS)
+async def test_canaries_behind_an_ingress_live_and_die_under_their_rights(
+    install: Install, site: Site, provider: str
+) -> None:
+    installed = install(meshProvider=provider, **HERE)
+    async with installed.controller():
+        await site.apply(front(provider), deployment(), behind(provider))
+        await site.phase_is("Initialized")
+        await site.set_image("6.0.1")
+        await site.phase_is("Succeeded")
+        await site.client.delete(site.ref(CANARIES, "podinfo"))
+        await site.gone()
+
+    assert installed.refused() == LOOK_AT_SCHEMA
     assert await site.ours() == []
 
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
 from flaggerpy.kube.objects import JsonObject
-from flaggerpy.kube.resources import HTTP_PROXIES, HTTP_ROUTES, SERVICES, Resource
+from flaggerpy.kube.resources import HTTP_PROXIES, HTTP_ROUTES, INGRESSES, SERVICES, Resource
 from tests.integration.site import Site
 from tests.routers.cases import references
 
@@ -47,6 +47,9 @@ class Users:
             route = await self.site.find(resource, self.name)
             if route is not None:
                 return [name for name, weight in references(route) if weight]
+        ingresses, _ = await self.site.client.list(INGRESSES, self.site.namespace)
+        if ingresses:
+            return [name for one in ingresses for name, weight in references(one | {"kind": "Ingress"}) if weight]
         return [self.name] if await self.site.find(SERVICES, self.name) else [f"nothing instead of {self.name}"]
 
 

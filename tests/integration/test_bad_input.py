@@ -48,7 +48,7 @@ def labelled(**labels: str) -> JsonObject:
     ("made", "words"),
     [
         pytest.param(wrong(provider="nonsense"), ["nonsense", "kubernetes", "gatewayapi:v1"], id="unknown provider"),
-        pytest.param(wrong(provider="istio"), ["istio", "gatewayapi:v1"], id="a provider that is not built yet"),
+        pytest.param(wrong(provider="appmesh"), ["appmesh", "gatewayapi:v1"], id="a provider that is not built yet"),
         pytest.param(wrong(provider=""), ["spec.provider is missing"], id="no provider"),
         pytest.param(
             wrong(targetRef={"apiVersion": "v1", "kind": "Service", "name": "wrong"}),

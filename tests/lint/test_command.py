@@ -128,7 +128,7 @@ def test_what_standard_input_holds_is_called_stdin() -> None:
 
 
 def test_the_flags_of_the_controller_are_understood_as_it_understands_them() -> None:
-    assert "Provider istio" in run("-mesh-provider=istio", "-", given=RIGHT).stdout
+    assert "Provider appmesh" in run("-mesh-provider=appmesh", "-", given=RIGHT).stdout
     assert "gatewayRefs is empty" in run("--mesh-provider", "gatewayapi:v1", "-", given=RIGHT).stdout
     elsewhere = RIGHT.replace("/flagger-loadtester.test/", "/flagger-loadtester.stage/")
     assert "is looked up in namespace stage" in run("-n", "test", "-", given=elsewhere).stdout

@@ -19,28 +19,16 @@ from flaggerpy.targets.registry import TARGETS
 from tests.builders import canary
 
 JsonObject = dict[str, Any]
-EXACT = {"exact": "x"}
 GATEWAYS = [{"name": "public"}]
 UNREAD: dict[str, Any] = {
-    "spec.service.gateways": ["mesh"],
-    "spec.service.delegation": True,
-    "spec.service.trafficPolicy": {"loadBalancer": {"simple": "RANDOM"}},
     "spec.service.meshName": "mesh",
     "spec.service.backends": ["other"],
-    "spec.service.match[].scheme": EXACT,
-    "spec.service.match[].authority": EXACT,
-    "spec.service.match[].withoutHeaders": {"x-a": EXACT},
-    "spec.service.match[].port": 80,
-    "spec.service.match[].sourceLabels": {"app": "x"},
-    "spec.service.match[].sourceNamespace": "x",
-    "spec.service.match[].gateways": ["mesh"],
-    "spec.service.match[].ignoreUriCase": True,
-    "spec.ingressRef": {"apiVersion": "networking.k8s.io/v1", "kind": "Ingress", "name": "x"},
-    "spec.routeRef": {"apiVersion": "apisix.apache.org/v2", "kind": "ApisixRoute", "name": "x"},
-    "spec.upstreamRef": {"apiVersion": "gloo.solo.io/v1", "kind": "Upstream", "name": "x"},
 }
 READ: dict[str, Any] = {
     "gatewayRefs": [*GATEWAYS, {"name": "inner"}],
+    "gateways": ["public"],
+    "delegation": True,
+    "trafficPolicy": {"loadBalancer": {"simple": "RANDOM"}},
     "hosts": ["a.example.com"],
     "match": [{"uri": {"prefix": "/x"}}],
     "rewrite": {"uri": "/x"},
@@ -51,6 +39,16 @@ READ: dict[str, Any] = {
     "timeout": "15s",
     "backendTimeout": "5s",
 }
+
+
+READ_BY_ONE: dict[str, Any] = {
+    "spec.routeRef": {"apiVersion": "apisix.apache.org/v2", "kind": "ApisixRoute", "name": "x"},
+    "spec.upstreamRef": {"apiVersion": "gloo.solo.io/v1", "kind": "Upstream", "name": "x"},
+}
+"""References to objects of a provider's own."""
+
+
+INGRESS = {"apiVersion": "networking.k8s.io/v1", "kind": "Ingress", "name": "x"}
 
 
 def having(path: str, value: Any) -> Canary:
@@ -82,11 +80,24 @@ def test_what_is_not_marked_is_read(field: str) -> None:
     assert readers(having(path, READ[field]), path)
 
 
+@pytest.mark.parametrize(("path", "provider"), [("spec.routeRef", "apisix"), ("spec.upstreamRef", "gloo")])
+def test_a_reference_is_read_by_the_provider_that_it_is_for(path: str, provider: str) -> None:
+    assert path not in reference.NOT_SERVED_YET
+    router = ROUTERS[provider](DEFAULTS)
+    without, named = canary(service={"gatewayRefs": GATEWAYS}), having(path, READ_BY_ONE[path])
+    name = READ_BY_ONE[path]["name"]
+    assert name in {ref.name for ref in router.refs(named)} - {ref.name for ref in router.refs(without)}
+
+
+def test_an_ingress_is_read_by_those_who_need_one() -> None:
+    assert readers(having("spec.ingressRef", INGRESS), "spec.ingressRef") == {"nginx", "skipper", "alb"}
+
+
 def test_every_field_for_providers_is_one_or_the_other() -> None:
     fields = {re.sub(r"_(.)", lambda found: found[1].upper(), field) for field in ROUTING}
     unread = {path.removeprefix("spec.service.") for path in UNREAD}
     assert fields == {*READ, *(field for field in unread if field in fields)}
-    elsewhere = {"spec.analysis.match[].sourceLabels", "spec.provider.region"}
+    elsewhere = {"spec.provider.region"}
     assert {*UNREAD, *elsewhere} == reference.NOT_SERVED_YET
 
 

@@ -127,6 +127,8 @@ def test_a_dot_in_a_name_matches_only_a_dot() -> None:
         ("gatewayapi:v1beta1", "http"),
         ("kubernetes", "http"),
         ("smi:v1alpha1", "istio"),
+        ("smi:v1alpha1:istio", "istio"),
+        ("smi:v1alpha1:linkerd", "linkerd"),
         ("knative", "knative"),
         ("osm", "osm"),
     ],

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Mapping
 from typing import Any
 
 from flaggerpy.api.canary import Canary
 from flaggerpy.kube.objects import JsonObject
-from flaggerpy.rollout.traffic import Cookies
+from flaggerpy.kube.resources import INGRESSES, Ref
+from flaggerpy.rollout.traffic import Cookies, Routes
 from flaggerpy.routers.base import Router
 from flaggerpy.routers.registry import router_for
+from flaggerpy.routers.traefik import TraefikRouter
 from tests.builders import canary
 
 EVERYTHING: dict[str, Any] = {
@@ -33,7 +37,26 @@ AUDIENCE = {
     "iterations": 3,
     "stepWeight": None,
 }
+OF_ISTIO: dict[str, dict[str, Any]] = {
+    "at a gateway, with a traffic policy": {
+        "gateways": ["public/gateway", "mesh"],
+        "trafficPolicy": {"loadBalancer": {"simple": "LEAST_REQUEST"}, "tls": {"mode": "ISTIO_MUTUAL"}},
+        "portDiscovery": True,
+    },
+    "as a delegate": {"delegation": True, "portDiscovery": True, "match": [{"uri": {"prefix": "/a"}}]},
+    "of TCP": {"appProtocol": "TCP", "gateways": ["public/tcp"], "match": [{"port": 6379}]},
+}
+BESIDE = frozenset({"DestinationRule", "Upstream"})
+"""Kinds of objects that lead nobody anywhere, and go with our Services."""
+ABORTED = {"httpStatus": 503, "percentage": {"value": 0.1}}
+AT_ONCE = (TraefikRouter,)
+"""Providers whose proxies learn of routes, Services and addresses together, so that nothing has to go ahead."""
 
+ONE_HEADER_OR_COOKIE = {
+    **AUDIENCE,
+    "match": [{"headers": {"x-canary": {"exact": "insider"}}}, {"headers": {"cookie": {"exact": "beta"}}}],
+}
+"""What a provider with ``whole_audience`` can choose users by."""
 
 COOKIES = {
     "cookieName": "shop.seen",
@@ -54,9 +77,19 @@ def cookies_at(weight: int, *, primary: bool = True) -> Cookies:
     return Cookies(canary="shop.seen=now", primary="shop-old=now" if primary and weight < 100 else "")
 
 
+ON_AN_INGRESS = ("nginx", "skipper", "alb")
+"""Providers that need spec.ingressRef."""
+
+
 def canaries(provider: str, namespace: str = "shop") -> dict[str, Canary]:
     """Build canaries that use much of what a route can say; every provider must serve them or ignore what it cannot."""
-    spec = {"provider": provider}
+    can = router_for(provider).capabilities
+    spec: JsonObject = {"provider": provider}
+    if provider in ON_AN_INGRESS:
+        spec["ingressRef"] = {"apiVersion": "networking.k8s.io/v1", "kind": "Ingress", "name": "front"}
+    if provider == "apisix":
+        spec["routeRef"] = {"apiVersion": "apisix.apache.org/v2", "kind": "ApisixRoute", "name": "way"}
+    audience = ONE_HEADER_OR_COOKIE if can.whole_audience else AUDIENCE
     gateways = {"gatewayRefs": EVERYTHING["gatewayRefs"]}
     sticky = {
         "with cookies": canary(namespace=namespace, spec=spec, service=gateways, analysis={"sessionAffinity": COOKIES}),
@@ -64,22 +97,84 @@ def canaries(provider: str, namespace: str = "shop") -> dict[str, Canary]:
             namespace=namespace, spec=spec, service=EVERYTHING, analysis={"sessionAffinity": COOKIES}
         ),
     }
+    growing = canary(
+        namespace=namespace, spec=spec, service=gateways, analysis={"match": AUDIENCE["match"], "mirrorWeight": 25}
+    )
+    audiences = {
+        "for an audience": canary(namespace=namespace, spec=spec, service=gateways, analysis=audience),
+        "for an audience, with every setting": canary(
+            namespace=namespace, spec=spec, service=EVERYTHING, analysis=audience
+        ),
+        **({} if can.whole_audience else {"for a growing share of an audience": growing}),
+    }
     return {
         "plain": canary(namespace=namespace, spec=spec, service=gateways),
         "with every setting": canary(namespace=namespace, spec=spec, service=EVERYTHING),
-        "for an audience": canary(namespace=namespace, spec=spec, service=gateways, analysis=AUDIENCE),
-        "for an audience, with every setting": canary(
-            namespace=namespace, spec=spec, service=EVERYTHING, analysis=AUDIENCE
-        ),
-        "for a growing share of an audience": canary(
-            namespace=namespace, spec=spec, service=gateways, analysis={"match": AUDIENCE["match"], "mirrorWeight": 25}
-        ),
-        **(sticky if router_for(provider).capabilities.affinity else {}),
+        # Without users there is no audience; where users are moved, a provider that cannot choose them refuses it.
+        **(audiences if can.match or not can.weights else {}),
+        **(sticky if can.affinity else {}),
+        **{
+            title: canary(namespace=namespace, spec=spec, service=service)
+            for title, service in (OF_ISTIO if provider == "istio" else {}).items()
+        },
     }
+
+
+def admits_copies(router: Router, owner: Canary) -> bool:
+    """Tell whether requests of a canary can be copied; connections cannot."""
+    service = owner.spec.service
+    return router.capabilities.mirror and (service is None or service.app_protocol != "TCP")
+
+
+def routes_in(live: Mapping[Ref, JsonObject]) -> list[JsonObject]:
+    """Return the objects through which users come."""
+    return [obj for obj in live.values() if obj["kind"] not in BESIDE]
+
+
+def admits(router: Router, owner: Canary, routes: Routes) -> bool:
+    """Tell whether a router's capabilities admit these shares for a canary."""
+    can = router.capabilities
+    shared = routes.canary not in {0, 100}
+    whole = not can.weights or (can.whole_audience and bool(owner.analysis.match))
+    return not (shared and whole) and not (routes.mirrored and not admits_copies(router, owner))
+
+
+def prerequisites(router: Router, owner: Canary) -> list[JsonObject]:
+    """Build what a user must have made for a route to be written at all."""
+    if owner.spec.route_ref:
+        return [obj for obj in foreign_routes(router, owner) if obj["metadata"]["name"] == owner.spec.route_ref.name]
+    own = own_ingress(owner, {}) if owner.spec.ingress_ref else None
+    return [own] if own is not None and INGRESSES in {ref.resource for ref in router.refs(owner)} else []
+
+
+def own_ingress(owner: Canary, extra: JsonObject) -> JsonObject:
+    """Build an Ingress that leads to the apex Service, and to that of others."""
+    assert owner.spec.ingress_ref is not None
+    ports: dict[str, JsonObject] = {"/": {"number": 80}, "/for-alb": {"name": "use-annotation"}}
+    paths = [_path(path, owner.apex_name, port) for path, port in ports.items()]
+    rules: list[JsonObject] = [
+        {
+            "host": f"{owner.namespace}.example.com",
+            "http": {"paths": [*paths, _path("/other", "other", {"number": 1})]},
+        },
+        {"host": "other.example.com"},
+    ]
+    return {
+        "apiVersion": "networking.k8s.io/v1",
+        "kind": "Ingress",
+        "metadata": {"name": owner.spec.ingress_ref.name, "namespace": owner.namespace},
+        "spec": {"rules": rules} | extra,
+    }
+
+
+def _path(path: str, name: str, port: JsonObject) -> JsonObject:
+    return {"path": path, "pathType": "Prefix", "backend": {"service": {"name": name, "port": port}}}
 
 
 def foreign_routes(router: Router, owner: Canary, **extra: Any) -> list[dict[str, Any]]:
     """Build routing objects that a user made by hand, under the names that the canary needs."""
+    if owner.spec.provider in ON_AN_INGRESS:
+        return [_foreign_ingress(owner, extra)]
     return [
         {
             "apiVersion": ref.resource.api_version,
@@ -91,9 +186,22 @@ def foreign_routes(router: Router, owner: Canary, **extra: Any) -> list[dict[str
                 "annotations": {"theirs": "2", "kustomize.toolkit.fluxcd.io/reconcile": "enabled"},
             },
             "spec": own_spec(ref.resource.kind, owner) | extra,
+            **({"mesh": "default"} if ref.resource.kind == "TrafficRoute" else {}),
         }
         for ref in router.refs(owner)
     ]
+
+
+def _foreign_ingress(owner: Canary, extra: JsonObject) -> JsonObject:
+    group = {"serviceName": owner.apex_name, "servicePort": 80}
+    action = {"type": "forward", "forwardConfig": {"targetGroups": [group]}}
+    key = f"alb.ingress.kubernetes.io/actions.{owner.apex_name}"
+    made = own_ingress(owner, extra)
+    made["metadata"] |= {
+        "labels": {"mine": "1", "team": "before"},
+        "annotations": {"theirs": "2"} | ({key: json.dumps(action)} if owner.spec.provider == "alb" else {}),
+    }
+    return made
 
 
 def own_spec(kind: str, owner: Canary) -> JsonObject:
@@ -104,6 +212,30 @@ def own_spec(kind: str, owner: Canary) -> JsonObject:
         case "HTTPProxy":
             route = {"services": [{"name": owner.apex_name, "port": 80}], "enableWebsockets": True}
             return {"virtualhost": {"fqdn": f"{owner.namespace}.example.com"}, "routes": [route]}
+        case "VirtualService":
+            own = {"name": "own", "route": [{"destination": {"host": owner.apex_name}}], "fault": {"abort": ABORTED}}
+            protocol = "tcp" if owner.spec.service and owner.spec.service.app_protocol == "TCP" else "http"
+            routes = {"tcp": [{"route": own["route"]}], "http": [own]}
+            return {"hosts": [owner.apex_name], "exportTo": ["."], protocol: routes[protocol]}
+        case "DestinationRule":
+            hashed = {"loadBalancer": {"consistentHash": {"useSourceIp": True}}}
+            return {"host": owner.primary_service_name, "trafficPolicy": hashed, "subsets": [{"name": "v1"}]}
+        case "TraefikService":
+            return {"weighted": {"services": [{"name": owner.apex_name, "port": 80}], "sticky": {"cookie": {}}}}
+        case "TrafficRoute":
+            mine = {"kuma.io/service": f"{owner.apex_name}_{owner.namespace}_svc_8080"}
+            conf = {"split": [{"destination": mine, "weight": 1}], "loadBalancer": {"random": {}}}
+            return {"sources": [{"match": {"kuma.io/service": "*"}}], "destinations": [{"match": mine}], "conf": conf}
+        case "RouteTable":
+            kube = {"ref": {"name": owner.apex_name, "namespace": owner.namespace}, "port": 80}
+            return {"routes": [{"matchers": [{"prefix": "/"}], "routeAction": {"single": {"kube": kube}}}]}
+        case "Upstream":
+            return {"kube": {"serviceName": owner.apex_name, "serviceNamespace": owner.namespace, "servicePort": 80}}
+        case "ApisixRoute":
+            backends = [{"serviceName": owner.apex_name, "servicePort": 80}]
+            return {"http": [{"name": "rule", "match": {"paths": ["/*"]}, "backends": backends}]}
+        case "TrafficSplit":
+            return {"service": owner.apex_name, "backends": [{"service": owner.apex_name, "weight": 1}]}
     raise ValueError(f"nobody said what {kind} of a user looks like")
 
 
@@ -113,6 +245,16 @@ def references(route: JsonObject) -> list[tuple[str, int]]:
     Copies are no share, and nobody misses them.
     """
     spec = route["spec"]
+    if route["kind"] == "VirtualService":
+        return [
+            (one["destination"]["host"], int(one.get("weight", 0)) if len(part["route"]) > 1 else 100)
+            for part in (*spec.get("http", ()), *spec.get("tcp", ()))
+            for one in part["route"]
+        ]
+    if route["kind"] == "TraefikService":
+        return [(one["name"], int(one.get("weight", 1))) for one in spec["weighted"]["services"]]
+    if route["kind"] == "Ingress":
+        return _references_of_ingress(route)
     if route["kind"] == "HTTPProxy":
         parts = [[one for one in part["services"] if not one.get("mirror")] for part in spec["routes"]]
         # Contour: where no Service of a route has a weight, all get the same.
@@ -121,5 +263,47 @@ def references(route: JsonObject) -> list[tuple[str, int]]:
             for services in parts
             for one in services
         ]
+    if route["kind"] == "RouteTable":
+        actions = [part["routeAction"] for part in spec["routes"]]
+        everybody = [(action["single"]["kube"]["ref"]["name"], 1) for action in actions if "single" in action]
+        several = [one for action in actions if "multi" in action for one in action["multi"]["destinations"]]
+        return everybody + [(_service_behind(one["destination"]), one.get("weight", 0)) for one in several]
+    if route["kind"] == "TrafficRoute":
+        split = [(one["destination"]["kuma.io/service"], one["weight"]) for one in spec["conf"]["split"]]
+        return [(name.partition("_")[0], weight) for name, weight in split]
+    if route["kind"] == "ApisixRoute":
+        rules = [rule["backends"] for rule in spec["http"]]
+        return [(one["serviceName"], one.get("weight", 100)) for backends in rules for one in backends]
+    if route["kind"] == "TrafficSplit":
+        return [(one["service"], int(one["weight"])) for one in spec["backends"]]
     rules = [rule.get("backendRefs") or () for rule in spec["rules"]]
     return [(one["name"], int(one.get("weight", 1))) for backends in rules for one in backends]
+
+
+def _service_behind(destination: JsonObject) -> str:
+    """Return the Service of a destination of Gloo; the name of an Upstream of ours has it in the middle."""
+    if "kube" in destination:
+        return str(destination["kube"]["ref"]["name"])
+    upstream = destination["upstream"]
+    service, _, _ = upstream["name"].removeprefix(f"{upstream['namespace']}-").rpartition("upstream-")
+    return str(service)
+
+
+def _references_of_ingress(route: JsonObject) -> list[tuple[str, int]]:
+    """Return the Services of an Ingress with what its annotations say of shares; of a user's own all of it."""
+    given = route["metadata"].get("annotations") or {}
+    paths = [path for rule in route["spec"]["rules"] for path in (rule.get("http") or {}).get("paths", ())]
+    names = dict.fromkeys(path["backend"]["service"]["name"] for path in paths)
+    actions = [json.loads(text) for key, text in given.items() if key.startswith("alb.ingress.kubernetes.io/actions.")]
+    if actions:
+        groups = [group for action in actions for group in action["forwardConfig"]["targetGroups"]]
+        return [(group["serviceName"], group.get("weight", 1)) for group in groups]
+    if "nginx.ingress.kubernetes.io/canary" in given:
+        by_audience = any("canary-by" in key for key in given)
+        weight = int(given["nginx.ingress.kubernetes.io/canary-weight"])
+        return [(name, 1 if by_audience else weight) for name in names]
+    if "zalando.org/backend-weights" in given:
+        off = given["zalando.org/skipper-predicate"].startswith("False()")
+        weights = json.loads(given["zalando.org/backend-weights"])
+        return [(name, 0 if off else weights[name]) for name in names]
+    return [(name, 100) for name in names if name != "other"]

@@ -36,6 +36,11 @@ class Server:
             else:
                 self._apply(copy.deepcopy(body))
 
+    def delete(self, refs: list[Ref]) -> None:
+        """Delete objects."""
+        for ref in refs:
+            del self.live[ref]
+
     def _apply(self, body: JsonObject) -> None:
         ref = self._ref(body)
         before = self.live.get(ref, {"metadata": {"resourceVersion": "1", "uid": "uid", "generation": 1}})

@@ -1,10 +1,13 @@
+import json
+from pathlib import Path
+
 import pytest
 
 from flaggerpy.rollout.errors import UserError
 from flaggerpy.routers.contour import ContourRouter
 from flaggerpy.routers.gatewayapi import GatewayApiRouter
 from flaggerpy.routers.kubernetes import KubernetesRouter
-from flaggerpy.routers.registry import NOT_YET, ROUTERS, router_for
+from flaggerpy.routers.registry import END_OF_LIFE, NOT_YET, ROUTERS, router_for
 
 
 def test_providers_are_found_by_their_names() -> None:
@@ -13,13 +16,21 @@ def test_providers_are_found_by_their_names() -> None:
     assert isinstance(router_for("contour"), ContourRouter)
 
 
-@pytest.mark.parametrize("provider", [*NOT_YET, "smi:v1alpha1:istio"])
+@pytest.mark.parametrize("provider", [*NOT_YET, "knative:x"])
 def test_what_flagger_has_and_we_do_not_is_said_to_be_so(provider: str) -> None:
     with pytest.raises(UserError, match=f"Provider {provider} is known to Flagger, but not built"):
         router_for(provider)
 
 
-@pytest.mark.parametrize("provider", ["gatewayapi", "nignx", "istio2", "Kubernetes"])
+@pytest.mark.parametrize("provider", ["appmesh", "appmesh:v1beta2", "appmesh:v1beta2:x", "osm"])
+def test_what_is_at_its_end_is_said_to_be_so(provider: str) -> None:
+    with pytest.raises(UserError, match=f"Provider {provider} is known to Flagger and not built into flaggerpy, as "):
+        router_for(provider)
+
+
+@pytest.mark.parametrize(
+    "provider", ["gatewayapi", "smi", "smi:v1", "smi:v1alpha1:", "linkerd:x", "nignx", "istio2", "Kubernetes"]
+)
 def test_an_unknown_provider_is_never_a_guess(provider: str) -> None:
     with pytest.raises(UserError, match=f"Provider {provider} is unknown: choose one of kubernetes, gatewayapi:v1"):
         router_for(provider)
@@ -31,4 +42,13 @@ def test_no_provider_at_all_is_said_to_be_so() -> None:
 
 
 def test_nothing_is_both_built_and_not_yet_built() -> None:
-    assert not set(NOT_YET) & set(ROUTERS)
+    assert not {*NOT_YET, *END_OF_LIFE} & set(ROUTERS)
+    assert not set(NOT_YET) & set(END_OF_LIFE)
+
+
+def test_every_provider_of_flaggers_is_compared_with_what_flagger_wrote() -> None:
+    files = [json.loads(file.read_text()) for file in (Path(__file__).parent / "data").glob("*.json")]
+    scenarios = [one if isinstance(one, list) else [one] for file in files for one in file.values()]
+    recorded = {stage["canary"]["spec"].get("provider") for stages in scenarios for stage in stages}
+    without_objects, not_in_flagger = {"kubernetes"}, {"alb"}
+    assert set(ROUTERS) - without_objects - not_in_flagger <= recorded

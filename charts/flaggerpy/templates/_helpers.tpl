@@ -61,11 +61,11 @@ The label that names a canary's namespace once Prometheus has scraped it: withou
 
 {{/* Every provider that canaries may use here, each checked against what this version serves. */}}
 {{- define "flaggerpy.providers" -}}
-{{- $served := list "kubernetes" "gatewayapi:v1" "contour" -}}
+{{- $served := list "kubernetes" "gatewayapi:v1" "gatewayapi:v1beta1" "contour" "istio" "traefik" "apisix" "gloo" "kuma" "linkerd" "smi:v1alpha1" "smi:v1alpha2" "smi:v1alpha3" "nginx" "skipper" "alb" -}}
 {{- $provider := required (printf "meshProvider is required: say which provider shifts traffic, %s" (join " or " $served)) .Values.meshProvider -}}
 {{- $all := prepend .Values.rbac.providers $provider | uniq -}}
 {{- range $all -}}
-{{- if not (has . $served) -}}
+{{- if not (or (has . $served) (regexMatch "^smi:v1alpha[123]:[^:,]+$" .)) -}}
 {{- fail (printf "provider %q is not served by this version; it serves %s" . (join ", " $served)) -}}
 {{- end -}}
 {{- end -}}
@@ -131,7 +131,7 @@ The label that names a canary's namespace once Prometheus has scraped it: withou
   verbs: [get]
 {{- end }}
 {{- $providers := splitList "," (include "flaggerpy.providers" .) }}
-{{- if has "gatewayapi:v1" $providers }}
+{{- if or (has "gatewayapi:v1" $providers) (has "gatewayapi:v1beta1" $providers) }}
 - apiGroups: [gateway.networking.k8s.io]
   resources: [httproutes]
   verbs: [get, list, watch, create, update, patch, delete]
@@ -139,6 +139,53 @@ The label that names a canary's namespace once Prometheus has scraped it: withou
 {{- if has "contour" $providers }}
 - apiGroups: [projectcontour.io]
   resources: [httpproxies]
+  verbs: [get, list, watch, create, update, patch, delete]
+{{- end }}
+{{- if has "istio" $providers }}
+- apiGroups: [networking.istio.io]
+  resources: [virtualservices, destinationrules]
+  verbs: [get, list, watch, create, update, patch, delete]
+{{- end }}
+{{- if has "traefik" $providers }}
+- apiGroups: [traefik.io]
+  resources: [traefikservices]
+  verbs: [get, list, watch, create, update, patch, delete]
+{{- end }}
+{{- if has "apisix" $providers }}
+- apiGroups: [apisix.apache.org]
+  resources: [apisixroutes]
+  verbs: [get, list, watch, create, update, patch, delete]
+{{- end }}
+{{- if has "gloo" $providers }}
+- apiGroups: [gateway.solo.io]
+  resources: [routetables]
+  verbs: [get, list, watch, create, update, patch, delete]
+- apiGroups: [gloo.solo.io]
+  resources: [upstreams]
+  verbs: [get, list, watch, create, update, patch, delete]
+{{- end }}
+{{- if regexMatch "(^|,)(smi:|linkerd)" (include "flaggerpy.providers" .) }}
+- apiGroups: [split.smi-spec.io]
+  resources: [trafficsplits]
+  verbs: [get, list, watch, create, update, patch, delete]
+{{- end }}
+{{- if or (has "nginx" $providers) (has "skipper" $providers) }}
+- apiGroups: [networking.k8s.io]
+  resources: [ingresses]
+  verbs: [get, list, watch, create, update, patch, delete]
+{{- else if has "alb" $providers }}
+{{- /* No Ingress is made: one annotation of the user's own is changed. */}}
+- apiGroups: [networking.k8s.io]
+  resources: [ingresses]
+  verbs: [get, list, watch, update]
+{{- end }}
+{{- end -}}
+
+{{/* What the controller does to routing objects that have no namespace. */}}
+{{- define "flaggerpy.clusterRules" -}}
+{{- if has "kuma" (splitList "," (include "flaggerpy.providers" .)) }}
+- apiGroups: [kuma.io]
+  resources: [trafficroutes]
   verbs: [get, list, watch, create, update, patch, delete]
 {{- end }}
 {{- end -}}

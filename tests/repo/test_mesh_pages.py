@@ -1,0 +1,72 @@
+"""Pages of providers: their manifests are served, and what they say is written is what is written."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import pytest
+import yaml
+
+from flaggerpy.api.canary import Canary, parse_canary
+from flaggerpy.api.validation import problems
+from flaggerpy.kube.objects import JsonObject
+from flaggerpy.kube.resources import Ref
+from flaggerpy.rollout.traffic import to_canary
+from flaggerpy.routers.base import Router
+from flaggerpy.routers.registry import router_for
+from tools.ci.phases import ROOT
+
+PAGES = ["apisix", "gatewayapi-v1beta1", "gloo", "kuma", "smi"]
+WRITTEN = {"kuma": "TrafficRoute", "smi": "TrafficSplit"}
+"""Pages that show what is written, and its kind."""
+_BLOCK = re.compile(r"^```yaml\n(.*?)^```", re.MULTILINE | re.DOTALL)
+
+
+def objects(page: str) -> dict[str, JsonObject]:
+    """Return the objects on a page by their kinds."""
+    text = (ROOT / "docs" / "providers" / f"{page}.md").read_text(encoding="utf-8")
+    found = (yaml.safe_load(block) for block in _BLOCK.findall(text))
+    return {obj["kind"]: obj for obj in found}
+
+
+def of(page: str) -> tuple[Canary, Router]:
+    obj = objects(page)["Canary"]
+    owner = parse_canary({**obj, "metadata": {"namespace": "shop", **obj["metadata"]}})
+    return owner, router_for(owner.spec.provider or "")
+
+
+def own(page: str, router: Router, owner: Canary) -> dict[Ref, JsonObject]:
+    """Return what the page has the user make, or says that the user has."""
+    settings: dict[str, Any] = {"metadata": {"name": "settings"}, "spec": {}}
+    named = {"shop": objects(page).get("ApisixRoute"), "settings": settings}
+    return {ref: obj for ref in router.refs(owner) if (obj := named.get(ref.name))}
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_the_manifest_is_served(page: str) -> None:
+    owner, router = of(page)
+    assert owner.faults == ()
+    assert problems(owner) == ()
+    assert router.problems(owner) == ()
+    assert router.render(owner, own(page, router, owner), to_canary(10))
+
+
+@pytest.mark.parametrize("page", WRITTEN)
+def test_what_is_shown_is_written(page: str) -> None:
+    owner, router = of(page)
+    shown = objects(page)[WRITTEN[page]]
+
+    [body] = router.render(owner, {}, to_canary(10))
+
+    assert shown.pop("metadata") == {"name": body.pop("metadata")["name"]}
+    assert shown == body
+
+
+def test_names_of_what_is_written_for_gloo_and_apisix() -> None:
+    for page in ("gloo", "apisix"):
+        owner, router = of(page)
+        text = (ROOT / "docs" / "providers" / f"{page}.md").read_text(encoding="utf-8")
+        for body in router.render(owner, own(page, router, owner), to_canary(10)):
+            name = body["metadata"]["name"]
+            assert f"`{name}`" in text or name == owner.apex_name

@@ -1,0 +1,87 @@
+"""The page docs/reference/providers.md: what each provider can do, written from the routers' own capabilities.
+
+``python -m tools.providers`` writes it; a test fails when it is stale.
+"""
+
+from collections.abc import Callable
+from pathlib import Path
+
+from flaggerpy.metrics.mesh import UNMEASURED
+from flaggerpy.rollout.traffic import Capabilities
+from flaggerpy.routers.registry import END_OF_LIFE, NOT_YET, ROUTERS, router_for
+
+DOCS = Path(__file__).resolve().parents[1] / "docs"
+PAGE = DOCS / "reference" / "providers.md"
+NO = "–"
+PAGE_OF = {"linkerd": "smi"}
+"""Providers that share the page of others."""
+
+COLUMNS: dict[str, Callable[[Capabilities], str]] = {
+    "progressive": lambda can: _yes(can.weights),
+    "A/B test": lambda can: _yes(can.match, "all of the audience" if can.whole_audience else ""),
+    "Blue/Green": lambda can: _yes(True, "" if can.weights else "users move with the promotion"),
+    "mirror": lambda can: _yes(can.mirror, "all requests or a share" if can.mirror_weight else "all requests"),
+    "session affinity": lambda can: _yes(can.affinity),
+    "TCP": lambda can: _yes(can.tcp),
+    "gRPC": lambda can: _yes(can.grpc),
+    "your own route": lambda can: _yes(can.own_route),
+}
+
+_HEAD = """\
+# What each provider can do
+
+Written from the routers by `python -m tools.providers`; change their `capabilities` instead. The controller
+and [`flaggerpy lint`](lint.md) refuse or remark what a provider cannot do by the same data. What the strategies are:
+[strategies](../strategies.md).
+
+"""
+_NOTES = """
+- **A/B test**: users whom `analysis.match` describes. Where it says no more, a growing share of them can get the canary
+  as well (`match` with `stepWeight`).
+- **TCP** and **gRPC** are what a route carries beside HTTP. For gRPC the data plane has to be told the protocol, which
+  is its own business: by `service.appProtocol`, by an annotation on the Service or the Ingress, or by an object of its
+  own, like an ApisixUpstream for each of our two Services, or the Upstream of `upstreamRef`.
+- **Your own route**: a routing object of yours that is there before the canary is read or taken over; one that was
+  changed is given back when the Canary goes.
+"""
+
+
+def page() -> str:
+    """Write the page."""
+    titles = ["provider", *COLUMNS]
+    lines = [f"| {' | '.join(titles)} |", "|" + "---|" * len(titles)]
+    lines += [row(provider, router_for(provider).capabilities) for provider in ROUTERS]
+    unmeasured = [f"- Built-in checks measure nothing behind `{name}`, as {why}." for name, why in UNMEASURED.items()]
+    return _HEAD + "\n".join([*lines, _NOTES.rstrip(), *unmeasured, "", *_not_built(), ""])
+
+
+def row(provider: str, can: Capabilities) -> str:
+    """Write the line of one provider."""
+    return f"| {' | '.join([_link(provider), *(cell(can) for cell in COLUMNS.values())])} |"
+
+
+def _yes(does: bool, how: str = "") -> str:
+    return (f"yes, {how}" if how else "yes") if does else NO
+
+
+def _link(provider: str) -> str:
+    """Link to the page of a provider that has one."""
+    whole, family = provider.replace(":", "-"), provider.partition(":")[0]
+    names = (whole, PAGE_OF.get(family, family))
+    paths = [f"{folder}/{name}.md" for name in names for folder in ("providers", "reference")]
+    found = next((path for path in paths if (DOCS / path).is_file()), None)
+    return f"[`{provider}`](../{found})" if found else f"`{provider}`"
+
+
+def _not_built() -> list[str]:
+    waiting = ", ".join(f"`{provider}`" for provider in NOT_YET)
+    return [
+        "## Not built",
+        "",
+        *(f"- `{provider}`: {why}." for provider, why in END_OF_LIFE.items()),
+        *([f"- Not yet: {waiting}."] if waiting else []),
+    ]
+
+
+if __name__ == "__main__":
+    PAGE.write_text(page(), encoding="utf-8")
