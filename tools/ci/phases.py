@@ -118,7 +118,7 @@ PHASES: tuple[Phase, ...] = (
         prefix=_python("tests.cluster", "run", "--control-plane", "--"),
     ),
     _marked("integration", ("--control-plane",), in_everything=False, options=_workers(3)),
-    _marked("crash", ("--control-plane",), in_everything=False),
+    _marked("crash", ("--control-plane",), in_everything=False, options=_workers(2)),
     _marked("takeover", ("--control-plane",), in_everything=False),
     _marked("replay", ("--control-plane",), in_everything=False),
     _marked(
