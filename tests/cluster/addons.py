@@ -152,6 +152,33 @@ def _traefik_crds(home: Home, progress: Progress) -> None:
     _crds(home, folder / "kubernetes-crd-definition-v1.yml", ("traefikservices.traefik.io",))
 
 
+def _smi_crds(home: Home, progress: Progress) -> None:
+    (document,) = _read(obtain(["smi-crds"], progress)["smi-crds"] / "crds" / "split.yaml")
+    _apply(home, [traffic_splits(document)])
+    _kubectl(home, "wait", "--for=condition=Established", f"crd/{document['metadata']['name']}", "--timeout=60s")
+
+
+def traffic_splits(document: Manifest) -> Manifest:
+    """The CRD of SMI in the form that is still served, with all versions served that meshes came with.
+
+    It is written for the last of them. The first one has quantities as weights, which its schema does not admit.
+    """
+    spec = document["spec"]
+    last = {"type": "object", **spec["validation"]["openAPIV3Schema"]}
+    schemas = {"v1alpha1": {"type": "object", "x-kubernetes-preserve-unknown-fields": True}}
+    versions = [
+        {
+            "name": version["name"],
+            "served": True,
+            "storage": version["storage"],
+            "schema": {"openAPIV3Schema": schemas.get(version["name"], last)},
+        }
+        for version in spec["versions"]
+    ]
+    wanted = {field: spec[field] for field in ("group", "scope", "names")} | {"versions": versions}
+    return {**document, "apiVersion": "apiextensions.k8s.io/v1", "spec": wanted}
+
+
 def _crds(home: Home, path: Path, names: tuple[str, ...]) -> None:
     """Install some of the CRDs in a file, and wait until they are served."""
     _apply(home, [document for document in _read(path) if document["metadata"]["name"] in names])
@@ -201,6 +228,7 @@ ADDONS: dict[str, Callable[[Home, Progress], None]] = {
     "metrics-server": _metrics_server,
     "istio-crds": _istio_crds,
     "traefik-crds": _traefik_crds,
+    "smi-crds": _smi_crds,
     "keda-crds": _keda_crds,
     "keda": _keda,
     "podinfo": _podinfo,
