@@ -22,8 +22,8 @@ SIDE_BY_SIDE = 8
 PATIENCE = 45.0
 LOOKS = 50
 """How many changes an end may take to become the wanted one."""
-ROUNDS_BEYOND = 2
-"""How often writes are looked for that only recoveries make."""
+ROUNDS_BEYOND = 5
+"""How often writes are looked for that only recoveries or chance make; none disturbs what the last round shows."""
 ATTEMPTS = 3
 """How often a crash that never struck is tried again: a write that depends on timing may be missing in a run."""
 
