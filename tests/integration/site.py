@@ -32,6 +32,7 @@ from flaggerpy.kube.resources import (
     HPAS,
     HTTP_PROXIES,
     HTTP_ROUTES,
+    HTTP_ROUTES_V1BETA1,
     INGRESSES,
     METRIC_TEMPLATES,
     NAMESPACES,
@@ -39,6 +40,7 @@ from flaggerpy.kube.resources import (
     SECRETS,
     SERVICES,
     TRAEFIK_SERVICES,
+    TRAFFIC_SPLITS,
     VIRTUAL_SERVICES,
     Ref,
     Resource,
@@ -55,7 +57,7 @@ __all__ = ["Controller", "Site", "new_site"]
 PATIENCE = 30.0
 IMAGE = "ghcr.io/stefanprodan/podinfo"
 KINDS = {
-    resource.kind: resource
+    (resource.api_version, resource.kind): resource
     for resource in (
         ALERT_PROVIDERS,
         BUDGETS,
@@ -67,6 +69,7 @@ KINDS = {
         HPAS,
         HTTP_PROXIES,
         HTTP_ROUTES,
+        HTTP_ROUTES_V1BETA1,
         INGRESSES,
         METRIC_TEMPLATES,
         SCALED_OBJECTS,
@@ -74,10 +77,11 @@ KINDS = {
         SERVICES,
         TRAEFIK_SERVICES,
         VIRTUAL_SERVICES,
+        *TRAFFIC_SPLITS.values(),
         Resource("", "v1", "resourcequotas", "ResourceQuota"),
     )
 }
-"""Kinds that users write."""
+"""Kinds that users write, by version and name."""
 _numbers = itertools.count(1)
 
 
@@ -98,7 +102,7 @@ class Site:
         """Apply objects as kubectl does on the server's side."""
         for obj in objects:
             metadata = {**obj["metadata"], "namespace": self.namespace}
-            ref = self.ref(KINDS[obj["kind"]], metadata["name"])
+            ref = self.ref(KINDS[obj["apiVersion"], obj["kind"]], metadata["name"])
             await self.client.apply(ref, {**obj, "metadata": metadata})
 
     async def get(self, resource: Resource, name: str) -> JsonObject:
