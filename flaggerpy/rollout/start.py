@@ -84,7 +84,8 @@ def _target_is_down(turn: Turn) -> bool:
 def _return_to_primary(turn: Turn) -> None:
     """The primary became ready after all, or is better than nothing: give it the traffic back."""
     rollout = turn.status.rollout
-    turn.do(SetRoutes(turn.routes_at(0)))
+    if turn.seen.routed:
+        turn.do(SetRoutes(turn.routes_at(0)))
     turn.begin_step(0)
     turn.note(serving_canary=False)
     turn.moved()

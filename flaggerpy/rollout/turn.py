@@ -10,7 +10,7 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any, Literal
 
-from flaggerpy.api.status import CanaryStatus, Pending, Phase, Revision, Step
+from flaggerpy.api.status import CanaryStatus, Pending, Phase, Revision, RoutePlace, Step
 from flaggerpy.rollout import affinity, revision, strategy
 from flaggerpy.rollout.decision import Action, Event, Plan
 from flaggerpy.rollout.observation import Observation
@@ -95,6 +95,11 @@ class Turn:
     def routes_at(self, weight: int, *, mirrored: bool = False) -> Routes:
         """Return the shares that give the canary ``weight`` percent, with the cookies that belong to them."""
         return to_canary(weight, mirrored=mirrored, cookies=affinity.cookies(self.seen, self.status, weight))
+
+    @property
+    def former_routes(self) -> list[RoutePlace]:
+        """Where routes were before the Canary was edited, as long as users may come through them."""
+        return [place for place in self.status.rollout.routes if place != self.seen.place]
 
     @property
     def paused(self) -> str:

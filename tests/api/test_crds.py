@@ -279,13 +279,13 @@ def test_our_own_crd_has_no_problem() -> None:
 
 def older() -> JsonObject:
     crd = crds.definition(crds.KINDS[0])
-    crd["metadata"]["annotations"][SCHEMA_VERSION_ANNOTATION] = "2"
+    crd["metadata"]["annotations"][SCHEMA_VERSION_ANNOTATION] = "3"
     return crd
 
 
 def overwritten() -> JsonObject:
     crd = flagger_crd()
-    crd["metadata"]["annotations"][SCHEMA_VERSION_ANNOTATION] = "3"
+    crd["metadata"]["annotations"][SCHEMA_VERSION_ANNOTATION] = "4"
     return crd
 
 

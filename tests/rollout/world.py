@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from flaggerpy.api.canary import CanarySpec
-from flaggerpy.api.status import CanaryStatus, Phase
+from flaggerpy.api.status import CanaryStatus, Phase, RoutePlace
 from flaggerpy.rollout.traffic import Routes
 from tests.rollout.simulation import NAME, START, Simulation
 from tests.rollout.workloads import NODES, Autoscaler, DaemonSet, Deployment, PlainService
@@ -105,6 +105,13 @@ class World(Simulation):
         self.laws.sabotaged = True
         self.laws.route_turned(self)
         self.route = None
+        return self.touch()
+
+    def lead(self, place: RoutePlace | None) -> World:
+        """Somebody edits the Canary so that its route is another object, or none."""
+        self.former, self.route, self.place = self.route, None, place
+        self.routed = place is not None
+        self.generation += 1
         return self.touch()
 
     def delete_target(self) -> World:
