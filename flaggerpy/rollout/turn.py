@@ -36,6 +36,7 @@ class Turn:
         self._cause = ""
         self.outcome: Literal["succeeded", "failed", "skipped"] | None = None
         self.analysed = False
+        self.primary_down = False
         self.refused_since: datetime | None = None
         self._actions: list[Action] = []
         self._events: list[Event] = []
@@ -314,6 +315,7 @@ class Turn:
                     problem=self.problem,
                     reason=self._reason,
                     cause=self._cause,
+                    primary_down=self.primary_down,
                 ),
             ),
         )
