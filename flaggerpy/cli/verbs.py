@@ -46,7 +46,7 @@ def _asking(command: Command) -> Command:
 @click.command("pause")
 @_asking
 def pause(at: Access, *, canary: str, wait: bool, timeout: timedelta) -> None:
-    """Hold the rollout of CANARY where it is: the weight stays, nothing is judged, nothing is promoted."""
+    """Hold the rollout of CANARY where it is; checks go on, and a bad canary is still rolled back."""
     _ask(at, canary, Verb.PAUSE, timeout if wait else None)
 
 

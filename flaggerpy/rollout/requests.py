@@ -163,7 +163,9 @@ def _abort(turn: Turn, request: Request) -> Answer:
             )
         case _:
             return _no(f"no rollout of {turn.name} is running")
-    return Answer(f"the rollout of {turn.name} is aborted", last_word=True)
+    held = turn.status.phase is Phase.PROMOTING and turn.seen.problems
+    when = f" as soon as this is mended: {' '.join(turn.seen.problems)}" if held else ""
+    return Answer(f"the rollout of {turn.name} is aborted{when}", last_word=True)
 
 
 def _retry(turn: Turn, _request: Request) -> Answer:

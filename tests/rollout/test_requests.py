@@ -415,3 +415,21 @@ def dead_after_a_write(world: World) -> World:
     dying = copy.deepcopy(world)
     dying.tick(crash_after=1)
     return dying
+
+
+def test_an_abort_of_a_promotion_says_what_it_waits_for() -> None:
+    world = initialized()
+    assert world.primary
+    world.primary_breaks, world.primary.broken = {"v2"}, {"v2"}
+    world.push("v2").run(Phase.PROMOTING).run_for(1)
+    world.problems = ("MetricTemplate x does not exist.",)
+    world.ask("abort").run_for(5)
+    answer = world.status.rollout.request
+    assert answer is not None
+    assert (
+        answer.answer
+        == "the rollout of payment.shop is aborted as soon as this is mended: MetricTemplate x does not exist."
+    )
+    world.problems = ()
+    assert world.touch().run().phase is Phase.FAILED
+    assert (world.primary.template, world.destinations()) == ("v1", {"primary"})
