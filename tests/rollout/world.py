@@ -155,10 +155,10 @@ class World(Simulation):
             self.annotations["flaggerpy.dev/release"] = "true"
         return self.touch()
 
-    def ask(self, verb: str, by: str = "alice") -> World:
-        """Somebody asks with the command line."""
+    def ask(self, verb: str, by: str = "alice", template: str | None = None) -> World:
+        """Somebody asks with the command line, and perhaps has seen which template the target has."""
         self.asks += 1
-        request = {"id": f"request-{self.asks}", "verb": verb, "by": by}
+        request = {"id": f"request-{self.asks}", "verb": verb, "by": by, "template": template}
         self.annotations = self.annotations | {"flaggerpy.dev/request": json.dumps(request)}
         return self.touch()
 
