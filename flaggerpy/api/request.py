@@ -40,6 +40,8 @@ class Request(ApiModel):
     """Who asks, as the API server or the client names them."""
     at: MicroTime | None = None
     """When it was asked."""
+    template: str | None = None
+    """Identity of the pod template that the target had then; absent where nobody looked."""
 
     def to_annotation(self) -> str:
         """Write the request as the annotation's value."""

@@ -171,6 +171,19 @@ class PrimaryScaler(ApiModel):
     """When the floor was asked for, or given up."""
 
 
+class RoutePlace(ApiModel):
+    """What of a spec leads to the objects that carry the routes: an edit of it could leave them behind."""
+
+    provider: str
+    """Who routes traffic."""
+    service: str
+    """Name of the apex Service, after which routes are named."""
+    ingress: str | None = None
+    """Name in ingressRef."""
+    route: str | None = None
+    """Name in routeRef."""
+
+
 class RolloutStatus(ApiModel):
     """Everything that Flagger's status has no place for."""
 
@@ -198,6 +211,8 @@ class RolloutStatus(ApiModel):
     """The same of the primary."""
     scaler: PrimaryScaler | None = None
     """The primary's autoscaler; absent where the canary has no autoscalerRef."""
+    routes: list[RoutePlace] = Field(default_factory=list)
+    """Where routes were written: for the present spec, and for former ones until those are given back."""
     serving_canary: bool = False
     """Whether the target serves all users because the primary cannot."""
     failing: str = ""

@@ -26,8 +26,8 @@ from flaggerpy.controller.takeover import FLAGGER, Takeover
 from flaggerpy.kube.cache import Caches
 from flaggerpy.kube.client import Client
 from flaggerpy.kube.dependents import Dependents
-from flaggerpy.kube.objects import JsonObject, metadata_of, name_of, namespace_of, writers_of
-from flaggerpy.kube.resources import CANARIES, PODS, Ref
+from flaggerpy.kube.objects import JsonObject, name_of, namespace_of, writers_of
+from flaggerpy.kube.resources import CANARIES, PODS, ref_of
 from flaggerpy.settings import Settings
 
 LATELY = timedelta(minutes=1)
@@ -90,18 +90,15 @@ async def _report(at: Access, name: str | None, settings: Settings, *, everywher
     async with at.client() as client:
         if name is not None:
             found = [await find_canary(client, at.canary(name))]
+            neighbours, _ = await client.list(CANARIES, namespace_of(found[0]))
         else:
             found, _ = await client.list(CANARIES, None if everywhere else at.meant)
-        # The older ones first: what they claim is known before the younger ones are looked at.
-        keys = [(namespace_of(obj), name_of(obj)) for obj in sorted(found, key=_age)]
-        problem = await find_problem(client) if keys else None
+            neighbours = found
+        problem = await find_problem(client) if found else None
         watch = _Watch(client, settings)
-        rows = [await watch.look(*key) for key in keys]
+        await watch.know(neighbours)
+        rows = [await watch.look(namespace_of(obj), name_of(obj)) for obj in found]
         return Report(sorted(rows, key=lambda row: row.name), [*([problem] if problem else []), *watch.notes()])
-
-
-def _age(canary: JsonObject) -> tuple[str, str, str]:
-    return str(metadata_of(canary).get("creationTimestamp")), namespace_of(canary), name_of(canary)
 
 
 class _Watch:
@@ -112,15 +109,18 @@ class _Watch:
         caches = Caches(client, clock=clock)
         pods = PodReader(client, Dependents(client, PODS, PODS_OF_DEPLOYMENTS, clock=clock), settings.fail_fast_after)
         library = Library(client, caches)
-        beside = InOrder(Takeover(client, clock), Neighbours(client, caches, settings))
+        beside = InOrder(Takeover(client, clock), Neighbours(client, caches, settings, at_once=True))
         self._observer = Observer(caches, ConfigDigests(client, caches), pods, library, settings, beside)
         self._caches = caches
         self._clock = clock
         self._busy: list[str] = []
 
+    async def know(self, canaries: list[JsonObject]) -> None:
+        """Read all canaries among which there may be some that get in each other's way."""
+        await self._caches.ensure([ref_of(CANARIES, canary) for canary in canaries])
+
     async def look(self, namespace: str, name: str) -> Outlook:
-        """Say what would become of one canary."""
-        await self._caches.ensure([Ref(CANARIES, namespace, name)])
+        """Say what would become of one canary that is known."""
         try:
             world = await self._observer.observe((namespace, name), frozenset())
         except Unreadable as error:

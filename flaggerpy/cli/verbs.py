@@ -28,9 +28,14 @@ from flaggerpy.kube.client import Client
 from flaggerpy.kube.errors import Conflict, Forbidden, KubeError, NotFound
 from flaggerpy.kube.objects import resource_version_of
 from flaggerpy.kube.resources import SELF_SUBJECT_REVIEWS, Ref
+from flaggerpy.rollout.errors import UserError
+from flaggerpy.targets.registry import target_for
 
 TRIES = 10
 """The controller writes the status of a canary that rolls every few seconds at most."""
+
+OF_A_REVISION = frozenset({Verb.PROMOTE, Verb.PROMOTE_FULL, Verb.RETRY})
+"""What holds for the revision that the target has when it is asked, and for no other."""
 
 Command = Callable[..., Any]
 
@@ -46,7 +51,7 @@ def _asking(command: Command) -> Command:
 @click.command("pause")
 @_asking
 def pause(at: Access, *, canary: str, wait: bool, timeout: timedelta) -> None:
-    """Hold the rollout of CANARY where it is: the weight stays, nothing is judged, nothing is promoted."""
+    """Hold the rollout of CANARY where it is; checks go on, and a bad canary is still rolled back."""
     _ask(at, canary, Verb.PAUSE, timeout if wait else None)
 
 
@@ -131,9 +136,11 @@ async def put(client: Client, ref: Ref, request: Request) -> None:
     for _ in range(TRIES):
         obj = await find_canary(client, ref)
         canary = parse_canary(obj)
+        seen = await _template(client, canary) if request.verb in OF_A_REVISION else None
+        asked = request.model_copy(update={"template": seen})
         metadata = {
             "resourceVersion": resource_version_of(obj),
-            "annotations": {REQUEST: request.to_annotation()},
+            "annotations": {REQUEST: asked.to_annotation()},
         }
         try:
             await client.merge_patch(ref, {"metadata": metadata})
@@ -142,6 +149,18 @@ async def put(client: Client, ref: Ref, request: Request) -> None:
         _tell_replaced(canary, request)
         return
     raise click.ClickException(f"{ref} changes all the time: nothing was asked. Try again.")
+
+
+async def _template(client: Client, canary: Canary) -> str | None:
+    """Return which pod template the target has now, None where that cannot be seen.
+
+    Nobody is to promote by it what is pushed before the controller has come to answer.
+    """
+    try:
+        kind = target_for(canary)
+        return kind.state(await client.get(kind.ref(canary))).template
+    except (UserError, Forbidden, NotFound):
+        return None
 
 
 def _tell_replaced(canary: Canary, request: Request) -> None:

@@ -17,6 +17,7 @@ from flaggerpy.api.status import CanaryStatus
 from flaggerpy.clock import Clock
 from flaggerpy.controller.errors import Outdated, SchemaTooOld
 from flaggerpy.controller.kept import Keeper
+from flaggerpy.controller.leaving import clear, leave
 from flaggerpy.controller.removal import Remover, copies_of
 from flaggerpy.controller.world import World
 from flaggerpy.controller.writes import Writes
@@ -41,6 +42,7 @@ from flaggerpy.rollout.decision import (
     DropCopies,
     ForgetPromoted,
     KeepRevision,
+    LeaveRoutes,
     PauseScaler,
     Plan,
     ReleaseRoute,
@@ -123,7 +125,7 @@ class _Tick:
                 await self._set_finalizers([*finalizers_of(self._raw), FINALIZER])
             case RemoveFinalizer():
                 await self._set_finalizers([name for name in finalizers_of(self._raw) if name != FINALIZER])
-            case WriteService() | ReleaseService() | SetRoutes() | ReleaseRoute():
+            case WriteService() | ReleaseService() | SetRoutes() | ReleaseRoute() | LeaveRoutes():
                 await self._direct(action)
             case DisownPrimary():
                 await self._disown_primary()
@@ -138,11 +140,13 @@ class _Tick:
             case WriteBudgets():
                 await self._write_budgets()
             case DeleteChildren(serving):
+                if not serving:
+                    await clear(self._world.routes, self._writes, self._remover)
                 await self._remover.children(serving=serving)
             case _ as unreachable:
                 assert_never(unreachable)
 
-    async def _direct(self, action: WriteService | ReleaseService | SetRoutes | ReleaseRoute) -> None:
+    async def _direct(self, action: WriteService | ReleaseService | SetRoutes | ReleaseRoute | LeaveRoutes) -> None:
         """Write what says where users go."""
         match action:
             case WriteService(role):
@@ -153,6 +157,9 @@ class _Tick:
                 await self._set_routes(routes)
             case ReleaseRoute():
                 await self._release_route()
+                await leave(self._world.formers, self._writes, self._remover)
+            case LeaveRoutes():
+                await leave(self._world.formers, self._writes, self._remover)
 
     async def _keep(self, action: KeepRevision | ForgetPromoted | RestorePrimary | DropCopies) -> None:
         match action:

@@ -47,11 +47,15 @@ class _Place:
 
 
 class Neighbours:
-    """Adds to an observation that the target's pods cannot be told from those of another target."""
+    """Adds to an observation that the target's pods cannot be told from those of another target.
 
-    def __init__(self, client: Client, caches: Caches, settings: Settings) -> None:
+    With ``at_once`` all neighbours are looked at before any canary is judged, for whoever looks only once.
+    """
+
+    def __init__(self, client: Client, caches: Caches, settings: Settings, *, at_once: bool = False) -> None:
         self._client = client
         self._caches = caches
+        self._at_once = at_once
         self._rules = LabelRules.from_flags(settings.selector_labels, settings.include_label_prefix)
         self._known: dict[Key, Group | None] = {}
         self._groups: dict[Group, dict[Key, _Place]] = defaultdict(dict)
@@ -84,7 +88,7 @@ class Neighbours:
             return world
         before = self._groups.get(_group(key, claim), {}).get(key)
         settled = world.primary is not None or (before is not None and before.settled)
-        if not settled:
+        if not settled or self._at_once:
             async with self._meeting:
                 await self._meet(key)
         mine = _Place(claim, settled, _born(canary))

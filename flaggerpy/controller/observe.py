@@ -5,12 +5,13 @@ User mistakes found on the way become sentences in the observation; none of them
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 from dataclasses import dataclass, field, replace
 
 from flaggerpy.api.canary import Canary, parse_canary
 from flaggerpy.api.errors import InvalidObject
 from flaggerpy.api.marks import owned_through_flagger
+from flaggerpy.api.status import RoutePlace
 from flaggerpy.api.validation import cross_namespace, remarks
 from flaggerpy.api.validation import problems as problems_of
 from flaggerpy.controller.beside import Beside
@@ -29,6 +30,7 @@ from flaggerpy.rollout.errors import UserError
 from flaggerpy.rollout.observation import ConfigsSeen, KeptSeen, Limits, Observation, ScalerSeen, ServicesSeen
 from flaggerpy.rollout.traffic import ALL_TO_CANARY, Acceptance, Capabilities, RouteState
 from flaggerpy.routers.base import Options, Router
+from flaggerpy.routers.former import Former, former_routes, place_of
 from flaggerpy.settings import Settings
 from flaggerpy.targets.autoscaler import (
     is_former,
@@ -68,6 +70,8 @@ class _Draft:
     live: dict[Ref, JsonObject] = field(default_factory=dict)
     target: Target | None = None
     router: Router | None = None
+    place: RoutePlace | None = None
+    formers: tuple[Former, ...] = ()
     facts: TargetFacts | None = None
     configs: tuple[ConfigRef, ...] = ()
     seen_configs: ConfigsSeen = field(default_factory=ConfigsSeen)
@@ -144,6 +148,8 @@ class Observer:
         draft.target, unserved_target = choose_target(draft.canary)
         draft.router, unserved_route = choose_router(draft.canary, self._settings.mesh_provider, self._options)
         draft.problems += [*unserved_target, *unserved_route]
+        draft.place = place_of(draft.canary, self._settings.mesh_provider, draft.router)
+        draft.formers = former_routes(draft.canary, draft.router, self._options, draft.place)
 
     async def _read(self, draft: _Draft, key: Key) -> None:
         """Follow and read every object around the canary; first those with fixed names, then what the target names."""
@@ -153,9 +159,11 @@ class Observer:
             refs += [draft.target.ref(canary), draft.target.primary_ref(canary)]
         if draft.router is not None:
             refs += draft.router.refs(canary)
+        former = [ref for one in draft.formers for ref in one.refs]
+        refs += former
         refs += [*target_scaler_refs(canary), *made_scaler_refs(canary)]
         refs += [*template_refs(canary), *kept_refs(canary)]
-        await self._load(draft, key, refs)
+        await self._load(draft, key, refs, silent=former)
         served = draft.router is not None
         draft.problems += unmeasured(canary, self._library, self._settings.mesh_provider, served=served)
         draft.kept = kept_revisions(canary, draft.live)
@@ -196,12 +204,13 @@ class Observer:
             if found is None or found.ours != promoted[config.key]
         )
 
-    async def _load(self, draft: _Draft, key: Key, refs: list[Ref]) -> None:
+    async def _load(self, draft: _Draft, key: Key, refs: list[Ref], silent: Container[Ref]) -> None:
+        """Follow and read objects; that there are none of a kind is no trouble where they are only to be let go."""
         self._caches.follow(key, [*refs, *self._configs.get(key, ())])
         await self._caches.ensure(refs)
         for ref in refs:
-            silent = ref.resource == CONTROLLER_REVISIONS or is_former(draft.canary, ref)
-            trouble = None if silent else self._caches.trouble(ref.resource)
+            untold = ref.resource == CONTROLLER_REVISIONS or ref in silent or is_former(draft.canary, ref)
+            trouble = None if untold else self._caches.trouble(ref.resource)
             if trouble is not None and trouble not in draft.problems:
                 draft.problems.append(trouble)
             found = self._caches.get(ref)
@@ -222,6 +231,8 @@ class Observer:
         budgets = self._budgets(draft, target_obj)
         scaler = self._scaler(draft)
         route, released = self._route(draft)
+        left_behind = any(former.is_held(draft.live) for former in draft.formers)
+        heard = all(former.is_heard(draft.live) for former in draft.formers)
         seen = Observation(
             canary=canary,
             target=target_state(target, target_obj, draft.facts, services),
@@ -236,7 +247,10 @@ class Observer:
             configs=draft.seen_configs,
             kept=self._kept(draft, target_obj),
             limits=self._limits,
-            route_released=released,
+            route_released=released and not left_behind,
+            place=draft.place,
+            left_behind=left_behind,
+            left_accepted=Acceptance.YES if heard else Acceptance.UNKNOWN,
             problems=tuple(dict.fromkeys(draft.problems)),
             notes=self._notes(draft),
             announced=announced,
@@ -248,6 +262,7 @@ class Observer:
             draft.live,
             target_kind=target,
             router=draft.router,
+            formers=draft.formers,
             facts=draft.facts,
             budgets=budgets,
             configs=draft.configs,

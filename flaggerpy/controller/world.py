@@ -12,6 +12,7 @@ from flaggerpy.kube.resources import BUDGETS, CANARIES, METRIC_TEMPLATES, SERVIC
 from flaggerpy.rollout.observation import Observation
 from flaggerpy.rollout.transition import BOOTSTRAP
 from flaggerpy.routers.base import Router
+from flaggerpy.routers.former import Former
 from flaggerpy.targets.base import Target, TargetFacts
 from flaggerpy.targets.budgets import BudgetChanges
 from flaggerpy.targets.configs import ConfigRef
@@ -30,6 +31,7 @@ class World:
         live: the objects around it that exist.
         target_kind: None when the kind of target is not served.
         router: None when the provider is not served.
+        formers: routes that the spec does not ask for any more.
         budgets: what is to be done about the primary's PodDisruptionBudgets.
         facts: None while the target's labels cannot be used.
         configs: the tracked references of the target's template.
@@ -44,6 +46,7 @@ class World:
     target_kind: Target | None = None
     router: Router | None = None
     facts: TargetFacts | None = None
+    formers: tuple[Former, ...] = ()
     budgets: BudgetChanges = field(default_factory=BudgetChanges)
     configs: tuple[ConfigRef, ...] = ()
     kept: tuple[Kept, ...] = ()
@@ -58,6 +61,11 @@ class World:
     def ref(self) -> Ref:
         """The reference to the Canary itself."""
         return Ref(CANARIES, self.canary.namespace, self.canary.name)
+
+    @property
+    def routes(self) -> tuple[Former, ...]:
+        """All routes that we may have in our hands, the present ones first."""
+        return (*([Former(self.canary, self.router)] if self.router is not None else []), *self.formers)
 
     @property
     def target(self) -> JsonObject | None:

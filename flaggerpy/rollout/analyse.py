@@ -118,15 +118,19 @@ def _scale_up_again(turn: Turn) -> None:
 
 
 def _traffic_as_intended(turn: Turn) -> bool:
-    """Whether the live weights are the intended ones; a step that a crash left unrecorded is recorded now."""
+    """Whether the live weights are the intended ones; a step that a crash left unrecorded is recorded now.
+
+    Before it was due nobody but a stranger can have taken it, and his way around the checks is not ours.
+    """
     live = turn.seen.route.routes if turn.seen.routed else None
-    if live is not None and live.traffic != turn.intended.traffic and live.traffic == _own_next_traffic(turn):
-        if not restart.started(turn):
-            # Were it not a step of ours, it would bypass the pre-rollout hooks: they are asked (again) for it.
-            return turn.now >= _due(turn) or children.mend_route(turn)
+    could_be_ours = turn.now >= _due(turn) or turn.advance is not None
+    ours = live is not None and live.traffic != turn.intended.traffic and live.traffic == _own_next_traffic(turn)
+    if live is None or not ours or not could_be_ours:
+        return children.mend_route(turn)
+    if restart.started(turn):
         _record_step(turn, live)
-        return False
-    return children.mend_route(turn)
+    # Were it not a step of ours, a first one would bypass the pre-rollout hooks: they are asked (again) for it.
+    return not restart.started(turn)
 
 
 def _record_step(turn: Turn, live: Routes) -> None:

@@ -10,7 +10,7 @@ Read this first. A decision is a short chain of guards, then the room that belon
     found bad, not yet acted on   → rollback.py     Progressing,
     a user's mistake              → nothing           WaitingPromotion          → analyse.py
     a status that Flagger left    → adopt.py        Promoting                   → promote.py
-                                                    Finalising                  → finalize.py
+    routes of a former provider   → leaving.py      Finalising                  → finalize.py
 
 and last, whatever the phase, the primary's autoscaler → scaling.py and disruption budgets → children.py
 
@@ -30,6 +30,7 @@ from flaggerpy.rollout import (
     children,
     finalize,
     initialize,
+    leaving,
     predecessor,
     promote,
     release,
@@ -88,10 +89,13 @@ def _decide(turn: Turn) -> NeedChecks | None:
         turn.do(AddFinalizer())
     if turn.seen.primary_is_owned:
         turn.do(DisownPrimary())
+    if leaving.run(turn):
+        return None
     children.mend_services(turn)
     question = _dispatch(turn)
     scaling.keep(turn)
     children.mend_budgets(turn)
+    leaving.explain(turn)
     return question
 
 

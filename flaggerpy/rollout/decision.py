@@ -163,6 +163,11 @@ class ReleaseRoute:
 
 
 @dataclass(frozen=True, slots=True)
+class LeaveRoutes:
+    """Give back the routes of a former provider, or of a former name, as they stay behind after a deletion."""
+
+
+@dataclass(frozen=True, slots=True)
 class DeleteChildren:
     """Delete what we made; with ``serving`` the apex Service and the route stay, because users come through them."""
 
@@ -191,6 +196,7 @@ Action = (
     | WriteBudgets
     | SetRoutes
     | ReleaseRoute
+    | LeaveRoutes
     | DeleteChildren
 )
 

@@ -27,7 +27,9 @@ def enter(turn: Turn) -> None:
         phase=Phase.INITIALIZING,
         failed_checks=0,
         iterations=0,
-        rollout=RolloutStatus(pending=old.pending, reason=old.reason, request=old.request, paused=old.paused),
+        rollout=RolloutStatus(
+            pending=old.pending, reason=old.reason, request=old.request, paused=old.paused, routes=old.routes
+        ),
     )
 
 

@@ -16,6 +16,8 @@ def traffic_left(turn: Turn, outlook: str = "") -> bool:
     another look when the time has come. The outlook says what comes of it if it refuses the move for good.
     """
     moved, accepted = turn.status.rollout.moved_at, turn.seen.route.accepted
+    if turn.former_routes:
+        return False  # whoever comes through the route of a former provider goes by its weights
     if moved is None:
         return True
     if refusal.stands(turn):

@@ -11,10 +11,10 @@ from datetime import datetime, timedelta
 
 from flaggerpy.api.canary import Canary
 from flaggerpy.api.refs import ScalerKind
-from flaggerpy.api.status import Revision
+from flaggerpy.api.status import Revision, RoutePlace
 from flaggerpy.rollout.checks import Answer, Check
 from flaggerpy.rollout.pods import PodsSeen
-from flaggerpy.rollout.traffic import Capabilities, RouteState
+from flaggerpy.rollout.traffic import Acceptance, Capabilities, RouteState
 from flaggerpy.rollout.workload import Workload
 
 
@@ -157,7 +157,11 @@ class Observation:
         scaler: None without autoscalerRef, and while what it refers to cannot be used (then there is a problem).
         paused: autoscalers of the target, the present one and a former one, that are paused at zero pods as we do it.
         routed: the provider has a routing object; False for provider ``kubernetes``.
-        route_released: the routing object sends everything to the apex Service (or is the user's original, or gone).
+        route_released: the routing object sends everything to the apex Service (or is the user's original, or gone),
+            and so do those of former providers.
+        place: which objects carry the routes, None where the provider has none.
+        left_behind: routes of a former provider or name are in our hands still.
+        left_accepted: what their data plane says of them; UNKNOWN where it has yet to say something.
         problems: sentences about what a user must mend first.
         notes: sentences about settings that are served differently from how they read.
         announced: ids of pending announcements that this process has already made.
@@ -182,6 +186,9 @@ class Observation:
     limits: Limits = field(default_factory=Limits)
     pods: PodsSeen = field(default_factory=PodsSeen)
     route_released: bool = True
+    place: RoutePlace | None = None
+    left_behind: bool = False
+    left_accepted: Acceptance = Acceptance.YES
     problems: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
     announced: frozenset[str] = frozenset()

@@ -19,7 +19,11 @@ def still_runs(turn: Turn) -> bool:
     if wrote is None or turn.passed(wrote + SILENT_INTERVALS * turn.interval):
         return False
     old = turn.status.rollout
-    turn.set(rollout=RolloutStatus(pending=old.pending, reason=old.reason, request=old.request, paused=old.paused))
+    turn.set(
+        rollout=RolloutStatus(
+            pending=old.pending, reason=old.reason, request=old.request, paused=old.paused, routes=old.routes
+        )
+    )
     turn.stall(
         f"Flagger still runs: it goes on writing canary {turn.name}. Stop it, for instance by scaling its Deployment "
         f"to 0; flaggerpy moves no traffic until Flagger has been silent for {SILENT_INTERVALS} intervals"

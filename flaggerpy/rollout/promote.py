@@ -35,10 +35,11 @@ def run(turn: Turn) -> None:
         return
     if not unchanged and leave_changed_canary(turn):
         return
-    if not _route_stands(turn):
-        return
     state = turn.primary_readiness()
-    if scaling.enough(turn, state):
+    enough = scaling.enough(turn, state)
+    if not _route_stands(turn, enough=enough):
+        return
+    if enough:
         _move_traffic(turn)
     elif state.stuck:
         fail(turn, state.message)
@@ -136,10 +137,13 @@ def _next_weight(turn: Turn) -> int:
     return max(turn.status.rollout.step.weight - increment, 0)
 
 
-def _route_stands(turn: Turn) -> bool:
-    """Whether the live weights are the intended ones, or a shift of ours that a crash left unrecorded."""
+def _route_stands(turn: Turn, *, enough: bool) -> bool:
+    """Whether the live weights are the intended ones, or a shift of ours that a crash left unrecorded.
+
+    As long as the primary cannot take its users, nobody but a stranger can have sent them there.
+    """
     live = turn.seen.route.routes
-    if live is not None and live.canary in {0, _next_weight(turn)}:
+    if enough and live is not None and live.canary in {0, _next_weight(turn)}:
         return True
     return children.mend_route(turn)
 

@@ -15,7 +15,7 @@ from datetime import datetime
 
 from flaggerpy.api.constants import RELEASE
 from flaggerpy.api.status import Phase, Step
-from flaggerpy.rollout import children, failfast, moving, pausing, refusal, scaling
+from flaggerpy.rollout import children, failfast, leaving, moving, pausing, refusal, scaling
 from flaggerpy.rollout.decision import (
     Action,
     DeleteChildren,
@@ -159,6 +159,7 @@ def _give_back(turn: Turn) -> None:
         writes.append(ReleaseRoute())
     moved = turn.status.rollout.moved_at
     turn.wait("letting users move to the target")
+    leaving.forget(turn)
     if not writes and moved is not None and refusal.stands(turn) and turn.passed(_patience_ends(turn)):
         _go_without_route(turn)
     elif not writes and moved is not None and moving.traffic_left(turn, _outlook(turn)):

@@ -112,12 +112,23 @@ def _resume(turn: Turn, _request: Request) -> Answer:
     return _no(f"{turn.name} is not paused")
 
 
-def _promote(turn: Turn, _request: Request) -> Answer:
-    return _unable(turn) or _no_step(turn) or _go_on(turn, "step")
+def _promote(turn: Turn, request: Request) -> Answer:
+    return _unable(turn) or _no_step(turn) or _another_revision(turn, request) or _go_on(turn, "step")
 
 
-def _promote_full(turn: Turn, _request: Request) -> Answer:
-    return _unable(turn) or _no_step(turn) or _go_on(turn, "full")
+def _promote_full(turn: Turn, request: Request) -> Answer:
+    return _unable(turn) or _no_step(turn) or _another_revision(turn, request) or _go_on(turn, "full")
+
+
+def _another_revision(turn: Turn, request: Request) -> Answer | None:
+    """Refuse to go on with a revision that came after the request: whoever asked has not seen it.
+
+    Identities of two versions of the program cannot be compared.
+    """
+    seen, asked_for = request.template or "", turn.target.template
+    if not seen or seen == asked_for or seen.rpartition("-")[0] != asked_for.rpartition("-")[0]:
+        return None
+    return _no(f"{turn.target_name} asks for another revision than when this was asked: look at it and ask again")
 
 
 def _go_on(turn: Turn, mode: Literal["step", "full"]) -> Answer:
@@ -163,11 +174,13 @@ def _abort(turn: Turn, request: Request) -> Answer:
             )
         case _:
             return _no(f"no rollout of {turn.name} is running")
-    return Answer(f"the rollout of {turn.name} is aborted", last_word=True)
+    held = turn.status.phase is Phase.PROMOTING and turn.seen.problems
+    when = f" as soon as this is mended: {' '.join(turn.seen.problems)}" if held else ""
+    return Answer(f"the rollout of {turn.name} is aborted{when}", last_word=True)
 
 
-def _retry(turn: Turn, _request: Request) -> Answer:
-    unable = _unable(turn)
+def _retry(turn: Turn, request: Request) -> Answer:
+    unable = _unable(turn) or _another_revision(turn, request)
     if unable is not None:
         return unable
     if turn.status.phase is not Phase.FAILED:

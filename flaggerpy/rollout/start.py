@@ -23,6 +23,7 @@ def run(turn: Turn) -> NeedChecks | None:
     """Keep what is stable, or start a rollout."""
     rollout, phase = turn.status.rollout, turn.status.phase
     turn.wait(rollout.failing)
+    _look_at_primary(turn)
     if turn.seen.primary is None:
         kept.bring_back(turn)
         return None
@@ -41,6 +42,15 @@ def run(turn: Turn) -> NeedChecks | None:
     else:
         return _begin(turn)
     return None
+
+
+def _look_at_primary(turn: Turn) -> None:
+    """Say that the primary, which serves all users, has no pod that can: it was made again, say."""
+    primary, rollout = turn.seen.primary, turn.status.rollout
+    asked_for = primary is None or primary.replicas > 0
+    turn.primary_down = not rollout.serving_canary and asked_for and (primary is None or not primary.available_replicas)
+    if turn.primary_down and not rollout.failing:
+        turn.wait(f"waiting for {turn.primary_name} to become ready")
 
 
 def _nothing_new(turn: Turn) -> None:
@@ -84,7 +94,8 @@ def _target_is_down(turn: Turn) -> bool:
 def _return_to_primary(turn: Turn) -> None:
     """The primary became ready after all, or is better than nothing: give it the traffic back."""
     rollout = turn.status.rollout
-    turn.do(SetRoutes(turn.routes_at(0)))
+    if turn.seen.routed:
+        turn.do(SetRoutes(turn.routes_at(0)))
     turn.begin_step(0)
     turn.note(serving_canary=False)
     turn.moved()

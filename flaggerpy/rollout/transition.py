@@ -31,6 +31,9 @@ SERVING_CANARY = "The rollout failed, {kind} {target} serves all users because t
 FAILED = Phase.FAILED.value
 """Reason of ``Stalled`` where the last rollout failed and nothing else is wrong."""
 
+PRIMARY_UNAVAILABLE = "PrimaryUnavailable"
+"""Reason of ``Ready`` where nothing is rolled out, and the primary that all users are on has yet to come back."""
+
 BOOTSTRAP = frozenset({Phase.NEW, Phase.INITIALIZING, Phase.TERMINATING, Phase.TERMINATED})
 """Phases before the first rollout; the last two only where a released canary is taken back."""
 
@@ -77,6 +80,7 @@ class Words:
         problem: what a user must mend, empty when nothing.
         reason: why the canary waits, empty when it does not.
         cause: what stalls or holds it, in one word; empty when the phase says it all.
+        primary_down: the primary is gone or has no pod that can serve, in a phase in which all users are on it.
 
     """
 
@@ -87,22 +91,25 @@ class Words:
     problem: str = ""
     reason: str = ""
     cause: str = ""
+    primary_down: bool = False
 
 
 def conditions(old: list[Condition], phase: Phase, now: datetime, *, words: Words) -> list[Condition]:
     """Compute the conditions of a phase: Flagger's ``Promoted`` and kstatus' Ready, Reconciling and Stalled.
 
     ``Failed`` is stalled, as kstatus means it: nothing goes on until somebody asks for something else, so that whoever
-    waits by it (Flux, say) hears of the failure at once. The times of ``old`` are kept where nothing changed, and so
-    are conditions that are not ours.
+    waits by it (Flux, say) hears of the failure at once. A primary that is made again is under way, as a rollout is: it
+    gets there by itself, so that nobody has to be told of a failure. The times of ``old`` are kept where nothing
+    changed, and so are conditions that are not ours.
     """
     truth, text = PROMOTED[phase]
     if phase is Phase.FAILED and words.serving_canary:
         text = SERVING_CANARY
     text = text.format(kind=words.kind, target=words.target)
     problem, reason = words.problem, words.reason
-    settled = phase in IDLE or phase is Phase.TERMINATED
-    cause = words.cause or phase.value
+    down = words.primary_down and phase in IDLE - {Phase.FAILED}
+    settled = (phase in IDLE or phase is Phase.TERMINATED) and not down
+    cause = words.cause or (PRIMARY_UNAVAILABLE if down else phase.value)
     stalled, what = (cause, problem) if problem else ("", "")
     if not problem and phase is Phase.FAILED:
         stalled, what = FAILED, reason or text

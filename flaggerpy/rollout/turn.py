@@ -10,7 +10,7 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any, Literal
 
-from flaggerpy.api.status import CanaryStatus, Pending, Phase, Revision, Step
+from flaggerpy.api.status import CanaryStatus, Pending, Phase, Revision, RoutePlace, Step
 from flaggerpy.rollout import affinity, revision, strategy
 from flaggerpy.rollout.decision import Action, Event, Plan
 from flaggerpy.rollout.observation import Observation
@@ -36,6 +36,7 @@ class Turn:
         self._cause = ""
         self.outcome: Literal["succeeded", "failed", "skipped"] | None = None
         self.analysed = False
+        self.primary_down = False
         self.refused_since: datetime | None = None
         self._actions: list[Action] = []
         self._events: list[Event] = []
@@ -95,6 +96,11 @@ class Turn:
     def routes_at(self, weight: int, *, mirrored: bool = False) -> Routes:
         """Return the shares that give the canary ``weight`` percent, with the cookies that belong to them."""
         return to_canary(weight, mirrored=mirrored, cookies=affinity.cookies(self.seen, self.status, weight))
+
+    @property
+    def former_routes(self) -> list[RoutePlace]:
+        """Where routes were before the Canary was edited, as long as users may come through them."""
+        return [place for place in self.status.rollout.routes if place != self.seen.place]
 
     @property
     def paused(self) -> str:
@@ -309,6 +315,7 @@ class Turn:
                     problem=self.problem,
                     reason=self._reason,
                     cause=self._cause,
+                    primary_down=self.primary_down,
                 ),
             ),
         )

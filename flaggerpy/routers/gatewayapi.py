@@ -10,6 +10,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from flaggerpy.api.canary import Canary
+from flaggerpy.api.marks import is_annotated
 from flaggerpy.kube.objects import JsonObject, generation_of
 from flaggerpy.kube.resources import HTTP_ROUTES, HTTP_ROUTES_V1BETA1, Ref
 from flaggerpy.rollout.errors import UserError
@@ -19,6 +20,7 @@ from flaggerpy.routers.base import Live
 from flaggerpy.routers.httproute import backend, route_spec, with_unused_backends
 from flaggerpy.routers.httproute_compare import parent_key, same_spec
 from flaggerpy.routers.httproute_cookies import cookies_of, gives_cookies
+from flaggerpy.routers.httproute_parents import kept_parents
 
 
 class GatewayApiRouter:
@@ -89,8 +91,9 @@ class GatewayApiRouter:
         except UserError:
             # What cannot be written cannot be mended either; the sentence comes out of problems().
             return False
-        spec = route.get("spec") or {}
-        return not same_spec(wanted, spec)
+        parents = wanted.get("parentRefs") or []
+        kept = kept_parents(route, parents, canary.namespace)
+        return not same_spec(wanted | {"parentRefs": [*parents, *kept]}, route.get("spec") or {})
 
 
 def _without_what_is_new(canary: Canary) -> Canary:
@@ -104,15 +107,19 @@ def _without_what_is_new(canary: Canary) -> Canary:
 def _step_ahead(canary: Canary, route: JsonObject | None, body: JsonObject) -> JsonObject | None:
     """Return the live rules with the Services to come, then the coming rules with those that are left, at weight 0.
 
-    A proxy that gets its routes and its addresses separately knows every Service that a route names at either time.
+    A proxy that gets its routes and its addresses separately knows every Service that a route names at either time. And
+    a Gateway that the route leaves keeps it until the new one has it; one that is given back is its user's business.
     """
     if route is None:
         return None
     live, coming = (route.get("spec") or {}).get("rules") or [], body["spec"]["rules"]
+    parents = body["spec"].get("parentRefs") or []
+    kept = kept_parents(route, parents, canary.namespace) if is_annotated(body, canary) else []
     rules = with_unused_backends(live, coming) or with_unused_backends(coming, live)
-    if rules is None:
+    if rules is None and not kept:
         return None
-    return custody.on_the_way(canary, route, body, rules=rules)
+    both = {"parentRefs": [*parents, *kept]} if kept else {}
+    return custody.on_the_way(canary, route, body, rules=coming if rules is None else rules, **both)
 
 
 def _weights(canary: Canary, rule: Mapping[str, Any]) -> dict[str, int]:

@@ -10,7 +10,7 @@ import pytest
 from flaggerpy.api.status import CanaryStatus, Phase
 from flaggerpy.cli.outlook import Outlook, outlook, table
 from flaggerpy.kube.objects import JsonObject
-from flaggerpy.kube.resources import CANARIES, DEPLOYMENTS
+from flaggerpy.kube.resources import CANARIES, DEPLOYMENTS, Resource
 from flaggerpy.rollout.observation import History
 from tests.cli import served
 from tests.cli.served import Served
@@ -122,6 +122,42 @@ def test_a_provider_that_is_not_served_is_told(cluster: Served) -> None:
     cluster.put(CANARIES, idle(provider="levitation"))
     code, said = adopt(cluster)
     assert (code, "cannot go on: " in said) == (1, True), said
+
+
+def named(name: str, *, minute: int, settled: bool) -> list[tuple[Resource, JsonObject]]:
+    """A canary and its target, whose pods have the label ``app: web``, and if it is settled its primary."""
+    canary = idle(targetRef={"apiVersion": "apps/v1", "kind": "Deployment", "name": name})
+    canary["metadata"] |= {
+        "name": name,
+        "uid": f"uid-of-{name}",
+        "creationTimestamp": f"2026-11-27T12:{minute:02}:00Z",
+    }
+    made = served.workloads()
+    for workload, suffix in zip(made, ("", "-primary"), strict=True):
+        workload["metadata"] |= {"name": name + suffix, "annotations": {"flaggerpy.dev/canary": f"shop/{name}"}}
+    return [(CANARIES, canary), *((DEPLOYMENTS, workload) for workload in made[: 1 + settled])]
+
+
+@pytest.mark.parametrize("words", [(), ("api",)])
+def test_targets_that_cannot_be_told_apart_are_told_though_both_have_primaries(
+    cluster: Served, words: tuple[str, ...]
+) -> None:
+    for resource, obj in (*named("api", minute=5, settled=True), *named("web", minute=1, settled=True)):
+        cluster.put(resource, obj)
+    code, said = adopt(cluster, *words)
+    assert code == 1
+    assert "shop/api   Succeeded   cannot go on: Deployment api selects its pods by app=web" in said, said
+    assert "Deployment web selects" not in said
+    assert ("shop/web" in said) is (not words), said
+
+
+@pytest.mark.parametrize("words", [(), ("api",)])
+def test_whoever_has_a_primary_comes_before_an_older_one_without(cluster: Served, words: tuple[str, ...]) -> None:
+    for resource, obj in (*named("api", minute=1, settled=False), *named("web", minute=5, settled=True)):
+        cluster.put(resource, obj)
+    code, said = adopt(cluster, *words)
+    rows = [line for line in said.splitlines() if "selects its pods by app=web" in line]
+    assert (code, [row.split()[0] for row in rows]) == (1, ["shop/api"]), said
 
 
 def test_a_flagger_that_wrote_lately_is_told(cluster: Served) -> None:

@@ -14,8 +14,9 @@ from flaggerpy.api.constants import REQUEST
 from flaggerpy.api.request import Request, Verb, request_on
 from flaggerpy.api.status import AnsweredRequest, Phase
 from flaggerpy.kube.objects import JsonObject
-from flaggerpy.kube.resources import CANARIES, SELF_SUBJECT_REVIEWS
-from tests.cli.served import WEB, Served, canary, set_status, status
+from flaggerpy.kube.resources import CANARIES, DEPLOYMENTS, SELF_SUBJECT_REVIEWS
+from flaggerpy.targets.identity import template_identity
+from tests.cli.served import WEB, Served, canary, pod_template, set_status, status, workloads
 from tests.kube.fake_apiserver import FakeApiServer, Fault
 from tests.kube.fake_store import Change
 
@@ -63,9 +64,20 @@ def test_each_command_asks_for_its_verb_and_tells_the_answer(cluster: Served, wo
     result = cluster.run(*words, "web")
     assert (result.exit_code, result.stdout, result.stderr) == (0, "So be it.\n", "")
     request = written(cluster)
-    assert (request["verb"], request["by"], sorted(request)) == (verb, "someone", ["at", "by", "id", "verb"])
+    assert (request["verb"], request["by"]) == (verb, "someone")
+    assert request.keys() - {"template"} == {"at", "by", "id", "verb"}
     assert before <= datetime.fromisoformat(request["at"]) <= datetime.now(UTC)
     assert len(request["at"]) == len("2031-05-17T08:30:15.250009Z")
+
+
+@pytest.mark.parametrize(
+    ("words", "holds"), [(["promote"], True), (["promote", "--full"], True), (["retry"], True), (["abort"], False)]
+)
+def test_what_goes_on_with_a_revision_says_which(cluster: Served, words: list[str], holds: bool) -> None:
+    answering(cluster)
+    cluster.put(DEPLOYMENTS, workloads("2")[0])
+    cluster.run(*words, "web")
+    assert written(cluster).get("template") == (template_identity(pod_template("2")) if holds else None)
 
 
 def test_a_refusal_is_a_failure(cluster: Served) -> None:

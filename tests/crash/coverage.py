@@ -40,6 +40,7 @@ ACTIONS: Mapping[str, str] = {
     d.WriteBudgets.__name__: "bootstrap with an autoscaler and a budget",
     d.SetRoutes.__name__: "good rollout",
     d.ReleaseRoute.__name__: "deletion",
+    d.LeaveRoutes.__name__: "provider left",
     d.DeleteChildren.__name__: "deletion",
 }
 WRITERS: Mapping[str, str] = {
@@ -61,10 +62,12 @@ WRITERS: Mapping[str, str] = {
     "kept:Keeper.let_go": "good rollout",
     "kept:Keeper.forget_last": "aborted in its promotion",
     "kept:Keeper.forget": "deletion",
+    "leaving:leave": "provider left",
     "removal:Remover.ours": "deletion",
     "removal:Remover._budgets": "deletion with a budget",
 }
 ALONE: Mapping[str, str] = {
+    "leaving:clear": "writes one route in a deletion that serves nobody, as ReleaseRoute does in one that does",
     "execute:Executor.let_go": "one write, and nothing else is done with a Canary that cannot be read",
 }
 """Writers that no flow can disturb between two writes, and why."""

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any
 
+from flaggerpy.api.constants import OWNER
 from flaggerpy.kube.client import Client
 from flaggerpy.kube.objects import JsonObject, annotations_of, metadata_of
 from flaggerpy.kube.resources import (
@@ -103,6 +104,12 @@ def _taken_over(state: State) -> bool:
     owned = any(obj is None or "ownerReferences" in metadata_of(obj) for obj in found)
     recorded = bool(rollout_in(state).get("promoted") and state.all(CONTROLLER_REVISIONS))
     return recorded and not owned and ends("Initialized", "6.0.0")(state)
+
+
+def _led_by_services_alone(state: State) -> bool:
+    route = state.get(HTTP_ROUTES, NAME)
+    in_hand = route is None or OWNER in annotations_of(route) or rollout_in(state).get("routes")
+    return not in_hand and ends("Initialized", "6.0.0")(state)
 
 
 # What the user does
@@ -211,6 +218,10 @@ async def _lose_primary_halfway(scene: Scene) -> None:
 async def _lose_primary_and_copy(scene: Scene) -> None:
     await scene.site.client.delete(scene.site.ref(CONFIG_MAPS, "settings-1-primary"))
     await scene.lose_primary()
+
+
+async def _take_the_provider_away(scene: Scene) -> None:
+    await scene.site.edit(CANARIES, NAME, {"spec": {"provider": "kubernetes"}})
 
 
 async def _delete_with_budget(scene: Scene) -> None:
@@ -386,6 +397,14 @@ CHANGES = (
         armed=False,
         told="",
         about=("Succeeded",),
+    ),
+    Flow(
+        "provider left",
+        progressive_with(),
+        _take_the_provider_away,
+        _led_by_services_alone,
+        told="",
+        about=("HTTPRoute",),
     ),
     Flow(
         "primary and a copy of its configs lost",

@@ -11,6 +11,10 @@ from collections.abc import Iterable
 from pathlib import Path
 
 DOCUMENT = Path(__file__).parents[2] / "docs" / "reference" / "differences.md"
+_BUILT_IN = r"\+ queries: .*http_request_duration_seconds_(bucket|count)\{kubernetes_namespace=.*"
+_NEW_WEIGHTS = r"\+ HTTPRoute podinfo then: spec\.rules\[0\]\.backendRefs\[0\]\.weight: \d+; .*\[1\]\.weight: \d+"
+_NEW_IMAGE = r"\+ Deployment podinfo-primary then: spec\.template\.spec\.containers\[0\]\.image: .*:6\.0\.1\""
+_COMPLETED = r"\+ promoted podinfo: (Unknown (Promoting|Finalising)|True Succeeded): Canary analysis completed.*"
 _KNOWN = {
     "ownership": (
         r"\+ \w+ \S+: annotations\.'flaggerpy\.dev/canary': \"\{namespace\}/[a-z-]+\"",
@@ -137,19 +141,51 @@ _KNOWN = {
     ),
     "pods-of-daemon-sets": (r"[-+] queries: .*kubernetes_pod_name=~\"podinfo-\[0-9a-zA-Z\]\+.*",),
     "every-2xx": (
-        r"[-+] (phases|failed_checks|promoted|payloads|events|queries|hooks)\b.*",
-        r"\+ (Deployment|HTTPRoute) \S+ then: .*",
+        r"- phases podinfo: Failed 0%",
+        r"\+ phases podinfo: (Progressing [246]0|Finalising 0|Succeeded 0)%",
+        r"- failed_checks podinfo: [34]",
+        _COMPLETED,
+        r"\+ payloads never: .*; phase: \"Progressing\"",
+        r"- payloads post: .*; phase: \"Failed\"",
+        r"\+ payloads post: .*; phase: \"Succeeded\"",
+        r"- hooks: post in Failed",
+        r"\+ hooks: (never in Progressing|post in Succeeded)",
+        r"\+ events: Normal: Advance \S+ canary weight [246]0",
+        r"\+ events: Normal: Pre-rollout check (acceptance|never) passed",
+        r"\+ events: Normal: (Copying|Promotion completed!|Routing all) .*",
+        r"- events: Warning: Canary failed! Scaling down \S+",
+        r"[-+] events: Warning: Halt \S+ advancement pre-rollout check acceptance failed .*",
+        _BUILT_IN,
+        _NEW_WEIGHTS,
+        _NEW_IMAGE,
     ),
     "failed-checks-end": (r"\+ failed_checks podinfo: 0",),
     "mistakes-stall": (
-        r"- .*",
+        r"- phases (podinfo|good): (Initialized 0|Progressing (0|50)|Failed 0)%",
+        r"- failed_checks (podinfo|good): [0-3]",
+        r"- promoted (podinfo|good): True Initialized: Deployment initialization completed\.",
+        r"- promoted (podinfo|good): Unknown Progressing: New revision detected, progressing canary analysis\.",
+        r"- alerts global-slack of good: .*",
+        r"- events: Normal: (Advance|Initialization done!|New revision detected!|Starting canary analysis) .*",
+        r"- events: Warning: GatewayRefs must be specified .*",
+        r"- events: Warning: (createPrimary\w+|getSelectorLabel|reconcileService) failed: .*",
+        r"- events: Warning: (HorizontalPodAutoscaler|Keda ScaledObject|deployment) absent\S* get query error: .*",
+        r"- events: Warning: (Metric template|Error checking metric providers: metric template) .*",
+        r"- events: Warning: Canary failed! Scaling down \S+",
+        r"- (ConfigMap|Secret|Deployment|Service) (podinfo|on-delete|no-(config|gateway|hpa|scaledobject))(-[a-z]+)*",
+        r"- Deployment (podinfo|good|no-gateway) then: spec\.replicas: [01]",
         r"\+ events: Warning: (MetricTemplate|The pod|spec\.|Deployment|HorizontalPod|ScaledObject|DaemonSet).*",
         r"\+ (phases|iterations|failed_checks) (bad|same-cookie): (Initializing 0%|0)",
         r"\+ promoted (bad|same-cookie): Unknown Initializing: New Deployment detected, starting initialization\.",
     ),
     "withdrawn": (
-        r"- (phases|promoted|payloads|hooks|events|Deployment) .*",
-        r"- (hooks|events): .*",
+        r"- phases podinfo: (Progressing (0|50)|Promoting 50|Finalising 0)%",
+        r"- promoted podinfo: Unknown (Progressing|Promoting|Finalising): .*",
+        r"- payloads gate: .*; phase: \"Waiting\"",
+        r"- hooks: gate in Waiting",
+        r"- events: Normal: Confirm-rollout check gate passed",
+        r"- events: Normal: (Advance|Copying|New revision|Promotion|Routing all|Starting canary analysis) .*",
+        r"- Deployment podinfo then: spec\.replicas: [01]",
         r"\+ events: Normal: The new revision of \S+ was withdrawn before it started",
     ),
     "steps-are-read-anew": (
@@ -159,15 +195,19 @@ _KNOWN = {
     "mirror-and-weights": (
         r"\+ phases podinfo: Progressing [246]0%",
         r"\+ events: Normal: Advance \S+ canary weight [246]0",
-        r"\+ queries: .*",
-        r"\+ HTTPRoute podinfo then: .*",
-        # It comes to its end, and that of the recording is chance.
-        r"\+ (phases|promoted) podinfo: .*(Promoting|Finalising|Succeeded).*",
-        r"\+ events: Normal: (Copying|Routing|Promotion) .*",
-        r"\+ Deployment podinfo(-primary)? then: spec\..*",
+        _BUILT_IN,
+        _NEW_WEIGHTS,
+        r"\+ HTTPRoute podinfo then: spec\.rules\[0\]\.(backendRefs|filters)\[0\]\..*requestMirror\.backendRef.*",
+        # The recording stops in mid-rollout: how far ours is by then is chance.
+        r"\+ phases podinfo: (Promoting 60|Finalising 0|Succeeded 0)%",
+        _COMPLETED,
+        r"\+ events: Normal: (Copying|Routing all|Promotion completed!) .*",
+        _NEW_IMAGE,
+        r"\+ Deployment podinfo then: spec\.replicas: 0",
     ),
     "addresses-of-copies": (
-        r"\+ (phases|promoted) podinfo: .*Initialized.*",
+        r"\+ phases podinfo: Initialized 0%",
+        r"\+ promoted podinfo: True Initialized: Service initialization completed\.",
         r"- events: Warning: reconcileCanaryService failed: .*clusterIPs.*",
         r"\+ events: Normal: Initialization done! \S+",
         r"\+ Service podinfo-(canary|primary)",
@@ -199,19 +239,27 @@ _KNOWN = {
         r"\+ events: Normal: The revision of \S+ that failed was withdrawn: the promoted one was put back",
     ),
     "order-of-headers": (
-        r"\+ (phases|promoted) podinfo: .*",
-        r"\+ events: Normal: .*",
-        r"\+ queries: .*",
-        r"[-+] HTTPRoute podinfo( then)?: spec\.rules\[0\]\..*",
-        r"\+ Deployment \S+ then: .*",
+        # Flagger never gets on, and the recording stops somewhere: how far ours is by then is chance.
+        r"\+ phases podinfo: (Progressing 60|Promoting [246]0|Finalising 0|Succeeded 0)%",
+        _COMPLETED,
+        r"\+ events: Normal: Advance \S+ (canary weight 60|primary weight (60|80|100))",
+        r"\+ events: Normal: (Copying|Promotion completed!) .*",
+        _BUILT_IN,
+        _NEW_WEIGHTS,
+        _NEW_IMAGE,
+        r"\+ Deployment podinfo then: spec\.replicas: 0",
+        r"- HTTPRoute podinfo then: spec\.rules\[0\]\.backendRefs\[0\]\.weight: (70|100); .*\[1\]\.weight: .*",
+        r"[-+] HTTPRoute podinfo: spec\.rules\[0\]\.matches\[0\]\.headers\[[0-2]\]\..*",
     ),
     "service-as-it-was": (
         r"[-+] phases podinfo: Terminating (0|50)%",
-        r"[-+] Service podinfo then: .*",
+        r"[-+] Service podinfo then: annotations\.'(flaggerpy\.dev/canary|helm\.toolkit\.fluxcd\.io/\w+)': .*",
+        r"[-+] Service podinfo then: spec\.(ports\.http\.name: gone; .*|selector\.app: \"podinfo\".*)",
     ),
     "deletion-ends": (
-        r"[-+] events: Warning: [dD]eployment podinfo\S* .*",
-        r"\+ \w+ \S+ then: deleted",
+        r"- events: Warning: deployment podinfo\S* get query error: .* not found",
+        r"\+ events: Warning: Deployment podinfo does not exist in namespace .*",
+        r"\+ (Canary|ConfigMap|Deployment|Secret|Service) podinfo\S* then: deleted",
     ),
     "made-again": (
         r"\+ events: Warning: \S+-primary\S* is gone: created again from ControllerRevision \S+",
@@ -230,8 +278,11 @@ _KNOWN = {
         r"\+ events: Warning: The weights of \S+ were changed from outside to \d+%: put back to \d+%",
     ),
     "bootstrap-goes-on": (
-        r"- (phases|promoted) podinfo: .*Failed.*",
-        r"- events: Warning: (Canary failed!|VirtualService|podinfo-primary\S+ not ready:) .*",
+        r"- phases podinfo: Failed 0%",
+        r"- events: Warning: Canary failed! Scaling down \S+",
+        r"- events: Warning: VirtualService \S+ get query error .* not found",
+        # How many of the pods were there at which moment is chance.
+        r"- events: Warning: podinfo-primary\S+ not ready: .*",
         r"- Deployment podinfo then: spec\.replicas: 0",
         r"- Service podinfo",
     ),
@@ -247,7 +298,7 @@ _KNOWN = {
     # The recording stops in mid-rollout: how far ours is by then is chance.
     "recording-ends": (
         r"\+ events: Normal: (Promotion completed! Scaling down|Advance) \S+.*",
-        r"[-+] phases podinfo: Progressing \d+%",
+        r"[-+] phases podinfo: Progressing [1-9]0%",
     ),
 }
 _ONLY_IN = {

@@ -112,6 +112,28 @@ def test_lines_that_nobody_knows_are_named() -> None:
     assert explained("suspend", [known, "+ phases web: Nonsense 3%"]) == ({"ownership"}, ["+ phases web: Nonsense 3%"])
 
 
+@pytest.mark.parametrize("name", names())
+def test_no_difference_explains_just_anything(name: str) -> None:
+    rest = [
+        *(f"{sign} events: {kind}: nobody has heard of this" for sign in "-+" for kind in ("Normal", "Warning")),
+        *(f"{sign} phases podinfo: {at}%" for sign in "-+" for at in ("Failed 100", "Progressing 7")),
+        *(f"{sign} failed_checks podinfo: 9" for sign in "-+"),
+        *(f"{sign} promoted podinfo: {why}" for sign in "-+" for why in ("False Failed: nobody", "True Succeeded: no")),
+        *(
+            f"{sign} {what}"
+            for sign in "-+"
+            for what in ("hooks: stranger in Waiting", "payloads stranger: x", "queries: up")
+        ),
+        *(f"{sign} Deployment podinfo then: spec.replicas: 99" for sign in "-+"),
+        *(f"{sign} {kind} stranger" for sign in "-+" for kind in ("ConfigMap", "Deployment", "Service")),
+        *(f'{sign} HTTPRoute podinfo then: spec.hostnames[0]: "other"' for sign in "-+"),
+        *(f'{sign} Service podinfo then: spec.type: "NodePort"' for sign in "-+"),
+        "+ ConfigMap stranger then: deleted",
+        '+ Deployment podinfo-primary then: spec.template.spec.containers[0].image: "other:1"',
+    ]
+    assert explained(name, rest) == (set(), rest)
+
+
 def test_users_read_of_every_known_difference_that_some_recording_shows() -> None:
     shown = {name for recording in names() for name in load(recording).differs}
     assert shown == set(KNOWN)

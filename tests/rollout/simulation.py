@@ -17,7 +17,7 @@ from typing import Any, Self, assert_never
 from flaggerpy.api.analysis import HookType
 from flaggerpy.api.canary import Canary, CanarySpec, ObjectMeta
 from flaggerpy.api.constants import FINALIZER
-from flaggerpy.api.status import CanaryStatus, Pending, Phase, Revision
+from flaggerpy.api.status import CanaryStatus, Pending, Phase, Revision, RoutePlace
 from flaggerpy.rollout import decision as d
 from flaggerpy.rollout.checks import Answer, Check, HookCheck, Verdict
 from flaggerpy.rollout.decide import decide
@@ -89,6 +89,10 @@ class Simulation:
     apex: str | None = "target"
     services: set[d.ServiceRole] = field(default_factory=set)
     route: Route | None = None
+    place: RoutePlace | None = None
+    """Which object the route is, where a test is about that."""
+    former: Route | None = None
+    """What the spec asked for before it was edited, with users who still come through it."""
     configs: dict[str, str] = field(default_factory=dict)
     primary_configs: dict[str, str] = field(default_factory=dict)
     kept: list[Kept] = field(default_factory=list)
@@ -181,13 +185,20 @@ class Simulation:
             kept=self._kept_seen(),
             limits=Limits(min_interval=timedelta(seconds=1), fail_fast_after=self.fail_fast_after),
             pods=self._pods_seen(),
-            route_released=self.route is None or self.route.released,
+            route_released=(self.route is None or self.route.released) and not self._left_behind,
+            place=self.place,
+            left_behind=self._left_behind,
+            left_accepted=Acceptance.YES if self.former is None or self.former.accepted else Acceptance.UNKNOWN,
             problems=(*self.problems, *((NO_SCALER,) if missing else ())),
             announced=frozenset(self.announced),
             history=self.history,
             flagger_wrote_at=self.flagger_wrote_at,
             primary_is_owned=self.owned and self.primary is not None,
         )
+
+    @property
+    def _left_behind(self) -> bool:
+        return self.former is not None and not self.former.released
 
     def _target_seen(self) -> Workload | None:
         """Return the target, with what the controller remembers of its sleep unless it died since."""
@@ -251,7 +262,9 @@ class Simulation:
 
     def destinations(self) -> set[str]:
         """Where users are sent now: ``target``, ``primary`` or both."""
-        route = self.route
+        return self._led_to(self.route) | (self._led_to(self.former) if self.former is not None else set())
+
+    def _led_to(self, route: Route | None) -> set[str]:
         released = route is not None and route.released and route.accepted
         if route is not None and route.served is not None and not released:
             shares = {"primary": route.served.primary, "target": route.served.canary}
@@ -394,8 +407,13 @@ class Simulation:
                 self._set_routes(routes)
             case d.ReleaseRoute():
                 if self.route is not None and not self._goes_ahead("release"):
-                    self.route.released, self.route.accepted = True, False
-                    self.route.accept_at = self.now + self.accept_after
+                    self._release(self.route)
+                if self.former is not None:
+                    self._release(self.former)
+            case d.LeaveRoutes():
+                assert self.former is not None, "no former route to give back"
+                if not self._goes_ahead("leave"):
+                    self._release(self.former)
             case d.DeleteChildren(serving):
                 self.primary = self.primary_autoscaler = None
                 self.kept.clear()
@@ -404,6 +422,9 @@ class Simulation:
                     self.apex, self.route = None, None
             case _ as unreachable:
                 assert_never(unreachable)
+
+    def _release(self, route: Route) -> None:
+        route.released, route.accepted, route.accept_at = True, False, self.now + self.accept_after
 
     @staticmethod
     def _scale(workload: Deployment | None, replicas: int) -> None:
@@ -499,9 +520,9 @@ class Simulation:
 
     def _settle(self) -> None:
         """Let the cluster's own controllers do what they do at this instant; what they change wakes the core."""
-        route = self.route
-        if route is not None and self.now >= route.accept_at and not route.refused and not route.accepted:
-            route.served, route.accepted, self.dirty = route.written, True, True
+        for route in (self.route, self.former):
+            if route is not None and self.now >= route.accept_at and not route.refused and not route.accepted:
+                route.served, route.accepted, self.dirty = route.written, True, True
         for workload, autoscaler in ((self.target, self.autoscaler), (self.primary, self.primary_autoscaler)):
             if workload is None:
                 continue
@@ -522,8 +543,9 @@ class Simulation:
             yield max(self.wake_at, self.now)
         for workload in self._workloads():
             yield from workload.moments()
-        if self.route is not None and self.route.accept_at > self.now:
-            yield self.route.accept_at
+        for route in (self.route, self.former):
+            if route is not None and route.accept_at > self.now:
+                yield route.accept_at
 
     def advance(self, until: datetime | None = None) -> bool:
         """Go to the next moment at which the core has to look; False when there is none (before ``until``)."""

@@ -10,7 +10,7 @@ from flaggerpy.api.status import Phase
 from flaggerpy.rollout.checks import Verdict
 from flaggerpy.rollout.transition import to_mend
 from tests.rollout.test_status import in_phase
-from tests.rollout.world import World, hook, initialized, spec
+from tests.rollout.world import World, hook, initialized, spec, under_keda
 
 PHASES = [phase for phase in Phase if phase is not Phase.NEW]
 
@@ -127,3 +127,48 @@ def test_promoted_is_waited_for_as_with_flagger() -> None:
         ("Unknown", "Finalising"),
         ("True", "Succeeded"),
     ]
+
+
+@pytest.mark.parametrize("phase", [Phase.INITIALIZED, Phase.SUCCEEDED])
+@pytest.mark.parametrize("lost", [True, False])
+def test_a_primary_that_cannot_serve_is_not_ready_until_it_can(phase: Phase, lost: bool) -> None:
+    world = initialized() if phase is Phase.INITIALIZED else initialized().push("v2").run()
+    assert (world.phase, reason(world, "Ready")) == (phase, ("True", phase.value))
+    if lost:
+        world.delete_primary().run_for(1)
+    else:
+        assert world.primary
+        world.laws.sabotaged = True
+        world.primary.broken.add(world.primary.template)
+        world.primary.edit(replicas=0)
+        world.primary.edit(replicas=2)
+        world.touch().run_for(1)
+    assert (world.phase, reason(world, "Ready")) == (phase, ("Unknown", "PrimaryUnavailable"))
+    assert (reason(world, "Reconciling"), reason(world, "Stalled")) == (
+        ("True", "PrimaryUnavailable"),
+        ("False", "AsExpected"),
+    )
+    assert message(world, "Ready") == "waiting for payment-primary.shop to become ready"
+    assert reason(world, "Promoted") == ("True", phase.value)
+    assert world.primary
+    world.primary.broken.clear()
+    world.touch().run()
+    assert (world.phase, reason(world, "Ready")) == (phase, ("True", phase.value))
+
+
+def test_a_primary_that_sleeps_by_its_autoscaler_is_ready() -> None:
+    world = under_keda(low=0)
+    world.run()
+    assert world.primary
+    world.laws.sabotaged = True  # nobody comes
+    world.primary.edit(replicas=0)
+    world.touch().advance()
+    world.tick()
+    assert reason(world, "Ready") == ("True", "Initialized")
+
+
+def test_a_failed_rollout_stays_failed_while_its_primary_is_made_again() -> None:
+    world = in_phase(Phase.FAILED)
+    world.delete_primary().run_for(1)
+    assert reason(world, "Stalled") == ("True", "Failed")
+    assert reason(world, "Ready")[0] == "False"

@@ -415,3 +415,51 @@ def dead_after_a_write(world: World) -> World:
     dying = copy.deepcopy(world)
     dying.tick(crash_after=1)
     return dying
+
+
+def test_an_abort_of_a_promotion_says_what_it_waits_for() -> None:
+    world = initialized()
+    assert world.primary
+    world.primary_breaks, world.primary.broken = {"v2"}, {"v2"}
+    world.push("v2").run(Phase.PROMOTING).run_for(1)
+    world.problems = ("MetricTemplate x does not exist.",)
+    world.ask("abort").run_for(5)
+    answer = world.status.rollout.request
+    assert answer is not None
+    assert (
+        answer.answer
+        == "the rollout of payment.shop is aborted as soon as this is mended: MetricTemplate x does not exist."
+    )
+    world.problems = ()
+    assert world.touch().run().phase is Phase.FAILED
+    assert (world.primary.template, world.destinations()) == ("v1", {"primary"})
+
+
+@pytest.mark.parametrize("verb", ["promote", "promote-full"])
+def test_nobody_promotes_what_was_pushed_before_the_answer(verb: str) -> None:
+    world = rolling(Phase.WAITING, closed="confirm-rollout")
+    assert world.target
+    world.ask(verb, template=world.target.template).push("v3").run_for(30)
+    answer = world.status.rollout.request
+    assert answer is not None
+    assert not answer.accepted
+    assert "payment.shop asks for another revision than when this was asked" in answer.answer
+    assert (world.phase, world.primary and world.primary.template) == (Phase.WAITING, "v1")
+
+
+def test_a_failed_revision_is_not_retried_in_the_place_of_another() -> None:
+    world = rolling(Phase.PROGRESSING).ask("abort").run()
+    assert world.phase is Phase.FAILED
+    world.hooks["confirm-rollout"] = Verdict.FAILED
+    world.ask("retry", template="v2").push("v3").advance()
+    world.tick()
+    answer = world.status.rollout.request
+    assert answer is not None
+    assert not answer.accepted
+
+
+@pytest.mark.parametrize("template", ["v2", None, "v0-of-another-version"])
+def test_what_was_seen_is_promoted(template: str | None) -> None:
+    world = rolling(Phase.WAITING, closed="confirm-rollout")
+    world.ask("promote-full", template=template).run()
+    assert (world.phase, world.primary and world.primary.template) == (Phase.SUCCEEDED, "v2")

@@ -203,3 +203,42 @@ def test_a_check_that_fails_now_and_then_repeats_its_weight() -> None:
         world.tick()
     assert (world.now - began).total_seconds() == 20
     assert world.status.failed_checks == 1, "failures need not be consecutive to count"
+
+
+@pytest.mark.parametrize(("at", "next_one"), [(10, 20), (20, 30)])
+def test_a_stranger_who_sets_the_next_weight_skips_no_checks(at: int, next_one: int) -> None:
+    world = initialized().push("v2")
+    while world.weight != at:
+        world.advance()
+        world.tick()
+    world.run_for(2)
+    judged, looked = len(world.asked), world.status.rollout.step.attempt
+    world.turn_route(next_one).run_for(3)
+    assert (world.weight, world.status.rollout.step.weight) == (at, at)
+    assert f"The weights of payment.shop were changed from outside to {next_one}%: put back to {at}%" in world.texts
+    assert (len(world.asked), world.status.rollout.step.attempt) == (judged, looked)
+    assert world.run().phase is Phase.SUCCEEDED
+
+
+def test_a_stranger_cannot_send_users_to_a_primary_that_is_not_ready() -> None:
+    world = initialized()
+    assert world.primary
+    world.primary_breaks, world.primary.broken = {"v2"}, {"v2"}
+    world.push("v2").run(Phase.PROMOTING).run_for(1)
+    assert world.weight == 30
+    world.turn_route(0).run_for(15)
+    assert (world.phase, world.weight) == (Phase.PROMOTING, 30)
+    assert "The weights of payment.shop were changed from outside to 0%: put back to 30%" in world.texts
+    world.primary.broken.clear()
+    assert world.touch().run().phase is Phase.SUCCEEDED
+
+
+def test_a_shift_that_a_crash_left_unrecorded_counts_once_the_primary_is_ready() -> None:
+    world = initialized().push("v2").run(Phase.PROMOTING)
+    while world.weight:
+        world.advance()
+        ready = world.status.rollout.promoted is not None and world.primary is not None and world.primary.complete()
+        world.tick(crash_after=1 if ready else None)
+    assert (world.crashed, world.phase) == (True, Phase.PROMOTING)
+    assert world.run().phase is Phase.SUCCEEDED
+    assert not any("changed from outside" in text for text in world.texts)

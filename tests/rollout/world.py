@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from flaggerpy.api.canary import CanarySpec
-from flaggerpy.api.status import CanaryStatus, Phase
+from flaggerpy.api.status import CanaryStatus, Phase, RoutePlace
 from flaggerpy.rollout.traffic import Routes
 from tests.rollout.simulation import NAME, START, Simulation
 from tests.rollout.workloads import NODES, Autoscaler, DaemonSet, Deployment, PlainService
@@ -107,6 +107,13 @@ class World(Simulation):
         self.route = None
         return self.touch()
 
+    def lead(self, place: RoutePlace | None) -> World:
+        """Somebody edits the Canary so that its route is another object, or none."""
+        self.former, self.route, self.place = self.route, None, place
+        self.routed = place is not None
+        self.generation += 1
+        return self.touch()
+
     def delete_target(self) -> World:
         self.laws.sabotaged = True
         self.target = None
@@ -148,10 +155,10 @@ class World(Simulation):
             self.annotations["flaggerpy.dev/release"] = "true"
         return self.touch()
 
-    def ask(self, verb: str, by: str = "alice") -> World:
-        """Somebody asks with the command line."""
+    def ask(self, verb: str, by: str = "alice", template: str | None = None) -> World:
+        """Somebody asks with the command line, and perhaps has seen which template the target has."""
         self.asks += 1
-        request = {"id": f"request-{self.asks}", "verb": verb, "by": by}
+        request = {"id": f"request-{self.asks}", "verb": verb, "by": by, "template": template}
         self.annotations = self.annotations | {"flaggerpy.dev/request": json.dumps(request)}
         return self.touch()
 

@@ -331,3 +331,81 @@ def test_a_route_of_another_canary_is_not_taken() -> None:
     with pytest.raises(UserError, match="HTTPRoute web belongs to canary shop/other"):
         ROUTER.render(OWNER, {REF: theirs}, SHARES)
     assert ROUTER.restore(OWNER, {REF: theirs}) == ()
+
+
+# Another Gateway
+
+OTHER = {"name": "other", "namespace": "gateways"}
+MOVED = canary(service={"gatewayRefs": [OTHER], "hosts": ["a.example"]})
+
+
+def answered(*gateways: dict[str, str], word: str = "True") -> dict[str, Any]:
+    """Build a status in which Gateways have taken the route, or refused it."""
+    conditions = [{"type": "Accepted", "status": word, "observedGeneration": 1}]
+    return {"parents": [{"parentRef": gateway, "conditions": conditions} for gateway in gateways]}
+
+
+def moving(*gateways: dict[str, str], word: str = "True") -> Server:
+    """A route that one Gateway serves, and that is to go to another; some answer once it names both."""
+    before = canary(service={"gatewayRefs": [GATEWAY], "hosts": ["a.example"]})
+    server = Server(ROUTER, before)
+    server.write(ROUTER.render(before, {}, SHARES))
+    server.live[REF]["status"] = answered(GATEWAY)
+    move(server)
+    server.live[REF]["status"]["parents"] += answered(*gateways, word=word)["parents"]
+    return server
+
+
+def move(server: Server, routes: Routes = SHARES) -> None:
+    bodies = ROUTER.render(MOVED, server.live, routes)
+    server.write(ROUTER.ahead(MOVED, server.live, bodies) or bodies)
+
+
+def parents(server: Server) -> list[str]:
+    return [reference["name"] for reference in server.live[REF]["spec"]["parentRefs"]]
+
+
+def test_a_gateway_keeps_the_route_until_the_new_one_has_it() -> None:
+    server = moving()
+    assert parents(server) == ["other", "public"]
+    assert state(server.live[REF], MOVED) == RouteState(SHARES), "nothing is written again while nobody answers"
+    server.live[REF]["status"] = answered(GATEWAY, OTHER)
+    assert state(server.live[REF], MOVED).drifted
+    move(server)
+    assert parents(server) == ["other"]
+    assert not state(server.live[REF], MOVED).drifted
+
+
+def test_a_gateway_that_does_not_take_the_route_takes_no_users_away() -> None:
+    server = moving(OTHER, word="False")
+    move(server, Routes(60, 40))
+    assert parents(server) == ["other", "public"]
+    found = state(server.live[REF], MOVED)
+    assert (found.routes, found.drifted, found.accepted) == (Routes(60, 40), False, Acceptance.NO)
+
+
+def test_a_gateway_that_does_not_serve_the_route_is_left_at_once() -> None:
+    server = moving()
+    server.live[REF]["status"] = answered()
+    move(server)
+    assert parents(server) == ["other"]
+
+
+def test_a_route_that_is_given_back_goes_to_its_gateways_at_once() -> None:
+    server = Server(ROUTER, MOVED)
+    rules = [{"backendRefs": [{"name": "web", "port": 80}]}]
+    own = {"kind": "HTTPRoute", "metadata": {"name": "web", "namespace": "shop"}}
+    server.put(own | {"spec": {"parentRefs": [GATEWAY], "rules": rules}, "status": answered(GATEWAY)})
+    move(server)
+    assert parents(server) == ["other", "public"]
+    server.live[REF]["status"] = answered(OTHER)
+    while bodies := ROUTER.restore(MOVED, server.live):
+        server.write(ROUTER.ahead(MOVED, server.live, bodies) or bodies)
+    assert parents(server) == ["public"]
+
+
+def test_a_gateway_that_somebody_added_goes() -> None:
+    route = written()
+    route["spec"]["parentRefs"].append(OTHER)
+    route["status"] = answered(GATEWAY, OTHER)
+    assert state(route).drifted

@@ -8,6 +8,7 @@ from flaggerpy.rollout.errors import UserError
 from flaggerpy.targets.base import PodPort
 from flaggerpy.targets.deployment import DeploymentTarget
 from flaggerpy.targets.labels import LabelRules
+from flaggerpy.targets.podded import PoddedTarget
 from flaggerpy.targets.registry import target_for
 from tests.builders import canary
 from tests.targets.objects import RECIPE, RULES, deployment, stored, template
@@ -31,6 +32,15 @@ def test_a_kind_that_is_not_served_is_the_users_mistake() -> None:
     says = r"spec.targetRef.kind is Service of serving.knative.dev/v1, .*it can: Deployment, DaemonSet, Service\."
     with pytest.raises(UserError, match=says):
         target_for(knative)
+
+
+def test_a_kind_must_say_how_far_its_objects_are_and_what_it_cannot_serve() -> None:
+    class Undescribed(PoddedTarget):
+        resource = DEPLOYMENTS
+        followed = ()
+
+    with pytest.raises(TypeError, match=r"abstract methods '?check'?, '?describe"):
+        Undescribed()  # type: ignore[abstract] # that is the mistake
 
 
 def test_a_new_primary() -> None:
