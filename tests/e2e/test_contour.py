@@ -8,7 +8,7 @@ from flaggerpy.kube.objects import JsonObject
 from flaggerpy.kube.resources import HTTP_PROXIES
 from tests.e2e import stage
 from tests.e2e.conftest import Figures
-from tests.e2e.counting import SIGNIFICANT, climb, counted
+from tests.e2e.counting import SIGNIFICANT, climb, counted, passes
 from tests.e2e.handover import AFTERWARDS, delete, handed_back, under_control, watching
 from tests.e2e.place import Place, assert_served, load_tester, new_place, tally
 from tests.e2e.workloads import builtin_metrics, gate, own_proxy, proxied, root_proxy
@@ -28,12 +28,6 @@ def included(place: Place) -> tuple[JsonObject, ...]:
     return (own_proxy(), root_proxy(place.host))
 
 
-async def measured(place: Place) -> dict[str, str]:
-    """Return what came of the built-in checks."""
-    checks = (await place.canary())["status"]["rollout"].get("checks") or []
-    return {check["name"]: check["verdict"] for check in checks}
-
-
 async def test_shares_and_metrics_at_the_proxy_are_the_canarys(figures: Figures) -> None:
     async with new_place("contour") as place, load_tester(place) as tester:
         await place.set_up(proxies=included(place))
@@ -50,8 +44,7 @@ async def test_shares_and_metrics_at_the_proxy_are_the_canarys(figures: Figures)
                 assert references(proxy) == [("podinfo-primary", 100 - weight), ("podinfo-canary", weight)]
                 chances.append(two_sided(seen.get("6.0.1", 0), sum(seen.values()), weight / 100))
                 figures(f"{weight} % asked: {seen}")
-            passed = {"request-success-rate": "Passed", "request-duration": "Passed"}
-            await place.until(lambda: _is(place, passed), "checks on what Envoy counted")
+            await passes(place, "request-success-rate", "request-duration")
             await tester.open()
             await place.ends("Succeeded")
             await place.all_served_by(users, "6.0.1")
@@ -59,10 +52,6 @@ async def test_shares_and_metrics_at_the_proxy_are_the_canarys(figures: Figures)
         assert_served(users.summary())
         assert min(chances) >= SIGNIFICANT
         assert await place.image("podinfo-primary") == "6.0.1"
-
-
-async def _is(place: Place, verdicts: dict[str, str]) -> bool:
-    return await measured(place) == verdicts
 
 
 async def test_an_audience_meets_the_canary_and_nobody_else_does(figures: Figures) -> None:

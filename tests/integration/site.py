@@ -75,6 +75,7 @@ KINDS = {
         TRAEFIK_SERVICES,
         VIRTUAL_SERVICES,
         Resource("", "v1", "resourcequotas", "ResourceQuota"),
+        Resource("traefik.io", "v1alpha1", "ingressroutes", "IngressRoute"),
     )
 }
 """Kinds that users write."""
