@@ -21,5 +21,6 @@ def _stage(full_node: Cluster, tmp_path_factory: pytest.TempPathFactory, worker_
 
 def _set_stage() -> None:
     stage.load_images()
-    stage.install_controller(**{"rbac.providers": sorted({plane.provider for plane in PLANES})})
+    served = {"rbac.providers": sorted({plane.provider for plane in PLANES})}
+    stage.install_controller(stage.SYSTEM, "flaggerpy", **served)
     stage.install_loadtester()
