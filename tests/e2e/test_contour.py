@@ -7,6 +7,7 @@ import pytest
 from flaggerpy.kube.objects import JsonObject
 from flaggerpy.kube.resources import HTTP_PROXIES
 from tests.e2e import stage
+from tests.e2e.audiences import audience, meets_the_canary_alone
 from tests.e2e.conftest import Figures
 from tests.e2e.counting import SIGNIFICANT, climb, counted, passes
 from tests.e2e.handover import AFTERWARDS, delete, handed_back, under_control, watching
@@ -55,28 +56,11 @@ async def test_shares_and_metrics_at_the_proxy_are_the_canarys(figures: Figures)
 
 
 async def test_an_audience_meets_the_canary_and_nobody_else_does(figures: Figures) -> None:
-    match = [{"headers": {"x-canary": {"exact": "insider"}}}, {"headers": {"cookie": {"suffix": "canary=always"}}}]
-    by_header, by_cookie = {"x-canary": "insider"}, {"Cookie": "lang=en; canary=always; theme=dark"}
     async with new_place("contour-ab") as place, load_tester(place) as tester:
         await place.set_up(proxies=included(place))
-        hooks = [gate("confirm-promotion")]
-        async with (
-            place.users() as everyone,
-            place.users(headers=by_header) as insiders,
-            place.users(rate=20.0, headers=by_cookie) as cookies,
-        ):
-            await place.bootstrap(proxied(interval="2s", iterations=2, match=match, webhooks=hooks))
-            await place.roll_out("6.0.1")
-            await place.phase_is("WaitingPromotion", patience=90)
-            seen = [await counted(place, users, 200) for users in (everyone, insiders, cookies)]
-            await tester.open()
-            await place.ends("Succeeded")
-            for users in (everyone, insiders, cookies):
-                await place.all_served_by(users, "6.0.1")
-        for users in (everyone, insiders, cookies):
-            figures(tally(users.summary()))
-            assert_served(users.summary())
-        assert [set(versions) for versions in seen] == [{"6.0.0"}, {"6.0.1"}, {"6.0.1"}]
+        match, hooks = audience({"suffix": "canary=always"}), [gate("confirm-promotion")]
+        canary = proxied(interval="2s", iterations=2, match=match, webhooks=hooks)
+        await meets_the_canary_alone(place, tester, canary, figures)
 
 
 @pytest.mark.parametrize("way", ["included", "host"])

@@ -20,13 +20,13 @@ from flaggerpy.kube.resources import (
 from flaggerpy.rollout.traffic import Capabilities
 from flaggerpy.routers.registry import router_for
 from tests.e2e import workloads
+from tests.e2e.audiences import COOKIE
 from tests.e2e.place import Place
 from tests.integration import objects
 
 _ISTIO_GATEWAY = "istio-system/public"
 _OF_ISTIO: JsonObject = {"name": "public", "namespace": "istio-system"}
 _OF_TRAEFIK: JsonObject = {"name": "public", "namespace": "traefik"}
-_COOKIE: JsonObject = {"regex": "^(.*?;)?\\s*(canary=always)(;.*)?$"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +63,7 @@ class Plane:
     service: Callable[[str], JsonObject] = lambda _host: {}
     beside: Resource | None = None
     apex_weight: int = 1
-    cookie: JsonObject = field(default_factory=lambda: _COOKIE)
+    cookie: JsonObject = field(default_factory=lambda: COOKIE)
     measured: bool = False
     follows_within: float = 1.0
 

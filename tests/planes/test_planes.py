@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from flaggerpy.kube.objects import JsonObject
+from tests.e2e.audiences import audience, meets_the_canary_alone
 from tests.e2e.conftest import Figures
 from tests.e2e.counting import SIGNIFICANT, climb, counted, passes
 from tests.e2e.handover import AFTERWARDS, delete, handed_back, under_control, watching
@@ -130,25 +131,10 @@ async def test_a_rollback_gives_all_users_the_old_version_again(plane: Plane, fi
 
 @on_planes_with_audiences
 async def test_an_audience_meets_the_canary_and_nobody_else_does(plane: Plane, figures: Figures) -> None:
-    match = [{"headers": {"x-canary": {"exact": "insider"}}}, {"headers": {"cookie": plane.cookie}}]
-    by_header, by_cookie = {"x-canary": "insider"}, {"Cookie": "lang=en; canary=always; theme=dark"}
     async with served(plane, "audience") as (place, url), load_tester(place) as tester:
-        hooks = [gate("confirm-promotion")]
-        async with (
-            place.users(url=url) as everyone,
-            place.users(url=url, headers=by_header) as insiders,
-            place.users(url=url, rate=20.0, headers=by_cookie) as cookies,
-        ):
-            await place.bootstrap(plane.canary(place.host, interval="2s", iterations=2, match=match, webhooks=hooks))
-            await place.roll_out("6.0.1")
-            await place.phase_is("WaitingPromotion", patience=90)
-            seen = [await counted(place, users, 200) for users in (everyone, insiders, cookies)]
-            await tester.open()
-            await place.ends("Succeeded")
-            for users in (everyone, insiders, cookies):
-                await place.all_served_by(users, "6.0.1")
-        report(figures, everyone, insiders, cookies)
-        assert [set(versions) for versions in seen] == [{"6.0.0"}, {"6.0.1"}, {"6.0.1"}]
+        match, hooks = audience(plane.cookie), [gate("confirm-promotion")]
+        canary = plane.canary(place.host, interval="2s", iterations=2, match=match, webhooks=hooks)
+        await meets_the_canary_alone(place, tester, canary, figures, url=url)
 
 
 @on_every_plane
