@@ -63,6 +63,10 @@ takeover: ## Clusters handed over from Flagger
 e2e: ## Real node, real proxies, real traffic (root)
 	@$(CI) e2e
 
+.PHONY: test-planes
+test-planes: ## Istio, Traefik, Contour and more: the same scenes on every data plane, which are built first (root)
+	@$(CI) planes
+
 .PHONY: keda
 keda: ## The end-to-end test under KEDA's operator, whose first build takes a quarter of an hour and more (root)
 	@$(CI) keda

@@ -1,4 +1,4 @@
-"""What is put on a running cluster: CRDs, Contour with Envoy, Prometheus, metrics-server, KEDA, and podinfo's images.
+"""What is put on a running cluster: CRDs, data planes, Prometheus, metrics-server, KEDA, and podinfo's images.
 
 The manifests of others come from the cache; what must differ here (images, one replica, addresses) is changed in
 memory before they are applied.
@@ -22,7 +22,7 @@ from tests.cluster.components import NODE_IP
 from tests.cluster.errors import ClusterError
 from tests.cluster.images import load
 from tests.cluster.node import MANIFESTS, containerd_socket
-from tests.cluster.parts import PODINFO_VERSIONS
+from tests.cluster.parts import PODINFO_VERSIONS, TRAEFIK_CRDS
 from tests.cluster.progress import Progress
 from tests.cluster.state import Home, Kind
 from tests.cluster.stock import STOCK, stock_images
@@ -30,6 +30,8 @@ from tests.cluster.stock import STOCK, stock_images
 Manifest = dict[str, Any]
 
 CONTOUR_NAMESPACE = "projectcontour"
+ISTIO_NAMESPACE = "istio-system"
+TRAEFIK_NAMESPACE = "traefik"
 _LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 GATEWAY = {"namespace": CONTOUR_NAMESPACE, "name": "contour"}
 _NOT_SERVED = ("tlsroutes", "tcproutes", "backendtlspolicies")
@@ -148,7 +150,7 @@ def _istio_crds(home: Home, progress: Progress) -> None:
 
 
 def _traefik_crds(home: Home, progress: Progress) -> None:
-    folder = obtain(["traefik-crds"], progress)["traefik-crds"] / "docs/content/reference/dynamic-configuration"
+    folder = obtain(["traefik-crds"], progress)["traefik-crds"] / TRAEFIK_CRDS
     _crds(home, folder / "kubernetes-crd-definition-v1.yml", ("traefikservices.traefik.io",))
 
 
@@ -179,10 +181,45 @@ def traffic_splits(document: Manifest) -> Manifest:
     return {**document, "apiVersion": "apiextensions.k8s.io/v1", "spec": wanted}
 
 
-def _crds(home: Home, path: Path, names: tuple[str, ...]) -> None:
-    """Install some of the CRDs in a file, and wait until they are served."""
-    _apply(home, [document for document in _read(path) if document["metadata"]["name"] in names])
-    _kubectl(home, "wait", "--for=condition=Established", *(f"crd/{name}" for name in names), "--timeout=60s")
+def _istio(home: Home, progress: Progress) -> None:
+    _gateway_api(home, progress)
+    _load_stock(home, ("istiod", "envoy"), progress)
+    folder = obtain(["istio-api"], progress)["istio-api"] / "kubernetes"
+    _crds(home, folder / "customresourcedefinitions.gen.yaml")
+    _apply(home, _read(MANIFESTS / "istio.yaml"))
+    for name in ("istiod", "gateway"):
+        _kubectl(home, "rollout", "status", f"deployment/{name}", "-n", ISTIO_NAMESPACE, "--timeout=120s")
+    gateway = "gateways.gateway.networking.k8s.io/public"
+    _kubectl(home, "wait", "--for=condition=Programmed", gateway, "-n", ISTIO_NAMESPACE, "--timeout=60s")
+
+
+def _traefik(home: Home, progress: Progress) -> None:
+    _gateway_api(home, progress)
+    _load_stock(home, ("traefik",), progress)
+    folder = obtain(["traefik-manifests"], progress)["traefik-manifests"] / TRAEFIK_CRDS
+    _crds(home, folder / "kubernetes-crd-definition-v1.yml")
+    for name in ("crd", "gateway"):
+        _apply(home, [in_traefik(document) for document in _read(folder / f"kubernetes-{name}-rbac.yml")])
+    _apply(home, _read(MANIFESTS / "traefik.yaml"))
+    _kubectl(home, "rollout", "status", "deployment/traefik", "-n", TRAEFIK_NAMESPACE, "--timeout=120s")
+    gateway = "gateways.gateway.networking.k8s.io/public"
+    _kubectl(home, "wait", "--for=condition=Programmed", gateway, "-n", TRAEFIK_NAMESPACE, "--timeout=60s")
+
+
+def in_traefik(document: Manifest) -> Manifest:
+    """A ClusterRole of Traefik's documentation, or its binding for the account that Traefik has here."""
+    if document["kind"] == "ClusterRoleBinding":
+        account = {"kind": "ServiceAccount", "name": "traefik", "namespace": TRAEFIK_NAMESPACE}
+        document["subjects"] = [account]
+    return document
+
+
+def _crds(home: Home, path: Path, names: tuple[str, ...] = ()) -> None:
+    """Install the CRDs in a file, or some of them, and wait until they are served."""
+    documents = [document for document in _read(path) if not names or document["metadata"]["name"] in names]
+    _apply(home, documents)
+    kinds = [f"crd/{document['metadata']['name']}" for document in documents]
+    _kubectl(home, "wait", "--for=condition=Established", *kinds, "--timeout=60s")
 
 
 def _keda_crds(home: Home, progress: Progress) -> None:
@@ -229,6 +266,8 @@ ADDONS: dict[str, Callable[[Home, Progress], None]] = {
     "istio-crds": _istio_crds,
     "traefik-crds": _traefik_crds,
     "smi-crds": _smi_crds,
+    "istio": _istio,
+    "traefik": _traefik,
     "keda-crds": _keda_crds,
     "keda": _keda,
     "podinfo": _podinfo,

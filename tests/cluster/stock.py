@@ -83,6 +83,10 @@ def _table() -> Iterable[Stock]:
     program = _static("metrics-server", "/bin/metrics-server")
     yield Stock("metrics-server", "localhost/metrics-server:local", program, metrics)
     yield Stock("keda", "localhost/keda:local", _keda, ImageConfig(("/bin/operator",), environment=path))
+    istiod = ImageConfig(("/bin/pilot-discovery",), environment=path)
+    yield Stock("istiod", "localhost/istiod:local", _static("istiod", "/bin/pilot-discovery"), istiod)
+    traefik = ImageConfig(("/bin/traefik",), environment=path)
+    yield Stock("traefik", "localhost/traefik:local", _static("traefik", "/bin/traefik"), traefik)
     for version in PODINFO_VERSIONS:
         part = f"podinfo-{version}"
         config = ImageConfig((), ("./podinfo",), folder="/home/app")

@@ -7,7 +7,8 @@ import re
 import pytest
 
 from tests.cluster import parts
-from tests.cluster.addons import adapt
+from tests.cluster.addons import adapt, in_traefik
+from tests.cluster.node import MANIFESTS
 from tests.cluster.parts import GO_FAMILIES, PARTS, GoPart, ModuleFilesPart
 from tests.cluster.stock import STOCK
 
@@ -26,8 +27,10 @@ FAMILIES = sorted({part.family for part in PARTS.values() if isinstance(part, Go
         ("keda", "github.com/kedacore/keda/v2", parts.KEDA),
         ("gateway-api", "sigs.k8s.io/gateway-api", parts.GATEWAY_API),
         ("istio", "istio.io/api", parts.ISTIO),
+        ("istiod", "istio.io/istio", parts.ISTIOD),
         ("traefik", "github.com/traefik/traefik/v3", parts.TRAEFIK),
         ("smi", "github.com/servicemeshinterface/smi-sdk-go", parts.SMI),
+        ("traefik-proxy", "github.com/traefik/traefik/v3", parts.TRAEFIK_PROXY),
     ],
 )
 def test_a_version_named_here_is_the_one_that_is_built(family: str, module: str, version: str) -> None:
@@ -62,7 +65,23 @@ def test_every_image_is_made_of_parts_of_the_table() -> None:
 
 
 def test_both_kinds_take_parts_of_the_table() -> None:
-    assert set(parts.CONTROL_PLANE) | set(parts.FULL_NODE) <= set(PARTS)
+    assert set(parts.CONTROL_PLANE) | set(parts.FULL_NODE) | set(parts.DATA_PLANES) <= set(PARTS)
+
+
+def test_every_image_of_a_manifest_is_made_here() -> None:
+    named = {image for path in MANIFESTS.glob("*.yaml") for image in re.findall(r"image: (\S+)", path.read_text())}
+
+    assert "localhost/istiod:local" in named
+    assert named <= {stock.name for stock in STOCK.values()}
+
+
+def test_traefik_gets_its_rights_under_the_account_that_it_has_here() -> None:
+    subject = {"kind": "ServiceAccount", "name": "traefik-controller", "namespace": "default"}
+    role = {"kind": "ClusterRole", "metadata": {"name": "gateway-role"}, "rules": []}
+    binding = {"kind": "ClusterRoleBinding", "metadata": {"name": "gateway-controller"}, "subjects": [subject]}
+
+    assert in_traefik(dict(role)) == role
+    assert in_traefik(binding)["subjects"] == [{"kind": "ServiceAccount", "name": "traefik", "namespace": "traefik"}]
 
 
 def test_a_load_balancer_becomes_a_service_of_the_cluster() -> None:

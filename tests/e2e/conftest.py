@@ -31,7 +31,12 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest.fixture(scope="session", autouse=True)
 def _stage(full_node: Cluster, tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> None:
-    """Set the stage, once: workers of pytest-xdist share the folder above their own."""
+    """Set the stage of the tests of this folder."""
+    set_once(stage.set_stage, tmp_path_factory, worker_id)
+
+
+def set_once(set_stage: Callable[[], None], tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> None:
+    """Set a stage, once: workers of pytest-xdist share the folder above their own."""
     _hurry()
     base = tmp_path_factory.getbasetemp()
     shared = base if worker_id == "master" else base.parent
@@ -40,7 +45,7 @@ def _stage(full_node: Cluster, tmp_path_factory: pytest.TempPathFactory, worker_
         done = shared / "stage.done"
         if not done.exists():
             shutil.rmtree(place.KEPT, ignore_errors=True)
-            stage.set_stage()
+            set_stage()
             done.touch()
 
 

@@ -19,9 +19,9 @@ async def climb(place: Place, tester: LoadTester, weight: int) -> None:
     await tester.close()
 
 
-async def counted(place: Place, users: SteadyClient, at_least: int) -> dict[str, int]:
-    """Count answers by version under a weight that stands."""
-    await asyncio.sleep(1.0)  # the proxy learns of a new weight a moment later
+async def counted(place: Place, users: SteadyClient, at_least: int, *, after: float = 1.0) -> dict[str, int]:
+    """Count answers by version under a weight that stands, ``after`` the seconds in which the proxy learns of it."""
+    await asyncio.sleep(after)
     began = datetime.now(UTC)
     seen: dict[str, int] = {}
 
@@ -31,3 +31,14 @@ async def counted(place: Place, users: SteadyClient, at_least: int) -> dict[str,
 
     await place.until(enough, f"{at_least} answers", patience=60, pause=0.5)
     return seen
+
+
+async def passes(place: Place, *metrics: str) -> None:
+    """Wait until these checks, and no others, have passed on what the proxy counted."""
+    wanted = dict.fromkeys(metrics, "Passed")
+
+    async def there() -> bool:
+        checks = (await place.canary())["status"]["rollout"].get("checks") or []
+        return {check["name"]: check["verdict"] for check in checks} == wanted
+
+    await place.until(there, f"passed {metrics}")

@@ -74,17 +74,18 @@ async def _sleeps(place: Place) -> bool:
     return await place.replicas("podinfo") == 0
 
 
-async def handed_back(place: Place, resource: Resource = HTTP_ROUTES, weight: int = 1) -> None:
-    """The target serves by itself, users come to it through their route, and nothing of ours is left."""
+async def handed_back(place: Place, resource: Resource | None = HTTP_ROUTES, weight: int = 1) -> None:
+    """The target serves by itself, users come to it through their route if there is any, nothing of ours is left."""
     target = await place.get(DEPLOYMENTS, "podinfo")
     assert target["status"]["availableReplicas"] == target["spec"]["replicas"] == PRIMARY_REPLICAS
     assert await place.selector("podinfo") == {"app": "podinfo"}
-    assert references(await place.get(resource, "podinfo")) == [("podinfo", weight)]
+    if resource is not None:
+        assert references(await place.get(resource, "podinfo")) == [("podinfo", weight)]
     assert await place.find(DEPLOYMENTS, "podinfo-primary") is None
     assert await place.find(SERVICES, "podinfo-primary") is None
     assert await place.find(SERVICES, "podinfo-canary") is None
     assert await place.ours() == []
-    for kind in (DEPLOYMENTS, SERVICES, resource):
+    for kind in (DEPLOYMENTS, SERVICES, *([resource] if resource else ())):
         obj = await place.get(kind, "podinfo")
         assert not finalizers_of(obj)
         assert not [key for key in annotations_of(obj) if "flagger" in key]

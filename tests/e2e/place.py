@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 import subprocess
 import sys
 from collections import Counter
@@ -31,6 +32,13 @@ KEPT = stage.IMAGES / "e2e"
 LONGEST = 900.0
 LOOK_EVERY = 0.4
 PATIENCE = 60.0
+ROUTES = ("httproute", "httpproxy", "virtualservice", "traefikservice")
+PROXIES = (
+    ("projectcontour", "logs", "daemonset/envoy", "-c", "envoy"),
+    ("istio-system", "logs", "deployment/gateway"),
+    ("traefik", "logs", "deployment/traefik"),
+)
+"""Where requests are logged; what a cluster does not have says so in a line."""
 LATEST = 100
 """Answers that tell who serves now."""
 
@@ -200,17 +208,18 @@ class Place(Site):
 
     def report(self) -> str:
         """Tell everything that helps to see why a test failed."""
-        words = ("get", "canary,deploy,hpa,rs,pods,httproute,httpproxy,service", "-o", "wide")
-        state = kubectl("-n", self.namespace, *words)
+        state = kubectl("-n", self.namespace, "get", "canary,deploy,hpa,rs,pods,service", "-o", "wide")
+        routes = [kubectl("-n", self.namespace, "get", kind, "-o", "yaml") for kind in ROUTES]
         status = kubectl("-n", self.namespace, "get", "canary", "-o", "jsonpath={.items[*].status}")
         events = kubectl("-n", self.namespace, "get", "events", "--sort-by=.metadata.creationTimestamp")
         selector = ("-l", "app.kubernetes.io/name=flaggerpy", "--tail=400", "--prefix")
         logs = [kubectl("-n", namespace, "logs", *selector) for namespace in (stage.SYSTEM, self.namespace)]
         mine = [line for text in logs for line in text.splitlines() if self.namespace in line]
-        proxy = kubectl("-n", "projectcontour", "logs", "daemonset/envoy", "-c", "envoy", "--since=5m")
+        proxies = [kubectl("-n", *words, "--since=5m") for words in PROXIES]
         # Answers that the proxy made up itself; DC is a client that waited no longer.
-        refused = [line for line in proxy.splitlines() if self.host in line and '" 503 ' in line]
-        return "\n".join([state, status, events, *mine[-150:], *refused[:20], *refused[-20:], ""])
+        own = [line for text in proxies for line in text.splitlines() if self.namespace in line]
+        refused = [line for line in own if re.search(r'" (4|5)\d\d ', line)]
+        return "\n".join([state, *routes, status, events, *mine[-150:], *refused[:20], *refused[-20:], ""])
 
 
 def kubectl(*words: str, check: bool = False) -> str:

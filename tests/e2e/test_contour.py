@@ -7,8 +7,9 @@ import pytest
 from flaggerpy.kube.objects import JsonObject
 from flaggerpy.kube.resources import HTTP_PROXIES
 from tests.e2e import stage
+from tests.e2e.audiences import audience, meets_the_canary_alone
 from tests.e2e.conftest import Figures
-from tests.e2e.counting import SIGNIFICANT, climb, counted
+from tests.e2e.counting import SIGNIFICANT, climb, counted, passes
 from tests.e2e.handover import AFTERWARDS, delete, handed_back, under_control, watching
 from tests.e2e.place import Place, assert_served, load_tester, new_place, tally
 from tests.e2e.workloads import builtin_metrics, gate, own_proxy, proxied, root_proxy
@@ -28,12 +29,6 @@ def included(place: Place) -> tuple[JsonObject, ...]:
     return (own_proxy(), root_proxy(place.host))
 
 
-async def measured(place: Place) -> dict[str, str]:
-    """Return what came of the built-in checks."""
-    checks = (await place.canary())["status"]["rollout"].get("checks") or []
-    return {check["name"]: check["verdict"] for check in checks}
-
-
 async def test_shares_and_metrics_at_the_proxy_are_the_canarys(figures: Figures) -> None:
     async with new_place("contour") as place, load_tester(place) as tester:
         await place.set_up(proxies=included(place))
@@ -50,8 +45,7 @@ async def test_shares_and_metrics_at_the_proxy_are_the_canarys(figures: Figures)
                 assert references(proxy) == [("podinfo-primary", 100 - weight), ("podinfo-canary", weight)]
                 chances.append(two_sided(seen.get("6.0.1", 0), sum(seen.values()), weight / 100))
                 figures(f"{weight} % asked: {seen}")
-            passed = {"request-success-rate": "Passed", "request-duration": "Passed"}
-            await place.until(lambda: _is(place, passed), "checks on what Envoy counted")
+            await passes(place, "request-success-rate", "request-duration")
             await tester.open()
             await place.ends("Succeeded")
             await place.all_served_by(users, "6.0.1")
@@ -61,33 +55,12 @@ async def test_shares_and_metrics_at_the_proxy_are_the_canarys(figures: Figures)
         assert await place.image("podinfo-primary") == "6.0.1"
 
 
-async def _is(place: Place, verdicts: dict[str, str]) -> bool:
-    return await measured(place) == verdicts
-
-
 async def test_an_audience_meets_the_canary_and_nobody_else_does(figures: Figures) -> None:
-    match = [{"headers": {"x-canary": {"exact": "insider"}}}, {"headers": {"cookie": {"suffix": "canary=always"}}}]
-    by_header, by_cookie = {"x-canary": "insider"}, {"Cookie": "lang=en; canary=always; theme=dark"}
     async with new_place("contour-ab") as place, load_tester(place) as tester:
         await place.set_up(proxies=included(place))
-        hooks = [gate("confirm-promotion")]
-        async with (
-            place.users() as everyone,
-            place.users(headers=by_header) as insiders,
-            place.users(rate=20.0, headers=by_cookie) as cookies,
-        ):
-            await place.bootstrap(proxied(interval="2s", iterations=2, match=match, webhooks=hooks))
-            await place.roll_out("6.0.1")
-            await place.phase_is("WaitingPromotion", patience=90)
-            seen = [await counted(place, users, 200) for users in (everyone, insiders, cookies)]
-            await tester.open()
-            await place.ends("Succeeded")
-            for users in (everyone, insiders, cookies):
-                await place.all_served_by(users, "6.0.1")
-        for users in (everyone, insiders, cookies):
-            figures(tally(users.summary()))
-            assert_served(users.summary())
-        assert [set(versions) for versions in seen] == [{"6.0.0"}, {"6.0.1"}, {"6.0.1"}]
+        match, hooks = audience({"suffix": "canary=always"}), [gate("confirm-promotion")]
+        canary = proxied(interval="2s", iterations=2, match=match, webhooks=hooks)
+        await meets_the_canary_alone(place, tester, canary, figures)
 
 
 @pytest.mark.parametrize("way", ["included", "host"])

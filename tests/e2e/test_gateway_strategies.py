@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from tests.e2e.audiences import audience, meets_the_canary_alone
 from tests.e2e.conftest import Figures
 from tests.e2e.counting import counted
 from tests.e2e.place import assert_served, load_tester, new_place, tally
@@ -15,31 +16,11 @@ pytestmark = [pytest.mark.e2e, pytest.mark.timeout(400)]
 
 
 async def test_an_audience_meets_the_canary_and_nobody_else_does(figures: Figures) -> None:
-    match = [
-        {"headers": {"x-canary": {"exact": "insider"}}},
-        {"headers": {"cookie": {"regex": "^(.*?;)?\\s*(canary=always)(;.*)?$"}}},
-    ]
-    by_header, by_cookie = {"x-canary": "insider"}, {"Cookie": "lang=en; canary=always; theme=dark"}
     async with new_place("gateway-ab") as place, load_tester(place) as tester:
         await place.set_up()
         hooks = [gate("confirm-promotion")]
-        async with (
-            place.users() as everyone,
-            place.users(headers=by_header) as insiders,
-            place.users(rate=20.0, headers=by_cookie) as cookies,
-        ):
-            await place.bootstrap(routed(place.host, interval="2s", iterations=2, match=match, webhooks=hooks))
-            await place.roll_out("6.0.1")
-            await place.phase_is("WaitingPromotion", patience=90)
-            seen = [await counted(place, users, 200) for users in (everyone, insiders, cookies)]
-            await tester.open()
-            await place.ends("Succeeded")
-            for users in (everyone, insiders, cookies):
-                await place.all_served_by(users, "6.0.1")
-        for users in (everyone, insiders, cookies):
-            figures(tally(users.summary()))
-            assert_served(users.summary())
-        assert [set(versions) for versions in seen] == [{"6.0.0"}, {"6.0.1"}, {"6.0.1"}]
+        canary = routed(place.host, interval="2s", iterations=2, match=audience(), webhooks=hooks)
+        await meets_the_canary_alone(place, tester, canary, figures)
 
 
 METRICS = [

@@ -8,7 +8,7 @@ from flaggerpy.kube.objects import JsonObject
 from tests.integration import objects
 from tests.integration.site import IMAGE
 
-GATEWAY = {"name": "contour", "namespace": "projectcontour"}
+GATEWAY: JsonObject = {"name": "contour", "namespace": "projectcontour"}
 PORT = 9898
 LOADTESTER = "http://flagger-loadtester.test"
 
@@ -73,14 +73,14 @@ def service() -> JsonObject:
     }
 
 
-def route(host: str) -> JsonObject:
+def route(host: str, gateway: JsonObject = GATEWAY) -> JsonObject:
     """Write the user's own HTTPRoute."""
     return {
         "apiVersion": "gateway.networking.k8s.io/v1",
         "kind": "HTTPRoute",
         "metadata": {"name": "podinfo"},
         "spec": {
-            "parentRefs": [GATEWAY],
+            "parentRefs": [gateway],
             "hostnames": [host],
             "rules": [{"backendRefs": [{"name": "podinfo", "port": 80}]}],
         },

@@ -79,6 +79,7 @@ KINDS = {
         VIRTUAL_SERVICES,
         *TRAFFIC_SPLITS.values(),
         Resource("", "v1", "resourcequotas", "ResourceQuota"),
+        Resource("traefik.io", "v1alpha1", "ingressroutes", "IngressRoute"),
     )
 }
 """Kinds that users write, by version and name."""

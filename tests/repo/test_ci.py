@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from tools.ci import __main__ as ci
 from tools.ci.phases import CLUSTER_MARKERS, ON_REQUEST, PHASES, ROOT, Phase, chosen
 from tools.ci.results import Result, closing_line, from_report, table
 from tools.ci.run import run
@@ -157,6 +158,20 @@ def test_ci_runs_every_phase_but_those_on_request() -> None:
         # KEDA takes longer to build than everything else together.
         *ON_REQUEST,
     }
+
+
+def test_ci_leaves_a_phase_out_whose_parts_are_not_built_and_says_so(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    slow = replace(pytest_phase(tmp_path, "def test_a(): pass\n"), parts=("istiod", "traefik"))
+    monkeypatch.setenv("FLAGGERPY_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setattr(ci, "chosen", lambda _names: (Phase("gate", ((sys.executable, "-c", ""),)), slow))
+    assert ci.main(()) == 0
+    said = capsys.readouterr().out
+    assert "== sample: left out, not in the cache yet: istiod, traefik" in said
+    assert "1 passed, 0 failed" in said
+    assert ci.main(("sample",)) == 0
+    assert "2 passed, 0 failed" in capsys.readouterr().out
 
 
 def test_ci_leaves_no_marker_of_a_cluster_out() -> None:

@@ -8,9 +8,12 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
+from tests.cluster.build import present
+from tests.cluster.parts import DATA_PLANES
+
 ROOT = Path(__file__).resolve().parents[2]
 PYTHON = sys.executable
-CLUSTER_MARKERS = ("integration", "e2e", "crash", "takeover", "replay", "keda")
+CLUSTER_MARKERS = ("integration", "e2e", "planes", "crash", "takeover", "replay", "keda")
 ON_REQUEST = frozenset({"keda"})
 """Markers whose tests CI leaves out, because what they need takes too long to build; see end-to-end.md."""
 # What machines write, and what is not in the repository.
@@ -23,6 +26,8 @@ class Phase:
     """One step of CI: commands to run in order; a test phase is one pytest whose results are counted.
 
     `prepare` runs before it, outside the cluster that `prefix` starts; when that fails, the phase has failed.
+    CI leaves a phase out while one of the cluster's `parts` is not in the cache, because they take long to build; who
+    asks for the phase by its name waits for them.
     """
 
     name: str
@@ -33,6 +38,12 @@ class Phase:
     in_everything: bool = True
     prefix: tuple[str, ...] = ()
     prepare: tuple[tuple[str, ...], ...] = ()
+    parts: tuple[str, ...] = ()
+
+    def unbuilt(self) -> tuple[str, ...]:
+        """The parts that are not in the cache."""
+        there = present(self.parts)
+        return tuple(part for part in self.parts if part not in there)
 
     def has_tests(self, root: Path = ROOT) -> bool:
         """Whether there is anything to run: a phase whose rooms are empty is left out, with a word."""
@@ -59,6 +70,7 @@ def _marked(
     in_everything: bool = True,
     prepare: tuple[tuple[str, ...], ...] = (),
     options: tuple[str, ...] = (),
+    parts: tuple[str, ...] = (),
 ) -> Phase:
     return Phase(
         name,
@@ -68,6 +80,7 @@ def _marked(
         in_everything=in_everything,
         prefix=_python("tests.cluster", "run", *cluster, "--"),
         prepare=prepare,
+        parts=parts,
     )
 
 
@@ -127,6 +140,14 @@ PHASES: tuple[Phase, ...] = (
         # There is no way out of the cluster's network: what it installs is made before.
         prepare=(_python("tools.image", "build", "--arch", "amd64"),),
         options=_workers(3),
+    ),
+    _marked(
+        "planes",
+        ("--addons", "contour", "istio", "traefik", "prometheus", "podinfo"),
+        prepare=(_python("tools.image", "build", "--arch", "amd64"), _python("tests.cluster", "build", *DATA_PLANES)),
+        # Every test has a namespace of its own, so none waits for the others of its file.
+        options=("-n", "3", "--dist", "worksteal"),
+        parts=DATA_PLANES,
     ),
     _marked(
         "keda",
