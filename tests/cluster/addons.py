@@ -152,6 +152,11 @@ def _traefik_crds(home: Home, progress: Progress) -> None:
     _crds(home, folder / "kubernetes-crd-definition-v1.yml", ("traefikservices.traefik.io",))
 
 
+def _knative_crds(home: Home, progress: Progress) -> None:
+    folder = obtain(["knative-crds"], progress)["knative-crds"] / "config/core/300-resources"
+    _crds(home, folder / "service.yaml", ("services.serving.knative.dev",))
+
+
 def _crds(home: Home, path: Path, names: tuple[str, ...]) -> None:
     """Install some of the CRDs in a file, and wait until they are served."""
     _apply(home, [document for document in _read(path) if document["metadata"]["name"] in names])
@@ -201,6 +206,7 @@ ADDONS: dict[str, Callable[[Home, Progress], None]] = {
     "metrics-server": _metrics_server,
     "istio-crds": _istio_crds,
     "traefik-crds": _traefik_crds,
+    "knative-crds": _knative_crds,
     "keda-crds": _keda_crds,
     "keda": _keda,
     "podinfo": _podinfo,

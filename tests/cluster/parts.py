@@ -18,6 +18,7 @@ CONTOUR = "1.33.8"
 GATEWAY_API = "1.6.3"
 ISTIO = "1.32.0"
 TRAEFIK = "3.7.13"
+KNATIVE = "0.51.0"
 PROMETHEUS = "3.13.5"
 METRICS_SERVER = "0.8.0"
 KEDA = "2.21.0"
@@ -173,6 +174,7 @@ _TABLE: tuple[Part, ...] = (
         "github.com/traefik/traefik/v3",
         ("docs/content/reference/dynamic-configuration",),
     ),
+    ModuleFilesPart("knative-crds", "knative", "knative.dev/serving", ("config/core/300-resources",)),
 )
 
 PARTS: dict[str, Part] = {part.name: part for part in _TABLE}
@@ -188,6 +190,7 @@ CONTROL_PLANE = (
     "keda-manifests",
     "istio-api",
     "traefik-crds",
+    "knative-crds",
 )
 """What `run --control-plane` needs, and the CRDs that tests put on it: from inside nothing can be fetched."""
 

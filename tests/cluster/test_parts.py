@@ -27,6 +27,7 @@ FAMILIES = sorted({part.family for part in PARTS.values() if isinstance(part, Go
         ("gateway-api", "sigs.k8s.io/gateway-api", parts.GATEWAY_API),
         ("istio", "istio.io/api", parts.ISTIO),
         ("traefik", "github.com/traefik/traefik/v3", parts.TRAEFIK),
+        ("knative", "knative.dev/serving", parts.KNATIVE),
     ],
 )
 def test_a_version_named_here_is_the_one_that_is_built(family: str, module: str, version: str) -> None:

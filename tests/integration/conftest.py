@@ -61,7 +61,8 @@ def calm(capsys: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture) -
 @pytest.fixture(scope="session")
 def crds(control_plane: Cluster) -> None:
     """Install our CRDs with our own command, and those of the providers."""
-    addons = ["tests.cluster", "addons", "gateway-api", "contour-crds", "istio-crds", "traefik-crds", "keda-crds"]
+    kinds = ["contour-crds", "istio-crds", "traefik-crds", "knative-crds", "keda-crds"]
+    addons = ["tests.cluster", "addons", "gateway-api", *kinds]
     for command in (["flaggerpy", "crds", "apply"], addons):
         subprocess.run([sys.executable, "-m", *command], check=True, timeout=120)
 
