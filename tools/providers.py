@@ -8,7 +8,7 @@ from pathlib import Path
 
 from flaggerpy.metrics.mesh import UNMEASURED
 from flaggerpy.rollout.traffic import Capabilities
-from flaggerpy.routers.registry import END_OF_LIFE, NOT_YET, ROUTERS, router_for
+from flaggerpy.routers.registry import END_OF_LIFE, ROUTERS, router_for
 
 DOCS = Path(__file__).resolve().parents[1] / "docs"
 PAGE = DOCS / "reference" / "providers.md"
@@ -74,12 +74,10 @@ def _link(provider: str) -> str:
 
 
 def _not_built() -> list[str]:
-    waiting = ", ".join(f"`{provider}`" for provider in NOT_YET)
     return [
         "## Not built",
         "",
         *(f"- `{provider}`: {why}." for provider, why in END_OF_LIFE.items()),
-        *([f"- Not yet: {waiting}."] if waiting else []),
     ]
 
 

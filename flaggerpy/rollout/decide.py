@@ -89,6 +89,9 @@ def _decide(turn: Turn) -> NeedChecks | None:
     if turn.seen.primary_is_owned:
         turn.do(DisownPrimary())
     children.mend_services(turn)
+    if turn.seen.primary is None and not turn.target.has_revision:
+        turn.wait_for_controller()
+        return None
     question = _dispatch(turn)
     scaling.keep(turn)
     children.mend_budgets(turn)

@@ -35,6 +35,7 @@ class PoddedTarget:
 
     resource: Resource
     followed: tuple[str, ...]
+    copied = True
 
     # What is special about a kind
 

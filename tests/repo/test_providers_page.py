@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from flaggerpy.rollout.traffic import Capabilities
-from flaggerpy.routers.registry import END_OF_LIFE, NOT_YET, ROUTERS
+from flaggerpy.routers.registry import END_OF_LIFE, ROUTERS
 from tools import providers
 
 TEXT = providers.PAGE.read_text(encoding="utf-8")
@@ -15,7 +15,7 @@ def test_the_page_is_of_today() -> None:
     assert providers.page() == TEXT, "run: python -m tools.providers"
 
 
-@pytest.mark.parametrize("provider", [*ROUTERS, *NOT_YET, *END_OF_LIFE])
+@pytest.mark.parametrize("provider", [*ROUTERS, *END_OF_LIFE])
 def test_every_provider_is_on_it(provider: str) -> None:
     assert f"`{provider}`" in TEXT
 
