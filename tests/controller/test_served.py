@@ -11,7 +11,6 @@ from flaggerpy.api.templates import parse_metric_template
 from flaggerpy.controller.served import (
     builtin_problem,
     choose_router,
-    choose_target,
     provider_of,
     template_problem,
     unserved,
@@ -22,16 +21,6 @@ from tests.builders import ab_test, blue_green, canary, metric
 
 GATEWAYS = {"gatewayRefs": [{"name": "public"}]}
 EVERYTHING = Capabilities(weights=True, match=True, mirror=True, affinity=True)
-
-
-def test_a_deployment_has_a_translator_and_another_kind_a_sentence() -> None:
-    assert choose_target(canary())[0] is not None
-    ref = {"apiVersion": "serving.knative.dev/v1", "kind": "Service", "name": "web"}
-    target, [problem] = choose_target(canary(spec={"targetRef": ref}))
-    assert target is None
-    assert problem.startswith(
-        "spec.targetRef.kind is Service of serving.knative.dev/v1, which this version of flaggerpy cannot roll out"
-    )
 
 
 @pytest.mark.parametrize(("own", "default"), [("gatewayapi:v1", ""), (None, "gatewayapi:v1")])

@@ -33,6 +33,7 @@ from flaggerpy.kube.resources import (
     HTTP_PROXIES,
     HTTP_ROUTES,
     INGRESSES,
+    KNATIVE_SERVICES,
     METRIC_TEMPLATES,
     NAMESPACES,
     SCALED_OBJECTS,
@@ -98,7 +99,8 @@ class Site:
         """Apply objects as kubectl does on the server's side."""
         for obj in objects:
             metadata = {**obj["metadata"], "namespace": self.namespace}
-            ref = self.ref(KINDS[obj["kind"]], metadata["name"])
+            knative = obj["apiVersion"] == KNATIVE_SERVICES.api_version
+            ref = self.ref(KNATIVE_SERVICES if knative else KINDS[obj["kind"]], metadata["name"])
             await self.client.apply(ref, {**obj, "metadata": metadata})
 
     async def get(self, resource: Resource, name: str) -> JsonObject:
