@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
@@ -21,7 +20,7 @@ class Knative(Gateway):
 
     resource: ClassVar[Resource] = KNATIVE_SERVICES
 
-    made: dict[str, list[JsonObject]] = field(default_factory=lambda: defaultdict(list))
+    made: dict[str, list[JsonObject]] = field(default_factory=dict)
     """Templates by service; the first is revision 00001."""
 
     def share(self, route: JsonObject) -> int | None:
@@ -34,11 +33,12 @@ class Knative(Gateway):
         if (route.get("status") or {}).get("observedGeneration") == generation_of(route):
             return None
         name, template = name_of(route), route["spec"]["template"]
-        if self.made[name][-1:] != [template]:
-            self.made[name].append(template)
-        numbered = enumerate(self.made[name], 1)
+        made = self.made.setdefault(name, [])
+        if made[-1:] != [template]:
+            made.append(template)
+        numbered = enumerate(made, 1)
         ready = [revision(name, number) for number, one in numbered if BROKEN not in str(one)]
-        newest = revision(name, len(self.made[name]))
+        newest = revision(name, len(made))
         fine = ready[-1:] == [newest]
         return {
             "observedGeneration": generation_of(route),
