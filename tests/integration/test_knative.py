@@ -60,7 +60,7 @@ async def test_a_rollout_moves_users_from_revision_to_revision(site: Site, knati
 
 
 @pytest.mark.usefixtures("knative")
-async def test_w98_a_revision_that_is_never_ready_is_left_in_time(site: Site) -> None:
+async def test_a_revision_that_is_never_ready_is_left_in_time(site: Site) -> None:
     async with site.controller():
         await site.apply(knative_service(), of_knative(progressDeadlineSeconds=4))
         await site.phase_is("Initialized")
@@ -74,7 +74,7 @@ async def test_w98_a_revision_that_is_never_ready_is_left_in_time(site: Site) ->
 
 
 @pytest.mark.usefixtures("knative")
-async def test_w98_a_lost_annotation_is_written_again(site: Site) -> None:
+async def test_a_lost_annotation_is_written_again(site: Site) -> None:
     async with site.controller():
         await initialized(site)
 
@@ -88,7 +88,7 @@ async def test_w98_a_lost_annotation_is_written_again(site: Site) -> None:
 
 
 @pytest.mark.usefixtures("knative")
-async def test_w98_deletion_sends_everybody_to_the_newest_revision_and_leaves_no_mark(site: Site) -> None:
+async def test_deletion_sends_everybody_to_the_newest_revision_and_leaves_no_mark(site: Site) -> None:
     async with site.controller():
         await site.apply(knative_service(traffic=[{"latestRevision": True, "percent": 100, "tag": "next"}]))
         before = await service(site)

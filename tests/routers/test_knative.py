@@ -114,8 +114,8 @@ def test_w98_a_lost_annotation_is_drift_and_written_again(lost: str) -> None:
     assert lost in shared(live, to_canary(20))["metadata"]["annotations"]
 
 
-def test_w98_what_stays_behind_leads_to_the_newest_revision() -> None:
-    """Flagger crashes when it takes its annotation off."""
+def test_what_stays_behind_leads_to_the_newest_revision() -> None:
+    """Flagger crashes when it takes its annotation off (W-98)."""
     mine = {"team": "a", "flaggerpy.dev/primary-template": "web-00001 v1"}
     live = shared(
         service(NEWEST, {"revisionName": "web-00000", "percent": 0, "tag": "old"}, annotations=mine), Routes(80, 20)

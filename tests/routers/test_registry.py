@@ -26,7 +26,7 @@ def test_what_is_at_its_end_is_said_to_be_so(provider: str) -> None:
     "provider",
     ["gatewayapi", "smi", "smi:v1", "smi:v1alpha1:", "linkerd:x", "knative:x", "nignx", "istio2", "Kubernetes"],
 )
-def test_an_unknown_provider_is_never_a_guess(provider: str) -> None:
+def test_w99_an_unknown_provider_is_never_a_guess(provider: str) -> None:
     with pytest.raises(UserError, match=f"Provider {provider} is unknown: choose one of kubernetes, gatewayapi:v1"):
         router_for(provider)
 

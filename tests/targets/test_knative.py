@@ -94,8 +94,8 @@ def test_the_newest_revision_is_ready_when_knative_says_so() -> None:
     assert not state.sleeps
 
 
-def test_w98_one_that_is_not_ready_says_since_when_and_why() -> None:
-    """Flagger waits for it for ever."""
+def test_one_that_is_not_ready_says_since_when_and_why() -> None:
+    """Flagger waits for it for ever (W-98)."""
     failed = [condition("ConfigurationsReady", "False", "RevisionFailed", FAILED)]
 
     state = TARGET.state(service(newest="web-00002", conditions=failed))
@@ -174,8 +174,8 @@ def test_of_a_revision_that_flagger_promoted_only_the_name_is_known() -> None:
     assert primary(target, known(promoted=Revision(template="v1", controller_revision="web-00001"))).template == "v1"
 
 
-def test_w98_a_service_that_lost_its_annotation_has_its_primary_on_record() -> None:
-    """Flagger crashes."""
+def test_a_service_that_lost_its_annotation_has_its_primary_on_record() -> None:
+    """Flagger crashes (W-98)."""
     lost = service("web:2", newest="web-00002")
     found = primary(lost, known(promoted=Revision(template="v1", controller_revision="web-00001")))
     assert (found.name, found.template) == ("web-00001", "v1")
