@@ -71,6 +71,14 @@ async def test_deletion_gives_it_back_and_deletes_nothing(stage: Stage, *, servi
     assert stage.server.seen("DELETE") == []
 
 
+async def test_it_is_not_even_deleted_while_it_is_in_use(stage: Stage) -> None:
+    await stage.do(CreatePrimary(), SetRoutes(to_canary(20)))
+
+    await stage.do(DeleteChildren(serving=False))
+
+    assert REF in stage.server.objects
+
+
 def test_metrics_are_those_of_the_revision_that_is_analysed() -> None:
     made = canary_json(spec={"provider": "knative", "targetRef": NAMED, "service": None})
     made["status"] = {"rollout": {"applied": {"template": "v2", "controllerRevision": "web-00002"}}}

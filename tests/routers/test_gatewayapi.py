@@ -225,9 +225,10 @@ def test_w102_an_answer_that_names_the_gateway_with_defaults_is_of_the_same_gate
     refused = condition(status="False", reason="NotAllowed")
     route = written()
     route["metadata"]["generation"] = 7
-    for conditions, accepted in ((BOTH, Acceptance.YES), ((refused,), Acceptance.NO)):
-        route["status"] = {"parents": [answer(*conditions, parent=DEFAULTED)]}
-        assert state(route).accepted is accepted
+    for parent in (GATEWAY, DEFAULTED):
+        for conditions, accepted in ((BOTH, Acceptance.YES), ((refused,), Acceptance.NO)):
+            route["status"] = {"parents": [answer(*conditions, parent=parent)]}
+            assert state(route).accepted is accepted
 
 
 def test_every_gateway_must_accept() -> None:

@@ -215,8 +215,9 @@ def test_it_needs_no_services_no_labels_and_no_budgets() -> None:
     facts = TARGET.facts(CANARY, target, RULES, None)
     assert all(desired_service(CANARY, role, facts, None) is None for role in ServiceRole)
     assert claim_of(CANARY, target, facts) is None
-    everyone = {"metadata": {"name": "all", "namespace": "shop"}, "spec": {"selector": {}}}
-    assert budget_changes(CANARY, target, facts, [everyone], RULES) == BudgetChanges()
+    target["spec"]["template"]["metadata"] = {"labels": {"app": "web"}}
+    budget = {"metadata": {"name": "web"}, "spec": {"selector": {"matchLabels": {"app": "web"}}}}
+    assert budget_changes(CANARY, target, facts, [budget], RULES) == BudgetChanges()
     assert TARGET.size_patch(target, 3) == []
 
 
