@@ -35,9 +35,7 @@ class BudgetChanges:
 def budget_changes(
     canary: Canary, target: JsonObject, facts: TargetFacts, budgets: Iterable[JsonObject], rules: LabelRules
 ) -> BudgetChanges:
-    """Compare the budgets of the namespace with what they should be; there are none where no label tells pods apart."""
-    if not facts.selector_label:
-        return BudgetChanges()
+    """Compare the budgets of the namespace with what they should be."""
     ours, others = _parted(canary, budgets)
     pods = labels_of((target.get("spec") or {}).get("template") or {})
     primary_pods = {**pods, facts.selector_label: facts.primary_value}
