@@ -25,7 +25,7 @@ class Knative(Gateway):
 
     def share(self, route: JsonObject) -> int | None:
         """Return the share of the newest revision where another one is named, None elsewhere."""
-        traffic = route["spec"].get("traffic") or ()
+        traffic = list(route["spec"].get("traffic") or ())
         return int(traffic[0]["percent"]) if len(traffic) == 2 and traffic[0].get("latestRevision") else None
 
     def answer(self, route: JsonObject) -> JsonObject | None:

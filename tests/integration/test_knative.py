@@ -11,6 +11,7 @@ from flaggerpy.kube.resources import CANARIES, KNATIVE_SERVICES
 from tests.integration.gateway import watching
 from tests.integration.knative import BROKEN, Knative, knative_service, of_knative
 from tests.integration.site import IMAGE, Site
+from tests.repo.test_mesh_pages import objects
 
 pytestmark = pytest.mark.integration
 
@@ -102,6 +103,38 @@ async def test_deletion_sends_everybody_to_the_newest_revision_and_leaves_no_mar
         after = await service(site)
         assert after["spec"] == before["spec"]
         assert annotations_of(after) == annotations_of(before)
+
+
+async def test_the_manifest_of_the_page_is_taken_up(site: Site, knative: Knative) -> None:
+    page = objects("knative")
+    async with site.controller():
+        await site.apply(page["Service"], page["Canary"])
+
+        async def there() -> bool:
+            return knative.shares() == [0]
+
+        await site.until(there, "the primary's share")
+    assert annotations_of(await service(site))[PRIMARY] == "podinfo-00001"
+    assert (await service(site))["spec"]["template"] == page["Service"]["spec"]["template"]
+
+
+async def test_a_canary_of_flaggers_goes_on(site: Site, knative: Knative) -> None:
+    left = {"revisionName": "podinfo-00001", "percent": 100}
+    theirs = knative_service(traffic=[{"latestRevision": True, "percent": 0}, left])
+    theirs["metadata"]["annotations"] = {PRIMARY: "podinfo-00001"}
+    await site.apply(theirs, of_knative())
+    status = {"phase": "Initialized", "canaryWeight": 0, "failedChecks": 0, "iterations": 0}
+    hashes = {"lastAppliedSpec": "5498f4fcd6", "lastPromotedSpec": "5498f4fcd6"}
+    await site.client.merge_patch(site.ref(CANARIES, "podinfo"), {"status": {**status, **hashes}}, subresource="status")
+    async with site.controller():
+        await site.event("Taken over from Flagger in phase Initialized: nothing to roll out")
+        assert await site.phase() == "Initialized"
+
+        await push(site, "6.0.1")
+        await site.phase_is("Succeeded")
+
+    assert annotations_of(await service(site))[PRIMARY] == "podinfo-00002"
+    assert knative.shares() == [0, 25, 50, 0]
 
 
 @pytest.mark.usefixtures("knative")
