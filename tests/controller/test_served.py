@@ -17,6 +17,8 @@ from flaggerpy.controller.served import (
 )
 from flaggerpy.rollout.traffic import Capabilities
 from flaggerpy.routers.gatewayapi import GatewayApiRouter
+from flaggerpy.routers.istio import IstioRouter
+from flaggerpy.settings import Settings
 from tests.builders import ab_test, blue_green, canary, metric
 
 GATEWAYS = {"gatewayRefs": [{"name": "public"}]}
@@ -55,6 +57,12 @@ def test_what_would_harm_users_is_refused(one: Canary, says: str) -> None:
     spec = one.spec.model_dump(by_alias=True, exclude_none=True) | on
     _, [problem] = choose_router(one.model_copy(update={"spec": type(one.spec).model_validate(spec)}), "")
     assert problem.startswith(says)
+
+
+def test_a_canary_that_names_no_provider_has_istio_as_with_flagger() -> None:
+    router, problems = choose_router(canary(), Settings().mesh_provider)
+    assert isinstance(router, IstioRouter)
+    assert problems == ()
 
 
 def test_what_a_provider_cannot_do_is_told() -> None:
