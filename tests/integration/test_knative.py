@@ -115,7 +115,6 @@ async def test_the_manifest_of_the_page_is_taken_up(site: Site, knative: Knative
 
         await site.until(there, "the primary's share")
     assert annotations_of(await service(site))[PRIMARY] == "podinfo-00001"
-    assert (await service(site))["spec"]["template"] == page["Service"]["spec"]["template"]
 
 
 async def test_a_canary_of_flaggers_goes_on(site: Site, knative: Knative) -> None:
