@@ -48,6 +48,7 @@ class TargetFacts:
     Attributes:
         clone: where the target is a Service itself, the spec of the one that the canary's users come through.
         served: whether there are to be Services at all; a Knative service has its own.
+        looked_at: whether what the target runs is known to be of its template, whatever else of it was just written.
 
     """
 
@@ -58,6 +59,7 @@ class TargetFacts:
     primary_ports: tuple[PodPort, ...] = ()
     clone: JsonObject | None = None
     served: bool = True
+    looked_at: bool = False
 
 
 class Target(Protocol):
@@ -122,5 +124,7 @@ def target_state(
     if target is None or obj is None:
         return None
     state = target.state(obj)
+    if facts is not None and facts.looked_at:
+        state = replace(state, observed_generation=state.generation)
     behind = facts is not None and facts.clone is not None and not services.canary
     return replace(state, updated_replicas=0) if behind else state

@@ -111,7 +111,7 @@ class KnativeTarget:
         self.check(canary, target)
         if reason := refusal(target, canary):
             raise UserError(reason)
-        return TargetFacts("", "", "", served=False)
+        return TargetFacts("", "", "", served=False, looked_at=_is_on_record(canary, target))
 
     def check(self, canary: Canary, target: JsonObject) -> None:
         """Look for settings with which it could not work: there are none."""
@@ -147,6 +147,13 @@ def _template_of(canary: Canary, service: Mapping[str, Any], revision: str) -> s
         return promoted.template
     noted, _, template = annotations_of(service).get(PRIMARY_TEMPLATE, "").partition(" ")
     return template if noted == revision and template else revision
+
+
+def _is_on_record(canary: Canary, service: Mapping[str, Any]) -> bool:
+    """Whether the newest revision is known to be of the present template: shares move the generation as well."""
+    rollout, newest, template = canary.status.rollout, latest_revision(service), _identity(service)
+    records = [record for record in (rollout.applied, rollout.promoted) if record is not None]
+    return any((record.controller_revision, record.template) == (newest, template) for record in records)
 
 
 def _newest_is_ready(service: Mapping[str, Any]) -> bool:

@@ -58,6 +58,7 @@ async def test_a_rollout_moves_users_from_revision_to_revision(site: Site, knati
         assert last["spec"]["traffic"][1] == {"revisionName": "podinfo-00002", "percent": 100}
         assert knative.shares() == [0, 25, 50, 0]
         assert last["spec"]["template"] == knative_service(tag="6.0.1")["spec"]["template"]
+        assert not [text for text in await site.events() if "not ready" in text]
 
 
 @pytest.mark.usefixtures("knative")

@@ -14,7 +14,9 @@ from flaggerpy.controller.served import choose_target
 from flaggerpy.kube.resources import KNATIVE_SERVICES, Ref
 from flaggerpy.rollout.decision import ServiceRole
 from flaggerpy.rollout.errors import UserError
+from flaggerpy.rollout.observation import ServicesSeen
 from flaggerpy.rollout.workload import Workload
+from flaggerpy.targets.base import target_state
 from flaggerpy.targets.budgets import BudgetChanges, budget_changes
 from flaggerpy.targets.claims import claim_of
 from flaggerpy.targets.knative import KnativeTarget
@@ -219,6 +221,22 @@ def test_it_needs_no_services_no_labels_and_no_budgets() -> None:
     budget = {"metadata": {"name": "web"}, "spec": {"selector": {"matchLabels": {"app": "web"}}}}
     assert budget_changes(CANARY, target, facts, [budget], RULES) == BudgetChanges()
     assert TARGET.size_patch(target, 3) == []
+
+
+def test_a_step_of_the_shares_leaves_a_revision_as_ready_as_it_was() -> None:
+    """Each one moves the generation, and Knative takes a moment to look at it."""
+    target = service("web:2", newest="web-00002", ready="web-00002", observedGeneration=6)
+    same = Revision(template=TARGET.state(target).template, controller_revision="web-00002")
+    for owner, looked_at in (
+        (known(applied=same), True),
+        (known(promoted=same), True),
+        (known(applied=same_but(same, template="v1")), False),
+        (known(applied=same_but(same, controller_revision="web-00001")), False),
+        (CANARY, False),
+    ):
+        seen = target_state(TARGET, target, TARGET.facts(owner, target, RULES, None), ServicesSeen())
+        assert seen
+        assert (seen.observed_generation == seen.generation) is looked_at
 
 
 def test_two_canaries_do_not_share_a_service() -> None:
