@@ -26,7 +26,7 @@ def target_faults(
 ) -> Iterator[Fault]:
     """Find a name that no workload of the input has where one of them is meant in all likelihood."""
     ref, namespace = canary.spec.target_ref, inventory.namespace_of(document)
-    if any(inventory.named(ref.kind, namespace, ref.name)):
+    if ref.is_knative or any(inventory.named(ref.kind, namespace, ref.name)):
         return
     taken = {other.target_name for _, other in subjects}
     names = sorted(
