@@ -7,8 +7,10 @@ from collections.abc import AsyncIterator
 import pytest
 
 from flaggerpy.api.canary import parse_canary
+from flaggerpy.api.status import Phase
 from flaggerpy.controller.served import kind_of_target, query_context
 from flaggerpy.kube.client import Client
+from flaggerpy.kube.objects import generation_of
 from flaggerpy.kube.resources import CANARIES, KNATIVE_SERVICES, SERVICES, Ref
 from flaggerpy.kube.sessions import HttpTransport, Server
 from flaggerpy.metrics.mesh import builtin_query
@@ -16,10 +18,11 @@ from flaggerpy.rollout.decision import CopyConfigs, CreatePrimary, DeleteChildre
 from flaggerpy.rollout.traffic import ALL_TO_PRIMARY, to_canary
 from tests.builders import canary_json, metric
 from tests.controller.stage import Stage
+from tests.controller.test_first_write import controller
 from tests.kube.fake_apiserver import FakeApiServer
-from tests.targets.test_knative import NAMED, service
+from tests.targets.test_knative import NAMED, condition, service
 
-REF = Ref(KNATIVE_SERVICES, "shop", "web")
+REF, CANARY = Ref(KNATIVE_SERVICES, "shop", "web"), Ref(CANARIES, "shop", "web")
 READS = {"envFrom": [{"configMapRef": {"name": "settings"}}], "image": "web:1"}
 
 
@@ -86,3 +89,63 @@ def test_metrics_are_those_of_the_revision_that_is_analysed() -> None:
     kind, context = kind_of_target(owner), query_context(owner, metric())
     query = builtin_query("request-success-rate", "knative", kind, context).text
     assert 'envoy_cluster_name=~"shop/web-00002"' in query
+
+
+class Knative(FakeApiServer):
+    """An API server whose user and whose Knative are the test."""
+
+    def phase(self) -> str:
+        return str((self.objects[CANARY].get("status") or {}).get("phase") or "")
+
+    def push(self, image: str) -> None:
+        """A user asks for another image."""
+        self.change(REF, lambda obj: obj["spec"]["template"]["spec"]["containers"][0].update(image=image))
+
+    def look(self) -> None:
+        """Knative looks at the service, makes a revision of its image, and serves what is asked for."""
+        obj = self.objects[REF]
+        if generation_of(obj) == obj["status"].get("observedGeneration"):
+            return
+        newest = f"web-0000{obj['spec']['template']['spec']['containers'][0]['image'][-1]}"
+        traffic = [{"revisionName": newest, **entry} for entry in obj["spec"]["traffic"]]
+        status = {
+            "observedGeneration": generation_of(obj),
+            "latestCreatedRevisionName": newest,
+            "latestReadyRevisionName": newest,
+            "traffic": traffic,
+            "conditions": [condition("RoutesReady", "True")],
+        }
+        self.change(REF, lambda live: live.update(status=status))
+
+    def share(self) -> int:
+        """Return what the newest revision gets."""
+        traffic = self.objects[REF]["spec"].get("traffic") or [{"percent": 100}]
+        return int(traffic[0]["percent"])
+
+
+async def test_a_rollout_from_the_bootstrap_on_waits_for_no_pods_and_warns_of_nothing(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """Each step of the shares moves the generation of the service, which is no news of its revision."""
+    steps = {"interval": "1s", "stepWeight": 25, "maxWeight": 50}
+    spec = {"provider": "knative", "targetRef": NAMED, "service": None}
+    shares: list[int] = []
+    async with Knative() as cluster:
+        cluster.put(KNATIVE_SERVICES, service())
+        cluster.put(CANARIES, canary_json(spec=spec, analysis=steps))
+        async with controller(cluster) as made:
+            for image, phase in (("web:1", Phase.INITIALIZED), ("web:2", Phase.SUCCEEDED)):
+                cluster.push(image)
+                for _ in range(80):
+                    for _ in ("before Knative has looked", "and once more"):
+                        await made.tick(cluster)
+                        shares += [cluster.share()] if shares[-1:] != [cluster.share()] else []
+                    cluster.look()
+                    if cluster.phase() == phase:
+                        break
+                assert cluster.phase() == phase
+    assert shares == [100, 0, 25, 50, 0]
+    assert cluster.objects[REF]["metadata"]["annotations"]["flagger.app/primary-revision"] == "web-00002"
+    events = capsys.readouterr().out
+    assert "Promotion completed! Scaling down web.shop" in events
+    assert "not ready" not in events
