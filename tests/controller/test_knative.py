@@ -18,11 +18,11 @@ from flaggerpy.rollout.decision import CopyConfigs, CreatePrimary, DeleteChildre
 from flaggerpy.rollout.traffic import ALL_TO_PRIMARY, to_canary
 from tests.builders import canary_json, metric
 from tests.controller.stage import Stage
-from tests.controller.test_first_write import controller
+from tests.controller.test_first_write import Cluster, controller
 from tests.kube.fake_apiserver import FakeApiServer
 from tests.targets.test_knative import NAMED, condition, service
 
-REF, CANARY = Ref(KNATIVE_SERVICES, "shop", "web"), Ref(CANARIES, "shop", "web")
+REF = Ref(KNATIVE_SERVICES, "shop", "web")
 READS = {"envFrom": [{"configMapRef": {"name": "settings"}}], "image": "web:1"}
 
 
@@ -91,11 +91,8 @@ def test_metrics_are_those_of_the_revision_that_is_analysed() -> None:
     assert 'envoy_cluster_name=~"shop/web-00002"' in query
 
 
-class Knative(FakeApiServer):
+class Knative(Cluster):
     """An API server whose user and whose Knative are the test."""
-
-    def phase(self) -> str:
-        return str((self.objects[CANARY].get("status") or {}).get("phase") or "")
 
     def push(self, image: str) -> None:
         """A user asks for another image."""
