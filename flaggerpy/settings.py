@@ -23,7 +23,7 @@ class Settings(BaseModel):
 
     model_config = ConfigDict(frozen=True)
 
-    mesh_provider: str = ""
+    mesh_provider: str = "istio"
     ingress_class: str = ""
     ingress_annotations_prefix: str = "nginx.ingress.kubernetes.io"
     metrics_server: str = "http://prometheus:9090"

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from flaggerpy.metrics.mesh import UNMEASURED
 from flaggerpy.rollout.traffic import Capabilities
-from flaggerpy.routers.registry import END_OF_LIFE, NOT_YET, ROUTERS, router_for
+from flaggerpy.routers.registry import END_OF_LIFE, ROUTERS, router_for
 
 DOCS = Path(__file__).resolve().parents[1] / "docs"
 PAGE = DOCS / "reference" / "providers.md"
@@ -50,36 +50,45 @@ def page() -> str:
     """Write the page."""
     titles = ["provider", *COLUMNS]
     lines = [f"| {' | '.join(titles)} |", "|" + "---|" * len(titles)]
-    lines += [row(provider, router_for(provider).capabilities) for provider in ROUTERS]
+    lines += [row(_link(provider), router_for(provider).capabilities) for provider in ROUTERS]
     unmeasured = [f"- Built-in checks measure nothing behind `{name}`, as {why}." for name, why in UNMEASURED.items()]
     return _HEAD + "\n".join([*lines, _NOTES.rstrip(), *unmeasured, "", *_not_built(), ""])
 
 
 def row(provider: str, can: Capabilities) -> str:
-    """Write the line of one provider."""
-    return f"| {' | '.join([_link(provider), *(cell(can) for cell in COLUMNS.values())])} |"
+    """Write the line of one provider, which may be a link."""
+    return f"| {' | '.join([provider, *(cell(can) for cell in COLUMNS.values())])} |"
 
 
 def _yes(does: bool, how: str = "") -> str:
     return (f"yes, {how}" if how else "yes") if does else NO
 
 
-def _link(provider: str) -> str:
-    """Link to the page of a provider that has one."""
+def page_of(provider: str) -> Path:
+    """Return the page that tells how a provider is used; some share one.
+
+    Raises:
+        LookupError: nobody has written it.
+
+    """
     whole, family = provider.replace(":", "-"), provider.partition(":")[0]
     names = (whole, PAGE_OF.get(family, family))
-    paths = [f"{folder}/{name}.md" for name in names for folder in ("providers", "reference")]
-    found = next((path for path in paths if (DOCS / path).is_file()), None)
-    return f"[`{provider}`](../{found})" if found else f"`{provider}`"
+    paths = [DOCS / folder / f"{name}.md" for name in names for folder in ("providers", "reference")]
+    found = next((path for path in paths if path.is_file()), None)
+    if found is None:
+        raise LookupError(f"docs/providers/{family}.md is missing: no provider without a page")
+    return found
+
+
+def _link(provider: str) -> str:
+    return f"[`{provider}`](../{page_of(provider).relative_to(DOCS)})"
 
 
 def _not_built() -> list[str]:
-    waiting = ", ".join(f"`{provider}`" for provider in NOT_YET)
     return [
         "## Not built",
         "",
         *(f"- `{provider}`: {why}." for provider, why in END_OF_LIFE.items()),
-        *([f"- Not yet: {waiting}."] if waiting else []),
     ]
 
 

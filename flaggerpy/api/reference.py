@@ -49,10 +49,9 @@ NOT_SERVED_YET: Final = frozenset(
 SERVED_SO_FAR: Final = {
     "spec.provider": (
         "Served so far: kubernetes, gatewayapi:v1, gatewayapi:v1beta1, contour, istio, traefik, apisix, gloo, kuma, "
-        "linkerd, smi:v1alpha1, smi:v1alpha2, smi:v1alpha3, nginx, skipper, alb."
+        "linkerd, smi:v1alpha1, smi:v1alpha2, smi:v1alpha3, knative, nginx, skipper, alb."
     ),
     "spec.provider.type": "Served so far: prometheus.",
-    "spec.targetRef.kind": "Served so far: Deployment, DaemonSet, Service, no Knative service.",
 }
 """Which values of a field that is no object are built; a test compares them with the registries."""
 

@@ -138,6 +138,8 @@ def _without_effect(canary: Canary) -> Iterator[str]:
     for index, metric in enumerate(analysis.metrics):
         if metric.threshold is not None and metric.threshold_range is not None:
             yield f"spec.analysis.metrics[{index}].threshold has no effect beside thresholdRange: remove it."
+    if canary.spec.target_ref.is_knative and canary.spec.service is not None:
+        yield "spec.service has no effect with a Knative service as target, which has its own name and port: remove it."
     if scaler and scaler.primary_scaler_queries and scaler.kind != "ScaledObject":
         yield f"spec.autoscalerRef.primaryScalerQueries has no effect with kind {scaler.kind}: remove it."
 

@@ -46,7 +46,12 @@ class Report:
 @click.argument("name", required=False)
 @click.option("--dry-run", is_flag=True, help="Say what would happen. The controller does it when it starts.")
 @click.option("-A", "--all-namespaces", "everywhere", is_flag=True, help="Canaries of all namespaces.")
-@click.option("--mesh-provider", default="", help="As for the controller: provider of canaries that name none.")
+@click.option(
+    "--mesh-provider",
+    default=Settings().mesh_provider,
+    show_default=True,
+    help="As for the controller: provider of canaries that name none.",
+)
 @click.option("--ingress-class", default="", help="As for the controller.")
 @click.option(
     "--ingress-annotations-prefix",

@@ -28,7 +28,7 @@ def _print_version(ctx: click.Context, _: click.Parameter, value: bool) -> None:
 @flag("kubeconfig", "", "Kubeconfig file; empty: the Pod's own service account.")
 @flag("kubeconfig-qps", 100.0, "Requests a second to the API server.", type=float)
 @flag("kubeconfig-burst", 250, "Requests to the API server at once.", type=click.IntRange(min=1))
-@flag("mesh-provider", "", "Provider of canaries that name none.")
+@flag("mesh-provider", Settings().mesh_provider, "Provider of canaries that name none.")
 @flag("ingress-class", "", "Ingress class of the HTTPProxies of provider contour; empty: none.")
 @flag("ingress-annotations-prefix", Settings().ingress_annotations_prefix, "What annotations for NGINX begin with.")
 @flag("metrics-server", "http://prometheus:9090", "Prometheus for built-in metrics and inline queries.")

@@ -94,6 +94,8 @@ def _gist(row: Pods) -> tuple[str, frozenset[str]]:
 
 def _counts(row: Pods) -> str:
     workload = row.workload
+    if not workload.sleeps:  # its pods are not ours to count
+        return f"{row.role} {row.name}: {'ready' if workload.available_replicas else 'not ready'}"
     return f"{row.role} {row.name}: {workload.available_replicas} of {workload.replicas} pods available"
 
 

@@ -21,11 +21,10 @@ from flaggerpy.cli.snapshot import Happening, Pods, Role, Snapshot, happenings, 
 from flaggerpy.clock import Clock, SystemClock
 from flaggerpy.kube.client import Client, Only
 from flaggerpy.kube.errors import Forbidden, KubeError, NotFound
-from flaggerpy.kube.objects import JsonObject, name_of
+from flaggerpy.kube.objects import JsonObject
 from flaggerpy.kube.resources import EVENTS, PODS, Ref
-from flaggerpy.rollout.errors import UserError
 from flaggerpy.rollout.workload import Workload
-from flaggerpy.targets.base import Recipe, Target
+from flaggerpy.targets.base import Recipe
 from flaggerpy.targets.configs import ConfigDigest, ConfigRef, config_refs, configs_seen, digest
 from flaggerpy.targets.registry import target_for
 
@@ -117,18 +116,20 @@ class Looker:
     async def _look(self, obj: JsonObject) -> Snapshot:
         canary = parse_canary(obj)
         notes: list[str] = []
-        kind = _kind_of(canary)
+        kind = target_for(canary)
         target, primary, events = await asyncio.gather(
-            self._find(kind.ref(canary) if kind else None),
-            self._find(kind.primary_ref(canary) if kind else None),
+            self._find(kind.ref(canary)),
+            self._find(kind.primary_ref(canary)),
             self._events(canary, notes),
         )
-        configs = await self._configs(canary, target, notes) if target is not None else {}
+        configs = await self._configs(canary, target, notes) if target is not None and kind.copied else {}
         workloads: list[tuple[Role, JsonObject, Workload]] = []
-        if kind and target is not None:
+        if target is not None:
             workloads.append(("canary", target, kind.state(target)))
-        if kind and primary is not None:
-            workloads.append(("primary", primary, kind.primary_state(canary, primary, Recipe(tracked=configs))))
+        recipe = Recipe(tracked=configs)
+        state = kind.primary_state(canary, primary, recipe) if primary is not None else None
+        if primary is not None and state is not None:
+            workloads.append(("primary", primary, state))
         pods = await asyncio.gather(*(self._pods(*row, notes) for row in workloads))
         return Snapshot(
             now=self._clock.now().astimezone(),
@@ -139,9 +140,7 @@ class Looker:
             notes=tuple(dict.fromkeys(notes)),
         )
 
-    async def _find(self, ref: Ref | None) -> JsonObject | None:
-        if ref is None:
-            return None
+    async def _find(self, ref: Ref) -> JsonObject | None:
         try:
             return await self._client.get(ref)
         except NotFound:
@@ -150,12 +149,13 @@ class Looker:
     async def _pods(self, role: Role, obj: JsonObject, workload: Workload, notes: list[str]) -> Pods:
         """Read the pods of a workload that has some or wants some."""
         found: list[JsonObject] = []
-        if workload.replicas or workload.current_replicas:
+        selector = selector_text(obj)
+        if selector and (workload.replicas or workload.current_replicas):
             try:
-                found, _ = await self._client.list(PODS, self._ref.namespace, only=Only(labels=selector_text(obj)))
+                found, _ = await self._client.list(PODS, self._ref.namespace, only=Only(labels=selector))
             except Forbidden as error:
                 notes.append(sentence(error))
-        return Pods(role, name_of(obj), workload, troubles(obj, found))
+        return Pods(role, workload.name, workload, troubles(obj, found))
 
     async def _events(self, canary: Canary, notes: list[str]) -> tuple[Happening, ...]:
         if not self._wants_events:
@@ -190,14 +190,6 @@ class Looker:
             notes.append(f"{sentence(error)} (taken for unchanged)")
             known = recorded.get(config.key, "")
             return ConfigDigest(tracked=bool(known), ours=known, flagger=known)
-
-
-def _kind_of(canary: Canary) -> Target | None:
-    """Return how the target is read, None where this version cannot: the canary itself says so to its user."""
-    try:
-        return target_for(canary)
-    except UserError:
-        return None
 
 
 def _template(workload: JsonObject) -> dict[str, Any]:

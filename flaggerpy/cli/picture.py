@@ -208,6 +208,8 @@ def _available(row: Pods) -> Text:
     if workload.replicas == 0 and workload.current_replicas == 0:
         return Text("none wanted", style=QUIET)
     enough = workload.available_replicas >= workload.replicas
+    if not workload.sleeps:  # its pods are not ours to count
+        return Text("✓ ready", style=GOOD) if enough else Text("… not ready", style=HELD)
     counts = f"{workload.available_replicas} of {workload.replicas}"
     return Text(f"✓ {counts}", style=GOOD) if enough else Text(f"… {counts}", style=HELD)
 

@@ -121,7 +121,7 @@ class Neighbours:
         try:
             canary = parse_canary(found.obj)
             return canary, target_for(canary)
-        except (InvalidObject, UserError):
+        except InvalidObject:
             return None
 
     def _take(self, key: Key, place: _Place | None) -> None:

@@ -168,7 +168,8 @@ class Observer:
         draft.problems += unmeasured(canary, self._library, self._settings.mesh_provider, served=served)
         draft.kept = kept_revisions(canary, draft.live)
         target = draft.object(draft.target.ref(canary) if draft.target else None)
-        if target is None or not self._settings.config_tracking:
+        copied = draft.target is not None and draft.target.copied
+        if target is None or not copied or not self._settings.config_tracking:
             return
         configs = config_refs((target.get("spec") or {}).get("template") or {})
         lost = self._lost_configs(draft)
@@ -272,7 +273,8 @@ class Observer:
 
     def _kept(self, draft: _Draft, target: JsonObject | None) -> KeptSeen:
         unreadable = self._caches.trouble(CONTROLLER_REVISIONS, draft.canary.namespace)
-        has_template = bool(((target or {}).get("spec") or {}).get("template"))
+        copied = draft.target is not None and draft.target.copied
+        has_template = copied and bool(((target or {}).get("spec") or {}).get("template"))
         if unreadable or not has_template or foreign(draft.canary, draft.live):
             return KeptSeen()
         if not draft.kept:

@@ -68,6 +68,8 @@ class Remover:
 
 def copies_of(world: World) -> list[Ref]:
     """Return the copies that the primary reads or read before, and those that it would read next."""
+    if world.target_kind is not None and not world.target_kind.copied:
+        return []
     namespace = world.canary.namespace
     read = [config.ref(namespace) for config in config_refs(_template(world.primary))]
     made = [config.copy_ref(namespace) for config in config_refs(_template(world.target))]

@@ -28,7 +28,7 @@ _UNSCALED = {
 }
 
 
-def choose_target(canary: Canary) -> tuple[Target | None, Problems]:
+def choose_target(canary: Canary) -> tuple[Target, Problems]:
     """Return the translator of the canary's workload, and what of the workload is not served."""
     problems, unscaled = [], _UNSCALED.get(kind_of_target(canary))
     if canary.spec.autoscaler_ref is not None and unscaled:
@@ -38,10 +38,7 @@ def choose_target(canary: Canary) -> tuple[Target | None, Problems]:
             usable_ref(canary)
         except UserError as error:
             problems.append(str(error))
-    try:
-        return target_for(canary), tuple(problems)
-    except UserError as error:
-        return None, (*problems, str(error))
+    return target_for(canary), tuple(problems)
 
 
 def choose_router(canary: Canary, mesh_provider: str, options: Options = DEFAULTS) -> tuple[Router | None, Problems]:
@@ -148,10 +145,18 @@ def query_context(canary: Canary, metric: CanaryMetric) -> QueryContext:
         target=canary.target_name,
         service=canary.apex_name,
         ingress=spec.ingress_ref.name if spec.ingress_ref else "",
-        route=spec.route_ref.name if spec.route_ref else "",
+        route=_route_of(canary),
         interval=metric.interval_text,
         variables=metric.template_variables,
     )
+
+
+def _route_of(canary: Canary) -> str:
+    """Name what the metrics of some providers are about: an APISIX route, or the Knative revision that is analysed."""
+    applied = canary.status.rollout.applied
+    if canary.spec.target_ref.is_knative:
+        return (applied and applied.controller_revision) or ""
+    return canary.spec.route_ref.name if canary.spec.route_ref else ""
 
 
 def provider_of(canary: Canary, mesh_provider: str) -> str:

@@ -99,6 +99,7 @@ TRAFFIC_SPLITS = {
 TRAFFIC_ROUTES = Resource("kuma.io", "v1alpha1", "trafficroutes", "TrafficRoute", namespaced=False)
 ROUTE_TABLES = Resource("gateway.solo.io", "v1", "routetables", "RouteTable")
 UPSTREAMS = Resource("gloo.solo.io", "v1", "upstreams", "Upstream")
+KNATIVE_SERVICES = Resource("serving.knative.dev", "v1", "services", "Service")
 APISIX_ROUTES = Resource("apisix.apache.org", "v2", "apisixroutes", "ApisixRoute")
 INGRESSES = Resource("networking.k8s.io", "v1", "ingresses", "Ingress")
 CRDS = Resource("apiextensions.k8s.io", "v1", "customresourcedefinitions", "CustomResourceDefinition", namespaced=False)

@@ -7,7 +7,7 @@ from typing import Any, Final
 
 from flaggerpy.api.canary import Canary
 from flaggerpy.kube.objects import JsonObject
-from flaggerpy.kube.resources import Ref
+from flaggerpy.kube.resources import KNATIVE_SERVICES, Ref
 from flaggerpy.rollout.errors import UserError
 from flaggerpy.rollout.traffic import Routes
 from flaggerpy.routers.base import Router
@@ -55,7 +55,8 @@ def without_effect(canary: Canary, router: Router) -> Iterator[str]:
 def _written(canary: Canary, router: Router) -> Any:
     """Return everything that the router makes of a canary, None when it refuses it."""
     mirrored = router.capabilities.mirror
-    live = {ref: _ingress(canary, ref) for ref in router.refs(canary) if ref == own_ref(canary)}
+    users = (ref for ref in router.refs(canary) if ref == own_ref(canary) or ref.resource == KNATIVE_SERVICES)
+    live = {ref: _users_own(canary, ref) for ref in users}
     try:
         return (
             router.refs(canary),
@@ -67,8 +68,8 @@ def _written(canary: Canary, router: Router) -> Any:
         return None
 
 
-def _ingress(canary: Canary, ref: Ref) -> JsonObject:
-    """Return an Ingress with which every provider can do: only the canary's own fields are in question."""
+def _users_own(canary: Canary, ref: Ref) -> JsonObject:
+    """Return an Ingress or a service with which every provider can do: only the canary's own fields are in question."""
     ports: tuple[JsonObject, ...] = ({"number": 80}, {"name": "use-annotation"})
     paths = [{"path": "/", "backend": {"service": {"name": canary.apex_name, "port": port}}} for port in ports]
     return {"metadata": {"name": ref.name, "namespace": ref.namespace}, "spec": {"rules": [{"http": {"paths": paths}}]}}

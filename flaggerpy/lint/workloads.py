@@ -26,7 +26,7 @@ def target_faults(
 ) -> Iterator[Fault]:
     """Find a name that no workload of the input has where one of them is meant in all likelihood."""
     ref, namespace = canary.spec.target_ref, inventory.namespace_of(document)
-    if any(inventory.named(ref.kind, namespace, ref.name)):
+    if ref.is_knative or any(inventory.named(ref.kind, namespace, ref.name)):
         return
     taken = {other.target_name for _, other in subjects}
     names = sorted(
@@ -46,7 +46,7 @@ def workload_faults(document: Document, canary: Canary, inventory: Inventory) ->
     """Find what keeps the workload in the input from being a target; told at the workload."""
     workload = workload_of(document, canary, inventory)
     target, _ = choose_target(canary)
-    if workload is None or target is None:
+    if workload is None:
         return
     template = workload.obj["spec"]["template"]
     try:
@@ -162,7 +162,7 @@ def label_faults(subjects: Iterable[Subject], inventory: Inventory) -> Iterator[
 
 def _claim(canary: Canary, workload: Document | None, inventory: Inventory) -> Claim | None:
     target, _ = choose_target(canary)
-    if workload is None or target is None:
+    if workload is None:
         return None
     try:
         return claim_of(canary, workload.obj, target.facts(canary, workload.obj, inventory.options.labels, None))

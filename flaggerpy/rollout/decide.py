@@ -71,19 +71,7 @@ def _decide(turn: Turn) -> NeedChecks | None:
     _explain_settings(turn)
     if turn.status.phase in (Phase.NEW, Phase.TERMINATING, Phase.TERMINATED):
         initialize.enter(turn)
-    if turn.canary.spec.suspend:
-        turn.freeze()
-        return None
-    if turn.seen.target is None or turn.seen.target.deleting:
-        _without_target(turn)
-        return None
-    if turn.status.rollout.failing and turn.status.phase in ANALYSIS:
-        rollback.run(turn)
-        return None
-    if turn.seen.problems:
-        turn.stall(" ".join(turn.seen.problems))
-        return None
-    if adopt.run(turn):
+    if _goes_no_further(turn) or adopt.run(turn):
         return None
     if not turn.canary.has_finalizer:
         turn.do(AddFinalizer())
@@ -92,11 +80,29 @@ def _decide(turn: Turn) -> NeedChecks | None:
     if leaving.run(turn):
         return None
     children.mend_services(turn)
+    if turn.seen.primary is None and not turn.target.has_revision:
+        turn.wait_for_controller()
+        return None
     question = _dispatch(turn)
     scaling.keep(turn)
     children.mend_budgets(turn)
     leaving.explain(turn)
     return question
+
+
+def _goes_no_further(turn: Turn) -> bool:
+    """Suspended, without its target, on its way back, or with a mistake to mend: what is done then, and no more."""
+    if turn.canary.spec.suspend:
+        turn.freeze()
+    elif turn.seen.target is None or turn.seen.target.deleting:
+        _without_target(turn)
+    elif turn.status.rollout.failing and turn.status.phase in ANALYSIS:
+        rollback.run(turn)
+    elif turn.seen.problems:
+        turn.stall(" ".join(turn.seen.problems))
+    else:
+        return False
+    return True
 
 
 def _dispatch(turn: Turn) -> NeedChecks | None:

@@ -44,13 +44,13 @@ def readiness(
 
     """
     if workload.generation > workload.observed_generation:
-        return Readiness(False, message=not_looked_at("daemonset" if workload.per_node else "deployment"))
+        return Readiness(False, message=not_looked_at(workload.noun))
     if workload.deadline_exceeded:
         return Readiness(False, stuck=True, message=f'deployment "{workload.name}" exceeded its progress deadline')
     missing = _missing(workload, percent)
     if not missing:
         return READY
-    message = _WAITING + missing
+    message = _WAITING + (workload.unready or missing)
     if workload.unavailable_since is None:
         return Readiness(False, message=message)
     stuck_at = max(workload.unavailable_since, since or workload.unavailable_since) + deadline

@@ -21,6 +21,9 @@ class Workload:
         sleeps: whether it can be sent to sleep; a Service's pods are somebody else's business.
         images: name and image of each container, init containers first; empty where nobody looks.
         slept_at: the newest generation of this object at which it was seen without any pod, None where it never was.
+        noun: what its kind is called in sentences about its readiness.
+        unready: why it is not ready, where its own controller says that in words; else pods are counted.
+        has_revision: whether there is something that a primary could be made of; a Knative service may have none yet.
 
     """
 
@@ -43,6 +46,9 @@ class Workload:
     sleeps: bool = True
     images: tuple[tuple[str, str], ...] = ()
     slept_at: int | None = None
+    noun: str = "deployment"
+    unready: str = ""
+    has_revision: bool = True
 
     @property
     def runs_one_template(self) -> bool:

@@ -12,6 +12,7 @@ from flaggerpy.routers.contour import ContourRouter
 from flaggerpy.routers.gatewayapi import GatewayApiRouter
 from flaggerpy.routers.gloo import GlooRouter
 from flaggerpy.routers.istio import IstioRouter
+from flaggerpy.routers.knative import KnativeRouter
 from flaggerpy.routers.kubernetes import KubernetesRouter
 from flaggerpy.routers.nginx import NginxRouter
 from flaggerpy.routers.skipper import SkipperRouter
@@ -33,13 +34,11 @@ ROUTERS: dict[str, Callable[[Options], Router]] = {
     "smi:v1alpha1": lambda _: TrafficSplitRouter("v1alpha1"),
     "smi:v1alpha2": lambda _: TrafficSplitRouter("v1alpha2"),
     "smi:v1alpha3": lambda _: TrafficSplitRouter("v1alpha3"),
+    "knative": lambda _: KnativeRouter(),
     "nginx": lambda options: NginxRouter(options.ingress_annotations_prefix),
     "skipper": lambda _: SkipperRouter(),
     "alb": lambda _: AlbRouter(),
 }
-
-NOT_YET = ("knative",)
-"""Providers that Flagger has and we do not have yet."""
 
 END_OF_LIFE = {
     "appmesh": "AWS ended the support of App Mesh on 30 September 2026",
@@ -63,8 +62,6 @@ def router_for(provider: str, options: Options = DEFAULTS) -> Router:
     choice = f"choose one of {', '.join(ROUTERS)} in spec.provider or with --mesh-provider"
     if not provider:
         raise UserError(f"No provider is named: {choice}.")
-    if any(_is(provider, name) for name in NOT_YET):
-        raise UserError(f"Provider {provider} is known to Flagger, but not built into flaggerpy yet: {choice}.")
     if reason := next((why for name, why in END_OF_LIFE.items() if _is(provider, name)), None):
         raise UserError(f"Provider {provider} is known to Flagger and not built into flaggerpy, as {reason}: {choice}.")
     raise UserError(f"Provider {provider} is unknown: {choice}.")

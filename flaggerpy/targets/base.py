@@ -47,6 +47,8 @@ class TargetFacts:
 
     Attributes:
         clone: where the target is a Service itself, the spec of the one that the canary's users come through.
+        served: whether there are to be Services at all; a Knative service has its own.
+        looked_at: whether what the target runs is known to be of its template, whatever else of it was just written.
 
     """
 
@@ -56,10 +58,19 @@ class TargetFacts:
     ports: tuple[PodPort, ...] = ()
     primary_ports: tuple[PodPort, ...] = ()
     clone: JsonObject | None = None
+    served: bool = True
+    looked_at: bool = False
 
 
 class Target(Protocol):
-    """A kind of workload, as pure translations between its objects and what the core knows."""
+    """A kind of workload, as pure translations between its objects and what the core knows.
+
+    Attributes:
+        copied: whether a primary is a copy of its pod template, which reads copies of its configs.
+
+    """
+
+    copied: bool
 
     def ref(self, canary: Canary) -> Ref:
         """Return the reference to the user's workload."""
@@ -70,8 +81,11 @@ class Target(Protocol):
     def state(self, target: Mapping[str, Any]) -> Workload:
         """Say what the target runs and how far it is."""
 
-    def primary_state(self, canary: Canary, primary: Mapping[str, Any], recipe: Recipe) -> Workload:
-        """Say what the primary runs, translated back, and how far it is; never raises."""
+    def primary_state(self, canary: Canary, primary: Mapping[str, Any], recipe: Recipe) -> Workload | None:
+        """Say what the primary runs, translated back, and how far it is; never raises.
+
+        None where the object is there and says that there is no primary yet.
+        """
 
     def facts(self, canary: Canary, target: JsonObject, rules: LabelRules, primary: JsonObject | None) -> TargetFacts:
         """Return what Services need to know.
@@ -110,5 +124,7 @@ def target_state(
     if target is None or obj is None:
         return None
     state = target.state(obj)
+    if facts is not None and facts.looked_at:
+        state = replace(state, observed_generation=state.generation)
     behind = facts is not None and facts.clone is not None and not services.canary
     return replace(state, updated_replicas=0) if behind else state

@@ -39,7 +39,7 @@ class Claim:
 
 def claim_of(canary: Canary, target: JsonObject, facts: TargetFacts) -> Claim | None:
     """Return what the pods of a target are found by; None for a Service, whose pods get no label of ours."""
-    if facts.clone is not None:
+    if facts.clone is not None or not facts.served:
         return None
     labels = ((target.get("spec") or {}).get("selector") or {}).get("matchLabels") or {}
     kind = canary.spec.target_ref.kind

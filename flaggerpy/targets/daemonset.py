@@ -60,6 +60,7 @@ class DaemonSetTarget(PoddedTarget):
             unavailable_since=None,
             deleting=is_deleting(obj),
             per_node=True,
+            noun="daemonset",
         )
 
     def template(self, obj: Mapping[str, Any]) -> JsonObject:

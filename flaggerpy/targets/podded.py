@@ -36,6 +36,7 @@ class PoddedTarget(ABC):
 
     resource: Resource
     followed: tuple[str, ...]
+    copied = True
 
     # What is special about a kind
 

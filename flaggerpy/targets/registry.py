@@ -1,12 +1,12 @@
-"""Which kinds of workload can be targets."""
+"""Which kinds of workload can be targets: all that the CRD admits."""
 
 from __future__ import annotations
 
 from flaggerpy.api.canary import Canary
-from flaggerpy.rollout.errors import UserError
 from flaggerpy.targets.base import Target
 from flaggerpy.targets.daemonset import DaemonSetTarget
 from flaggerpy.targets.deployment import DeploymentTarget
+from flaggerpy.targets.knative import KnativeTarget
 from flaggerpy.targets.service import ServiceTarget
 
 TARGETS: dict[str, Target] = {
@@ -14,20 +14,11 @@ TARGETS: dict[str, Target] = {
     "DaemonSet": DaemonSetTarget(),
     "Service": ServiceTarget(),
 }
+KNATIVE = KnativeTarget()
+"""A Service as well, of another API."""
 
 
 def target_for(canary: Canary) -> Target:
-    """Return the translator for the canary's kind of target.
-
-    Raises:
-        UserError: there is none.
-
-    """
-    kind = canary.spec.target_ref.kind
-    if kind in TARGETS and not canary.spec.target_ref.is_knative:
-        return TARGETS[kind]
-    which = f"{kind} of {canary.spec.target_ref.api_version}" if kind in TARGETS else kind
-    raise UserError(
-        f"spec.targetRef.kind is {which}, which this version of flaggerpy cannot roll out; it can: "
-        f"{', '.join(TARGETS)}."
-    )
+    """Return the translator for the canary's kind of target."""
+    ref = canary.spec.target_ref
+    return KNATIVE if ref.is_knative else TARGETS[ref.kind]

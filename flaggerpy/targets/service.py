@@ -37,6 +37,8 @@ _COPIED = (
 class ServiceTarget:
     """The translations of a plain Service."""
 
+    copied = False
+
     def ref(self, canary: Canary) -> Ref:
         """Return the reference to the user's Service."""
         return Ref(SERVICES, canary.namespace, canary.target_name)

@@ -56,6 +56,8 @@ def desired_service(
         UserError: spec.service is missing, or the live Service belongs to another canary.
 
     """
+    if not facts.served:
+        return None
     service = _settings(canary)
     if facts.clone is not None:
         # The apex is the user's own, and the primary is written by promotions only.

@@ -10,7 +10,7 @@ import pytest
 import yaml
 
 from flaggerpy.routers.registry import ROUTERS
-from tests.charts.helm import CHARTS, Json, Rendered, refusal, render, run
+from tests.charts.helm import CHARTS, Json, Rendered, may, refusal, render, run
 from tests.telemetry.queries import RULES, dashboard
 
 ROUTED = "gatewayapi:v1"
@@ -96,6 +96,14 @@ def test_the_chart_takes_every_provider_that_is_built_in(provider: str) -> None:
     assert arguments(meshProvider=provider)["-mesh-provider"] == provider
 
 
+@pytest.mark.parametrize("values", [{}, {"meshProvider": ""}])
+def test_without_a_provider_it_is_istio_as_with_flaggers_chart(values: Json) -> None:
+    rendered = render("flaggerpy", values)
+    assert "-mesh-provider=istio" in rendered.container()["args"]
+    (role,) = [one for one in rendered.of("ClusterRole") if one["metadata"]["name"] == "flaggerpy"]
+    assert may(role["rules"], "patch", "networking.istio.io", "virtualservices")
+
+
 def test_the_controller_knows_every_flag_that_the_chart_may_pass() -> None:
     everything = arguments(
         acceptWithin="2m",
@@ -124,11 +132,6 @@ def test_the_controller_knows_every_flag_that_the_chart_may_pass() -> None:
 @pytest.mark.parametrize(
     ("title", "values", "says"),
     [
-        (
-            "no provider",
-            {},
-            "which provider shifts traffic, kubernetes or gatewayapi:v1 or gatewayapi:v1beta1 or contour or istio",
-        ),
         (
             "a provider that is not served",
             {"meshProvider": "appmesh"},

@@ -149,9 +149,10 @@ ROUTING_KINDS = {
     "nginx": ("networking.k8s.io", "ingresses"),
     "skipper": ("networking.k8s.io", "ingresses"),
     "alb": ("networking.k8s.io", "ingresses"),
+    "knative": ("serving.knative.dev", "services"),
 }
 READ = {"get", "list", "watch"}
-CHANGED_ONLY = {"alb": READ | {"update"}}
+CHANGED_ONLY = {"alb": READ | {"update"}, "knative": READ | {"update"}}
 """What providers may do that make no routing object."""
 
 

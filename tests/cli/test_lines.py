@@ -119,3 +119,10 @@ def test_a_teller_remembers_what_it_told() -> None:
     assert (first, len(said)) == (4, 4)
     teller.tell(snapshot(rolling(30)))
     assert said[-1] == "08:30:15  Progressing       30 %  step 3 of 5"
+
+
+def test_of_a_workload_whose_pods_are_not_ours_to_count_only_readiness_is_told() -> None:
+    before = snapshot(rolling(), pods(replicas=1, available=1, sleeps=False))
+    after = snapshot(rolling(), pods(replicas=1, available=0, sleeps=False))
+    assert told(before, after) == ["canary web: not ready"]
+    assert told(after, before) == ["canary web: ready"]

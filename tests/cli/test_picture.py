@@ -151,6 +151,14 @@ def test_a_sleeping_target_is_no_failure() -> None:
     assert says(snapshot(at_rest(), asleep, pods("primary")), "canary web none wanted")
 
 
+def test_of_a_workload_whose_pods_are_not_ours_to_count_only_readiness_is_shown() -> None:
+    unready = pods(replicas=1, available=0, sleeps=False)
+    ready = pods("primary", replicas=1, available=1, sleeps=False)
+    seen = snapshot(rolling(), unready, ready)
+    assert says(seen, "canary web … not ready")
+    assert says(seen, "primary web-primary ✓ ready")
+
+
 def test_only_the_last_events_are_shown_and_none_where_there_is_no_room() -> None:
     seen = snapshot(events=tuple(event(f"number {n}", age=100 - n) for n in range(20)))
     assert [line for line in draw(seen, events=2) if "number" in line] == ["82s   number 18", "81s   number 19"]

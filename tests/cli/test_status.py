@@ -7,16 +7,19 @@ from datetime import timedelta
 
 import pytest
 
-from flaggerpy.api.status import CanaryStatus, Pause, Phase
+from flaggerpy.api.status import CanaryStatus, Pause, Phase, Revision
 from flaggerpy.cli.ending import Ending, Exit
 from flaggerpy.cli.status import STALLED_FOR, Patience
-from flaggerpy.kube.resources import CANARIES, CONFIG_MAPS, DEPLOYMENTS, EVENTS, PODS, SECRETS, Ref
+from flaggerpy.kube.resources import CANARIES, CONFIG_MAPS, DEPLOYMENTS, EVENTS, KNATIVE_SERVICES, PODS, SECRETS, Ref
 from flaggerpy.targets.configs import checksum
+from flaggerpy.targets.knative import KnativeTarget
 from tests.builders import with_status
 from tests.cli.seen import at_rest, rolling, snapshot
 from tests.cli.served import WEB, Served, canary, revision, set_status, status, workloads
 from tests.kube.fake_apiserver import FakeApiServer
 from tests.targets.objects import config_map
+from tests.targets.test_knative import NAMED
+from tests.targets.test_knative import service as knative_service
 
 QUICKLY = ["--timeout", "300ms"]
 FAILING = {"failing": "failed checks threshold reached 5"}
@@ -177,6 +180,23 @@ def test_why_pods_are_not_ready_is_told(cluster: Served) -> None:
         cluster.put(PODS, {"metadata": metadata, "status": {"containerStatuses": [waiting]}})
     result = cluster.run("status", "web", *QUICKLY)
     assert "canary web: 1 of 2 pods available; 1 × ImagePullBackOff: no such image\n" in result.stdout
+
+
+def test_of_a_knative_service_no_pods_are_read(cluster: Served) -> None:
+    """It selects none: whoever asked for its pods would get all of the namespace."""
+    made = knative_service(noted="web-00001")
+    template = KnativeTarget().state(made).template
+    applied = Revision(template=template, controller_revision="web-00001")
+    at = status(Phase.SUCCEEDED, rollout={"applied": applied, "promoted": applied})
+    cluster.put(KNATIVE_SERVICES, made)
+    cluster.put(CANARIES, canary(at, provider="knative", targetRef=NAMED, service=None))
+
+    result = cluster.run("status", "web")
+
+    assert result.exit_code == 0, result.stdout
+    assert "canary web: ready" in result.stdout
+    assert "primary web-00001: ready" in result.stdout
+    assert cluster.do(lambda server: server.seen(path="pods")) == []
 
 
 def test_pods_that_may_not_be_read_are_done_without_and_events_are_not_even_asked_for(cluster: Served) -> None:

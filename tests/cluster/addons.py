@@ -222,6 +222,11 @@ def _crds(home: Home, path: Path, names: tuple[str, ...] = ()) -> None:
     _kubectl(home, "wait", "--for=condition=Established", *kinds, "--timeout=60s")
 
 
+def _knative_crds(home: Home, progress: Progress) -> None:
+    folder = obtain(["knative-crds"], progress)["knative-crds"] / "config/core/300-resources"
+    _crds(home, folder / "service.yaml", ("services.serving.knative.dev",))
+
+
 def _keda_crds(home: Home, progress: Progress) -> None:
     _apply(home, _read(_keda_manifests(progress) / "crd/bases/keda.sh_scaledobjects.yaml"))
     _kubectl(home, "wait", "--for=condition=Established", f"crd/{_SCALED_OBJECTS}", "--timeout=60s")
@@ -268,6 +273,7 @@ ADDONS: dict[str, Callable[[Home, Progress], None]] = {
     "smi-crds": _smi_crds,
     "istio": _istio,
     "traefik": _traefik,
+    "knative-crds": _knative_crds,
     "keda-crds": _keda_crds,
     "keda": _keda,
     "podinfo": _podinfo,

@@ -21,6 +21,7 @@ ISTIOD = "0.0.0-20260827124520-eed52ebb66ad"
 TRAEFIK = "3.7.13"
 SMI = "0.4.1"
 TRAEFIK_PROXY = "3.6.12"
+KNATIVE = "0.51.0"
 PROMETHEUS = "3.13.5"
 METRICS_SERVER = "0.8.0"
 KEDA = "2.21.0"
@@ -182,6 +183,7 @@ _TABLE: tuple[Part, ...] = (
     ),
     ModuleFilesPart("smi-crds", "smi", "github.com/servicemeshinterface/smi-sdk-go", ("crds",)),
     ModuleFilesPart("traefik-manifests", "traefik-proxy", _TRAEFIK_MODULE, (TRAEFIK_CRDS,)),
+    ModuleFilesPart("knative-crds", "knative", "knative.dev/serving", ("config/core/300-resources",)),
 )
 
 PARTS: dict[str, Part] = {part.name: part for part in _TABLE}
@@ -198,6 +200,7 @@ CONTROL_PLANE = (
     "istio-api",
     "traefik-crds",
     "smi-crds",
+    "knative-crds",
 )
 """What `run --control-plane` needs, and the CRDs that tests put on it: from inside nothing can be fetched."""
 

@@ -31,6 +31,7 @@ FAMILIES = sorted({part.family for part in PARTS.values() if isinstance(part, Go
         ("traefik", "github.com/traefik/traefik/v3", parts.TRAEFIK),
         ("smi", "github.com/servicemeshinterface/smi-sdk-go", parts.SMI),
         ("traefik-proxy", "github.com/traefik/traefik/v3", parts.TRAEFIK_PROXY),
+        ("knative", "knative.dev/serving", parts.KNATIVE),
     ],
 )
 def test_a_version_named_here_is_the_one_that_is_built(family: str, module: str, version: str) -> None:

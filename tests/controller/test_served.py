@@ -11,27 +11,18 @@ from flaggerpy.api.templates import parse_metric_template
 from flaggerpy.controller.served import (
     builtin_problem,
     choose_router,
-    choose_target,
     provider_of,
     template_problem,
     unserved,
 )
 from flaggerpy.rollout.traffic import Capabilities
 from flaggerpy.routers.gatewayapi import GatewayApiRouter
+from flaggerpy.routers.istio import IstioRouter
+from flaggerpy.settings import Settings
 from tests.builders import ab_test, blue_green, canary, metric
 
 GATEWAYS = {"gatewayRefs": [{"name": "public"}]}
 EVERYTHING = Capabilities(weights=True, match=True, mirror=True, affinity=True)
-
-
-def test_a_deployment_has_a_translator_and_another_kind_a_sentence() -> None:
-    assert choose_target(canary())[0] is not None
-    ref = {"apiVersion": "serving.knative.dev/v1", "kind": "Service", "name": "web"}
-    target, [problem] = choose_target(canary(spec={"targetRef": ref}))
-    assert target is None
-    assert problem.startswith(
-        "spec.targetRef.kind is Service of serving.knative.dev/v1, which this version of flaggerpy cannot roll out"
-    )
 
 
 @pytest.mark.parametrize(("own", "default"), [("gatewayapi:v1", ""), (None, "gatewayapi:v1")])
@@ -66,6 +57,12 @@ def test_what_would_harm_users_is_refused(one: Canary, says: str) -> None:
     spec = one.spec.model_dump(by_alias=True, exclude_none=True) | on
     _, [problem] = choose_router(one.model_copy(update={"spec": type(one.spec).model_validate(spec)}), "")
     assert problem.startswith(says)
+
+
+def test_a_canary_that_names_no_provider_has_istio_as_with_flagger() -> None:
+    router, problems = choose_router(canary(), Settings().mesh_provider)
+    assert isinstance(router, IstioRouter)
+    assert problems == ()
 
 
 def test_what_a_provider_cannot_do_is_told() -> None:

@@ -61,7 +61,7 @@ def calm(capsys: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture) -
 @pytest.fixture(scope="session")
 def crds(control_plane: Cluster) -> None:
     """Install our CRDs with our own command, and those of the providers."""
-    kinds = ("gateway-api", "contour-crds", "istio-crds", "traefik-crds", "smi-crds", "keda-crds")
+    kinds = ("gateway-api", "contour-crds", "istio-crds", "traefik-crds", "smi-crds", "knative-crds", "keda-crds")
     addons = ["tests.cluster", "addons", *kinds]
     for command in (["flaggerpy", "crds", "apply"], addons):
         subprocess.run([sys.executable, "-m", *command], check=True, timeout=120)

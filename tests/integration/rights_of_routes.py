@@ -7,12 +7,13 @@ from contextlib import asynccontextmanager
 
 import pytest
 
-from flaggerpy.kube.resources import CANARIES, Ref
+from flaggerpy.kube.resources import CANARIES, KNATIVE_SERVICES, Ref
 from tests.charts.under_rights import Install, install
 from tests.integration.beside import another_goes_on
 from tests.integration.contour import Contour
-from tests.integration.gateway import Gateway
+from tests.integration.gateway import Gateway, watching
 from tests.integration.ingresses import PORTS, behind, front
+from tests.integration.knative import Knative, knative_service, of_knative
 from tests.integration.objects import config_map, deployment, progressive, proxied
 from tests.integration.site import Site
 from tests.kube.real import ROLES
@@ -89,6 +90,22 @@ async def test_canaries_behind_an_ingress_live_and_die_under_their_rights(
 
     assert installed.refused() == LOOK_AT_SCHEMA
     assert await site.ours() == []
+
+
+async def test_a_knative_service_lives_under_its_rights_and_uses_each(install: Install, site: Site) -> None:
+    installed = install(meshProvider="knative", **HERE)
+    async with watching(Knative(site)) as knative, installed.controller():
+        await site.apply(knative_service(), of_knative())
+        await site.phase_is("Initialized")
+        await site.edit(KNATIVE_SERVICES, "podinfo", knative_service(tag="6.0.1"))
+        await site.phase_is("Succeeded")
+        await site.client.delete(site.ref(CANARIES, "podinfo"))
+        await site.gone()
+
+    assert knative.shares() == [0, 25, 50, 0]
+    assert installed.refused() == LOOK_AT_SCHEMA
+    used = {verb for _, verb, group, _ in installed.requests("flaggerpy") if group == KNATIVE_SERVICES.group}
+    assert used == {"get", "list", "watch", "update"}
 
 
 @pytest.mark.usefixtures("calm")

@@ -34,6 +34,7 @@ from flaggerpy.kube.resources import (
     HTTP_ROUTES,
     HTTP_ROUTES_V1BETA1,
     INGRESSES,
+    KNATIVE_SERVICES,
     METRIC_TEMPLATES,
     NAMESPACES,
     SCALED_OBJECTS,
@@ -57,7 +58,7 @@ __all__ = ["Controller", "Site", "new_site"]
 PATIENCE = 30.0
 IMAGE = "ghcr.io/stefanprodan/podinfo"
 KINDS = {
-    (resource.api_version, resource.kind): resource
+    resource.kind: resource
     for resource in (
         ALERT_PROVIDERS,
         BUDGETS,
@@ -69,7 +70,6 @@ KINDS = {
         HPAS,
         HTTP_PROXIES,
         HTTP_ROUTES,
-        HTTP_ROUTES_V1BETA1,
         INGRESSES,
         METRIC_TEMPLATES,
         SCALED_OBJECTS,
@@ -77,12 +77,16 @@ KINDS = {
         SERVICES,
         TRAEFIK_SERVICES,
         VIRTUAL_SERVICES,
-        *TRAFFIC_SPLITS.values(),
         Resource("", "v1", "resourcequotas", "ResourceQuota"),
         Resource("traefik.io", "v1alpha1", "ingressroutes", "IngressRoute"),
     )
 }
-"""Kinds that users write, by version and name."""
+"""Kinds that users write."""
+_OTHERS = {
+    (resource.api_version, resource.kind): resource
+    for resource in (HTTP_ROUTES_V1BETA1, KNATIVE_SERVICES, *TRAFFIC_SPLITS.values())
+}
+"""Kinds of the same name in another group or version."""
 _numbers = itertools.count(1)
 
 
@@ -103,7 +107,8 @@ class Site:
         """Apply objects as kubectl does on the server's side."""
         for obj in objects:
             metadata = {**obj["metadata"], "namespace": self.namespace}
-            ref = self.ref(KINDS[obj["apiVersion"], obj["kind"]], metadata["name"])
+            resource = _OTHERS.get((obj["apiVersion"], obj["kind"])) or KINDS[obj["kind"]]
+            ref = self.ref(resource, metadata["name"])
             await self.client.apply(ref, {**obj, "metadata": metadata})
 
     async def get(self, resource: Resource, name: str) -> JsonObject:

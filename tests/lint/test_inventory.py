@@ -53,6 +53,18 @@ def test_the_workload_of_the_same_file_then_of_the_same_folder_is_meant() -> Non
     assert rules({"a/c.yaml": [here], "b/d.yaml": [UNLABELLED], "c/d.yaml": [UNLABELLED]}) == [], "which is not clear"
 
 
+def test_a_knative_service_is_no_service_of_the_core() -> None:
+    named = {"apiVersion": "v1", "kind": "Service", "name": "web"}
+    other = {"apiVersion": "v1", "kind": "Service", "metadata": {"name": "lb", "namespace": "shop"}, "spec": {}}
+    plain = canary_json(spec={"targetRef": named})
+    assert rules({"c.yaml": [plain, other]}) == [("c.yaml", Rule.TARGET)]
+    knative = {**named, "apiVersion": "serving.knative.dev/v1"}
+    assert (
+        rules({"c.yaml": [canary_json(spec={"targetRef": knative, "provider": "knative", "service": None}), other]})
+        == []
+    )
+
+
 def test_a_workload_of_another_namespace_is_not_meant() -> None:
     assert rules({"a.yaml": [serving(), placed(UNLABELLED, "stage")]}) == []
     assert rules({"a.yaml": [serving(), placed(UNLABELLED, None)]}) == [("a.yaml", Rule.WORKLOAD)]

@@ -17,7 +17,7 @@ from flaggerpy.routers.base import Router
 from flaggerpy.routers.registry import router_for
 from tools.ci.phases import ROOT
 
-PAGES = ["apisix", "gatewayapi-v1beta1", "gloo", "kuma", "smi"]
+PAGES = ["apisix", "gatewayapi-v1beta1", "gloo", "knative", "kuma", "smi"]
 WRITTEN = {"kuma": "TrafficRoute", "smi": "TrafficSplit"}
 """Pages that show what is written, and its kind."""
 _BLOCK = re.compile(r"^```yaml\n(.*?)^```", re.MULTILINE | re.DOTALL)
@@ -26,7 +26,7 @@ _BLOCK = re.compile(r"^```yaml\n(.*?)^```", re.MULTILINE | re.DOTALL)
 def objects(page: str) -> dict[str, JsonObject]:
     """Return the objects on a page by their kinds."""
     text = (ROOT / "docs" / "providers" / f"{page}.md").read_text(encoding="utf-8")
-    found = (yaml.safe_load(block) for block in _BLOCK.findall(text))
+    found = (obj for block in _BLOCK.findall(text) for obj in yaml.safe_load_all(block))
     return {obj["kind"]: obj for obj in found}
 
 
@@ -39,7 +39,9 @@ def of(page: str) -> tuple[Canary, Router]:
 def own(page: str, router: Router, owner: Canary) -> dict[Ref, JsonObject]:
     """Return what the page has the user make, or says that the user has."""
     settings: dict[str, Any] = {"metadata": {"name": "settings"}, "spec": {}}
-    named = {"shop": objects(page).get("ApisixRoute"), "settings": settings}
+    named = {"shop": objects(page).get("ApisixRoute"), "settings": settings, "podinfo": objects(page).get("Service")}
+    if named["podinfo"] is not None:
+        named["podinfo"]["metadata"]["annotations"] = {"flagger.app/primary-revision": "podinfo-00001"}
     return {ref: obj for ref in router.refs(owner) if (obj := named.get(ref.name))}
 
 

@@ -2,20 +2,27 @@
 
 from __future__ import annotations
 
-import pytest
+import re
 
+import pytest
+import yaml
+
+from flaggerpy.api.canary import parse_canary
+from flaggerpy.api.validation import problems
+from flaggerpy.kube.objects import JsonObject
 from flaggerpy.rollout.traffic import Capabilities
-from flaggerpy.routers.registry import END_OF_LIFE, NOT_YET, ROUTERS
+from flaggerpy.routers.registry import END_OF_LIFE, ROUTERS, router_for
 from tools import providers
 
 TEXT = providers.PAGE.read_text(encoding="utf-8")
+_BLOCK = re.compile(r"^```yaml\n(.*?)^```", re.MULTILINE | re.DOTALL)
 
 
 def test_the_page_is_of_today() -> None:
     assert providers.page() == TEXT, "run: python -m tools.providers"
 
 
-@pytest.mark.parametrize("provider", [*ROUTERS, *NOT_YET, *END_OF_LIFE])
+@pytest.mark.parametrize("provider", [*ROUTERS, *END_OF_LIFE])
 def test_every_provider_is_on_it(provider: str) -> None:
     assert f"`{provider}`" in TEXT
 
@@ -38,4 +45,26 @@ def test_every_provider_is_on_it(provider: str) -> None:
     ],
 )
 def test_a_row_says_what_the_data_says(can: Capabilities, cells: str) -> None:
-    assert providers.row("p", can) == f"| `p` | {cells} |"
+    assert providers.row("p", can) == f"| p | {cells} |"
+
+
+@pytest.mark.parametrize("provider", ROUTERS)
+def test_every_provider_has_a_page_with_a_canary_that_it_serves(provider: str) -> None:
+    text = providers.page_of(provider).read_text(encoding="utf-8")
+    objects = [obj for block in _BLOCK.findall(text) for obj in yaml.safe_load_all(block)]
+    owners = [parse_canary(with_namespace(obj)) for obj in objects if obj.get("kind") == "Canary"]
+    assert providers.page_of(provider) in {providers.page_of(owner.spec.provider or "") for owner in owners}
+    for owner in owners:
+        router = router_for(owner.spec.provider or "")
+        assert (owner.faults, problems(owner), router.problems(owner)) == ((), (), ())
+    assert "\n```sh\nkubectl " in text, "how to look at what is written"
+    assert re.search(r"built-in (checks|metrics)|## Metrics", text, re.IGNORECASE)
+
+
+def with_namespace(obj: JsonObject) -> JsonObject:
+    return {**obj, "metadata": {"namespace": "shop", **obj["metadata"]}}
+
+
+def test_a_provider_without_a_page_is_found() -> None:
+    with pytest.raises(LookupError, match=r"docs/providers/unheard\.md is missing"):
+        providers.page_of("unheard:of")

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from flaggerpy.api.status import Phase
 from flaggerpy.rollout.checks import Verdict
-from flaggerpy.rollout.decision import ScalePrimary, ScaleTarget
+from flaggerpy.rollout.decide import decide
+from flaggerpy.rollout.decision import CreatePrimary, Plan, ScalePrimary, ScaleTarget
 from tests.rollout.world import World, plain_service
 
 
@@ -25,6 +28,21 @@ def test_a_service_is_taken_over_and_promoted_without_anything_being_scaled() ->
     assert world.primary.template == "v2"
     assert resized(world) == []
     assert not [text for text in world.texts if "something else" in text]
+
+
+def test_nothing_is_begun_before_there_is_a_revision_that_could_be_the_primary() -> None:
+    """So it is with a Knative service that Knative has not looked at yet."""
+    world = plain_service().run(Phase.INITIALIZING)
+    world.primary = None
+    seen = world.observe()
+    assert seen.target
+
+    plan = decide(replace(seen, target=replace(seen.target, has_revision=False)), world.now)
+
+    assert isinstance(plan, Plan)
+    assert not [action for action in plan.actions if isinstance(action, CreatePrimary)]
+    assert plan.status
+    assert plan.status.rollout.reason == "waiting for the cluster to look at the change of payment.shop"
 
 
 def test_a_bad_state_is_left_and_tried_once() -> None:

@@ -7,13 +7,15 @@ from collections.abc import Mapping
 from typing import Any
 
 from flaggerpy.api.canary import Canary
+from flaggerpy.api.status import CanaryStatus, Revision, RolloutStatus
 from flaggerpy.kube.objects import JsonObject
 from flaggerpy.kube.resources import INGRESSES, Ref
 from flaggerpy.rollout.traffic import Cookies, Routes
 from flaggerpy.routers.base import Router
+from flaggerpy.routers.knative import KnativeRouter
 from flaggerpy.routers.registry import router_for
 from flaggerpy.routers.traefik import TraefikRouter
-from tests.builders import canary
+from tests.builders import canary, same_but
 
 EVERYTHING: dict[str, Any] = {
     "name": "shop-front",
@@ -49,8 +51,10 @@ OF_ISTIO: dict[str, dict[str, Any]] = {
 BESIDE = frozenset({"DestinationRule", "Upstream"})
 """Kinds of objects that lead nobody anywhere, and go with our Services."""
 ABORTED = {"httpStatus": 503, "percentage": {"value": 0.1}}
-AT_ONCE = (TraefikRouter,)
+AT_ONCE = (TraefikRouter, KnativeRouter)
 """Providers whose proxies learn of routes, Services and addresses together, so that nothing has to go ahead."""
+PRIMARY = "web-00001"
+"""The revision of a Knative service that is its primary."""
 
 ONE_HEADER_OR_COOKIE = {
     **AUDIENCE,
@@ -84,6 +88,8 @@ ON_AN_INGRESS = ("nginx", "skipper", "alb")
 def canaries(provider: str, namespace: str = "shop") -> dict[str, Canary]:
     """Build canaries that use much of what a route can say; every provider must serve them or ignore what it cannot."""
     can = router_for(provider).capabilities
+    if provider == "knative":
+        return {"plain": of_knative(namespace)}
     spec: JsonObject = {"provider": provider}
     if provider in ON_AN_INGRESS:
         spec["ingressRef"] = {"apiVersion": "networking.k8s.io/v1", "kind": "Ingress", "name": "front"}
@@ -120,6 +126,14 @@ def canaries(provider: str, namespace: str = "shop") -> dict[str, Canary]:
     }
 
 
+def of_knative(namespace: str) -> Canary:
+    """Build a canary of a Knative service whose first revision was promoted."""
+    target = {"apiVersion": "serving.knative.dev/v1", "kind": "Service", "name": "web"}
+    made = canary(namespace=namespace, spec={"provider": "knative", "targetRef": target, "service": None})
+    promoted = Revision(template="v1", controller_revision=PRIMARY)
+    return same_but(made, status=CanaryStatus(rollout=RolloutStatus(promoted=promoted)))
+
+
 def admits_copies(router: Router, owner: Canary) -> bool:
     """Tell whether requests of a canary can be copied; connections cannot."""
     service = owner.spec.service
@@ -143,6 +157,8 @@ def prerequisites(router: Router, owner: Canary) -> list[JsonObject]:
     """Build what a user must have made for a route to be written at all."""
     if owner.spec.route_ref:
         return [obj for obj in foreign_routes(router, owner) if obj["metadata"]["name"] == owner.spec.route_ref.name]
+    if owner.spec.target_ref.is_knative:
+        return foreign_routes(router, owner)
     own = own_ingress(owner, {}) if owner.spec.ingress_ref else None
     return [own] if own is not None and INGRESSES in {ref.resource for ref in router.refs(owner)} else []
 
@@ -185,7 +201,8 @@ def foreign_routes(router: Router, owner: Canary, **extra: Any) -> list[dict[str
                 "labels": {"mine": "1", "team": "before"},
                 "annotations": {"theirs": "2", "kustomize.toolkit.fluxcd.io/reconcile": "enabled"},
             },
-            "spec": own_spec(ref.resource.kind, owner) | extra,
+            "spec": (_own_service(owner) if owner.spec.target_ref.is_knative else own_spec(ref.resource.kind, owner))
+            | extra,
             **({"mesh": "default"} if ref.resource.kind == "TrafficRoute" else {}),
         }
         for ref in router.refs(owner)
@@ -202,6 +219,12 @@ def _foreign_ingress(owner: Canary, extra: JsonObject) -> JsonObject:
         "annotations": {"theirs": "2"} | ({key: json.dumps(action)} if owner.spec.provider == "alb" else {}),
     }
     return made
+
+
+def _own_service(owner: Canary) -> JsonObject:
+    """Write the spec of a Knative service as a user's own."""
+    template = {"spec": {"containers": [{"image": f"registry.example.com/{owner.target_name}:1"}]}}
+    return {"template": template, "traffic": [{"latestRevision": True, "percent": 100}]}
 
 
 def own_spec(kind: str, owner: Canary) -> JsonObject:
@@ -274,6 +297,10 @@ def references(route: JsonObject) -> list[tuple[str, int]]:
     if route["kind"] == "ApisixRoute":
         rules = [rule["backends"] for rule in spec["http"]]
         return [(one["serviceName"], one.get("weight", 100)) for backends in rules for one in backends]
+    if route["kind"] == "Service":
+        name, pinned = route["metadata"]["name"], any(one.get("revisionName") == PRIMARY for one in spec["traffic"])
+        newest = f"{name}-canary" if pinned or "flaggerpy.dev/canary" in route["metadata"]["annotations"] else name
+        return [(newest if one.get("latestRevision") else f"{name}-primary", one["percent"]) for one in spec["traffic"]]
     if route["kind"] == "TrafficSplit":
         return [(one["service"], int(one["weight"])) for one in spec["backends"]]
     rules = [rule.get("backendRefs") or () for rule in spec["rules"]]

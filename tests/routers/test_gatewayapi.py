@@ -182,7 +182,6 @@ DEFAULTED = {"group": "gateway.networking.k8s.io", "kind": "Gateway", **GATEWAY}
     [
         ("nobody has spoken", [], Acceptance.UNKNOWN, ""),
         ("accepted with all backends found", [answer(*BOTH)], Acceptance.YES, ""),
-        ("defaults in the answer make no difference (W-102)", [answer(*BOTH, parent=DEFAULTED)], Acceptance.YES, ""),
         ("a Gateway that says nothing of backends is taken at its word", [answer(condition())], Acceptance.YES, ""),
         ("an answer to an older generation is none", [answer(condition(seen=6))], Acceptance.UNKNOWN, ""),
         ("an old refusal is none either", [answer(condition(status="False", seen=6))], Acceptance.UNKNOWN, ""),
@@ -220,6 +219,16 @@ def test_acceptance(title: str, parents: list[dict[str, Any]], accepted: Accepta
     route["metadata"]["generation"] = 7
     found = state(route)
     assert (found.accepted, found.note) == (accepted, note), title
+
+
+def test_w102_an_answer_that_names_the_gateway_with_defaults_is_of_the_same_gateway() -> None:
+    refused = condition(status="False", reason="NotAllowed")
+    route = written()
+    route["metadata"]["generation"] = 7
+    for parent in (GATEWAY, DEFAULTED):
+        for conditions, accepted in ((BOTH, Acceptance.YES), ((refused,), Acceptance.NO)):
+            route["status"] = {"parents": [answer(*conditions, parent=parent)]}
+            assert state(route).accepted is accepted
 
 
 def test_every_gateway_must_accept() -> None:

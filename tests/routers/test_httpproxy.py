@@ -75,6 +75,18 @@ def test_an_audience_has_a_route_for_each_part_and_everyone_else_goes_to_the_pri
     assert [route["timeoutPolicy"] for route in (*parts, everyone)] == [{"response": "15s", "idle": "5m"}] * 3
 
 
+def test_w94_each_item_of_an_audience_is_enough_and_an_expression_is_one() -> None:
+    match = [{"headers": {"x-user": {"regex": "in.*"}}}, {"headers": {"cookie": {"suffix": "canary=insider"}}}]
+
+    *parts, everyone = written({}, Routes(0, 100), match=match, **AUDIENCE)
+
+    assert [part["conditions"] for part in (*parts, everyone)] == [
+        [{"prefix": "/", "header": {"name": "x-user", "regex": "in.*"}}],
+        [{"prefix": "/", "header": {"name": "cookie", "contains": "canary=insider"}}],
+        [{"prefix": "/"}],
+    ]
+
+
 def test_conditions_of_one_part_must_all_hold_and_only_the_first_names_the_path() -> None:
     part = {"headers": {"b": {"exact": "2"}, "a": {"exact": "1"}}, "queryParams": {"v": {"prefix": "3"}}}
 

@@ -278,8 +278,8 @@ def test_a_users_condition_on_cookies_holds_beside_ours() -> None:
     assert everyone["match"] == service["match"]
 
 
-def test_a_cookie_is_taken_back_beside_the_users_own_headers_and_nowhere_else() -> None:
-    """Flagger's headers leak into the route for everyone (W-92)."""
+def test_w92_a_cookie_is_taken_back_as_it_was_given_beside_the_users_own_headers_and_nowhere_else() -> None:
+    """Flagger's headers leak into the route for everyone, and browsers keep a cookie that had a path."""
     service = {"headers": {"response": {"add": {"x-a": "1"}}, "request": {"remove": ["x-b"]}}}
     owner = canary(service=service, analysis={"sessionAffinity": {"cookieName": "c", "path": "/"}})
     holders, everyone = http(written(Routes(100, 0, cookies=Cookies(expired="c=1")), owner))
@@ -337,6 +337,18 @@ def test_a_policy_that_the_canary_has_no_longer_goes() -> None:
 
     assert server.live[PRIMARY]["spec"] == {"host": "web-primary"}
     assert not state(server.live, without).drifted
+
+
+def test_w91_the_users_own_route_is_kept_once_however_often_the_canary_changes() -> None:
+    server = Server(ROUTER, OWNER)
+    server.put(users_own(hosts=["old"]))
+    for timeout in ("1s", "2s", "3s"):
+        edited = canary(service={**SERVICE, "timeout": timeout})
+        server.write(ROUTER.render(edited, server.live, SHARES))
+
+    server.write(ROUTER.restore(OWNER, server.live))
+
+    assert server.live[ROUTE]["spec"] == users_own(hosts=["old"])["spec"]
 
 
 @pytest.mark.parametrize(

@@ -7,19 +7,13 @@ from flaggerpy.rollout.errors import UserError
 from flaggerpy.routers.contour import ContourRouter
 from flaggerpy.routers.gatewayapi import GatewayApiRouter
 from flaggerpy.routers.kubernetes import KubernetesRouter
-from flaggerpy.routers.registry import END_OF_LIFE, NOT_YET, ROUTERS, router_for
+from flaggerpy.routers.registry import END_OF_LIFE, ROUTERS, router_for
 
 
 def test_providers_are_found_by_their_names() -> None:
     assert isinstance(router_for("kubernetes"), KubernetesRouter)
     assert isinstance(router_for("gatewayapi:v1"), GatewayApiRouter)
     assert isinstance(router_for("contour"), ContourRouter)
-
-
-@pytest.mark.parametrize("provider", [*NOT_YET, "knative:x"])
-def test_what_flagger_has_and_we_do_not_is_said_to_be_so(provider: str) -> None:
-    with pytest.raises(UserError, match=f"Provider {provider} is known to Flagger, but not built"):
-        router_for(provider)
 
 
 @pytest.mark.parametrize("provider", ["appmesh", "appmesh:v1beta2", "appmesh:v1beta2:x", "osm"])
@@ -29,9 +23,10 @@ def test_what_is_at_its_end_is_said_to_be_so(provider: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "provider", ["gatewayapi", "smi", "smi:v1", "smi:v1alpha1:", "linkerd:x", "nignx", "istio2", "Kubernetes"]
+    "provider",
+    ["gatewayapi", "smi", "smi:v1", "smi:v1alpha1:", "linkerd:x", "knative:x", "nignx", "istio2", "Kubernetes"],
 )
-def test_an_unknown_provider_is_never_a_guess(provider: str) -> None:
+def test_w99_an_unknown_provider_is_never_a_guess(provider: str) -> None:
     with pytest.raises(UserError, match=f"Provider {provider} is unknown: choose one of kubernetes, gatewayapi:v1"):
         router_for(provider)
 
@@ -41,9 +36,8 @@ def test_no_provider_at_all_is_said_to_be_so() -> None:
         router_for("")
 
 
-def test_nothing_is_both_built_and_not_yet_built() -> None:
-    assert not {*NOT_YET, *END_OF_LIFE} & set(ROUTERS)
-    assert not set(NOT_YET) & set(END_OF_LIFE)
+def test_nothing_is_both_built_and_at_its_end() -> None:
+    assert not set(END_OF_LIFE) & set(ROUTERS)
 
 
 def test_every_provider_of_flaggers_is_compared_with_what_flagger_wrote() -> None:

@@ -27,13 +27,6 @@ def test_where_a_target_and_its_primary_are() -> None:
     assert target_for(canary()).primary_ref(canary()) == Ref(DEPLOYMENTS, "shop", "web-primary")
 
 
-def test_a_kind_that_is_not_served_is_the_users_mistake() -> None:
-    knative = canary(spec={"targetRef": {"apiVersion": "serving.knative.dev/v1", "kind": "Service", "name": "web"}})
-    says = r"spec.targetRef.kind is Service of serving.knative.dev/v1, .*it can: Deployment, DaemonSet, Service\."
-    with pytest.raises(UserError, match=says):
-        target_for(knative)
-
-
 def test_a_kind_must_say_how_far_its_objects_are_and_what_it_cannot_serve() -> None:
     class Undescribed(PoddedTarget):
         resource = DEPLOYMENTS

@@ -117,6 +117,7 @@ def test_a_primary_that_flagger_promoted_runs_the_targets_template(scenario: str
 
     primary = target_for(canary).primary_state(canary, data["primary"]["last"], recipe)
 
+    assert primary is not None
     assert primary.template == target_for(canary).state(data["target"]["last"]).template
 
 

@@ -59,11 +59,15 @@ The label that names a canary's namespace once Prometheus has scraped it: withou
 {{- default (ternary "exported_namespace" "namespace" $renamed) .Values.namespaceLabel -}}
 {{- end -}}
 
+{{/* The provider of canaries that name none. */}}
+{{- define "flaggerpy.meshProvider" -}}
+{{- default "istio" .Values.meshProvider -}}
+{{- end -}}
+
 {{/* Every provider that canaries may use here, each checked against what this version serves. */}}
 {{- define "flaggerpy.providers" -}}
-{{- $served := list "kubernetes" "gatewayapi:v1" "gatewayapi:v1beta1" "contour" "istio" "traefik" "apisix" "gloo" "kuma" "linkerd" "smi:v1alpha1" "smi:v1alpha2" "smi:v1alpha3" "nginx" "skipper" "alb" -}}
-{{- $provider := required (printf "meshProvider is required: say which provider shifts traffic, %s" (join " or " $served)) .Values.meshProvider -}}
-{{- $all := prepend .Values.rbac.providers $provider | uniq -}}
+{{- $served := list "kubernetes" "gatewayapi:v1" "gatewayapi:v1beta1" "contour" "istio" "traefik" "apisix" "gloo" "kuma" "linkerd" "smi:v1alpha1" "smi:v1alpha2" "smi:v1alpha3" "knative" "nginx" "skipper" "alb" -}}
+{{- $all := prepend .Values.rbac.providers (include "flaggerpy.meshProvider" .) | uniq -}}
 {{- range $all -}}
 {{- if not (or (has . $served) (regexMatch "^smi:v1alpha[123]:[^:,]+$" .)) -}}
 {{- fail (printf "provider %q is not served by this version; it serves %s" . (join ", " $served)) -}}
@@ -177,6 +181,12 @@ The label that names a canary's namespace once Prometheus has scraped it: withou
 {{- /* No Ingress is made: one annotation of the user's own is changed. */}}
 - apiGroups: [networking.k8s.io]
   resources: [ingresses]
+  verbs: [get, list, watch, update]
+{{- end }}
+{{- if has "knative" $providers }}
+{{- /* Nothing is made: the user's own service is target and route. */}}
+- apiGroups: [serving.knative.dev]
+  resources: [services]
   verbs: [get, list, watch, update]
 {{- end }}
 {{- end -}}
