@@ -61,6 +61,8 @@ def run(turn: Turn) -> NeedChecks | None:
         # The hooks before a rollout prepare it: they are called when it is about to begin.
         turn.wait(turn.paused)
         return None
+    if _comes_late(turn):
+        return None
     if not turn.passed(_due(turn)):
         _keep_waiting(turn)
         return None
@@ -165,7 +167,7 @@ def _due(turn: Turn) -> datetime:
     step = turn.status.rollout.step
     if not restart.started(turn):
         return step.checked_at + turn.interval if step.checked_at else turn.now
-    began = step.started_at or turn.now
+    began = _began(turn)
     return max(began, step.checked_at or began) + turn.interval
 
 
@@ -204,8 +206,16 @@ def _judge(turn: Turn) -> NeedChecks | None:
 
 def _moved_live(turn: Turn) -> bool:
     """Whether the data plane serves the step that is about to be judged or left."""
-    since = turn.status.rollout.step.started_at or turn.now
-    return not restart.started(turn) or moving.route_is_live(turn, since)
+    return not restart.started(turn) or moving.route_is_live(turn, _began(turn))
+
+
+def _comes_late(turn: Turn) -> bool:
+    """Whether the data plane takes the step so late that what is measured now would be of the one before."""
+    return restart.started(turn) and moving.came_late(turn, _began(turn))
+
+
+def _began(turn: Turn) -> datetime:
+    return turn.status.rollout.step.started_at or turn.now
 
 
 def _count(turn: Turn, judged: Judged) -> None:
