@@ -12,6 +12,7 @@ from flaggerpy.api.status import Phase
 from flaggerpy.rollout import (
     affinity,
     children,
+    down,
     failfast,
     gates,
     kept,
@@ -94,6 +95,8 @@ def _canary_ready(turn: Turn) -> bool:
     canary = turn.target_readiness()
     if canary.ready:
         return True
+    if down.leaves_analysis(turn):
+        return False
     if canary.stuck:
         rollback.decide(turn, f"{turn.target_name} did not become ready: {canary.message}")
         return False

@@ -32,6 +32,7 @@ from flaggerpy.rollout import (
     initialize,
     predecessor,
     promote,
+    refusal,
     release,
     requests,
     rollback,
@@ -62,6 +63,7 @@ def decide(seen: Observation, now: datetime) -> Decision:
 
 
 def _decide(turn: Turn) -> NeedChecks | None:
+    refusal.ended(turn)
     if predecessor.still_runs(turn) or requests.answer(turn):
         return None
     if release.wanted(turn):

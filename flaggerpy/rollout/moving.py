@@ -49,15 +49,10 @@ def route_is_live(turn: Turn, since: datetime) -> bool:
 
 
 def came_late(turn: Turn, since: datetime) -> bool:
-    """Whether the data plane has not taken a step by half of its interval, or only now.
+    """Whether the data plane has not taken a step by half of its interval.
 
     Then the interval begins anew once it has: whatever is judged at the end of it was served for half of it at least.
     """
-    if turn.before.rollout.refused_since is not None and _is_live(turn):
-        step = turn.status.rollout.step
-        turn.note(step=step.model_copy(update={"started_at": turn.now}))
-        turn.wake(turn.now + turn.interval)
-        return True
     if not refusal.stands(turn) or not turn.passed(since + turn.interval / 2):
         return False
     refusal.hold(turn)

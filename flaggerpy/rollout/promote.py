@@ -11,7 +11,7 @@ whatever happens there, nobody takes a half-written primary for the old revision
 from __future__ import annotations
 
 from flaggerpy.api.status import Phase
-from flaggerpy.rollout import children, failfast, kept, revision, rollback, scaling
+from flaggerpy.rollout import children, down, failfast, kept, revision, rollback, scaling
 from flaggerpy.rollout.decision import CopyConfigs, CreatePrimary, ScalePrimary, SetRoutes, UpdatePrimary
 from flaggerpy.rollout.traffic import NOTHING
 from flaggerpy.rollout.turn import Turn
@@ -35,7 +35,7 @@ def run(turn: Turn) -> None:
         return
     if not unchanged and leave_changed_canary(turn):
         return
-    if not _route_stands(turn):
+    if down.leaves_promotion(turn) or not _route_stands(turn):
         return
     state = turn.primary_readiness()
     if scaling.enough(turn, state):

@@ -1,8 +1,8 @@
 """A data plane that does not take the route: what it says, how long that is waited for, and what a person must mend.
 
 It refuses the route, or it is behind: it spoke of the route before, and not of what was written last. Neither is ever
-believed to serve it. Since when that stands is kept in ``status.rollout.refusedSince``, which every tick says again or
-lets go. What goes by, of a Gateway that has not heard of a new Service yet, stalls nothing.
+believed to serve it. Since when that stands is kept in ``status.rollout.refusedSince`` until it has taken the route.
+What goes by, of a Gateway that has not heard of a new Service yet, stalls nothing.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from __future__ import annotations
 from datetime import datetime
 
 from flaggerpy.rollout.traffic import Acceptance
+from flaggerpy.rollout.transition import ANALYSIS
 from flaggerpy.rollout.turn import Turn
 
 _ADVICE = "mend what it complains of, here in spec.service or in the route that stands in the way"
@@ -19,6 +20,17 @@ _BEHIND_ADVICE = "see to its controller, which took earlier versions of this rou
 def stands(turn: Turn) -> bool:
     """Whether the data plane does not take the route as it is written, by its own word."""
     return turn.seen.routed and turn.seen.route.accepted in {Acceptance.NO, Acceptance.BEHIND}
+
+
+def ended(turn: Turn) -> None:
+    """Let what runs from when the data plane takes the route, run from now if it has: users' way, and a step's time."""
+    rollout = turn.status.rollout
+    if rollout.refused_since is None or turn.seen.route.accepted is not Acceptance.YES:
+        return
+    if rollout.moved_at is not None:
+        turn.note(moved_at=turn.now)
+    if turn.status.phase in ANALYSIS and rollout.step.started_at is not None:
+        turn.note(step=rollout.step.model_copy(update={"started_at": turn.now}))
 
 
 def words(turn: Turn) -> str:

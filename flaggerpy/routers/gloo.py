@@ -24,6 +24,7 @@ from flaggerpy.routers.routetable import (
     with_destinations,
     with_unused,
 )
+from flaggerpy.routers.signs import Sign
 
 _COPIED: Final = (
     "labels",
@@ -44,7 +45,7 @@ _STATES: Final = ("Pending", "Accepted", "Rejected", "Warning")
 class GlooRouter:
     """Gloo's RouteTable and Upstreams in version v1."""
 
-    capabilities = Capabilities(weights=True, match=True, grpc=True, own_route=True)
+    capabilities = Capabilities(weights=True, match=True, grpc=True, own_route=True, answers=True)
 
     def refs(self, canary: Canary) -> tuple[Ref, ...]:
         """Return the RouteTable, the Upstreams, and the one that is their template."""
@@ -216,7 +217,7 @@ def _routes(canary: Canary, table: JsonObject) -> Routes | None:
     return None
 
 
-def _acceptance(table: JsonObject) -> tuple[Acceptance, str]:
+def _acceptance(table: JsonObject) -> Sign:
     """Say what Gloo reports; it does not tell of which generation."""
     status: JsonObject = table.get("status") or {}
     reports = list((status.get("statuses") or {}).values()) or [status]

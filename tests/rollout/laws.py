@@ -180,6 +180,7 @@ class Laws:
             reasons = (
                 status.rollout.failing,
                 seen.target is None or seen.target.deleting or seen.target.replicas == 0,
+                seen.target is not None and seen.target.available_replicas == 0,
                 seen.target and not revision.same(status.rollout.applied, seen, seen.target),
                 self.moved_at is None,
                 new == status.rollout.step.weight == 0,  # a first step that a crash left unrecorded, and gates closed

@@ -49,6 +49,8 @@ OF_ISTIO: dict[str, dict[str, Any]] = {
 BESIDE = frozenset({"DestinationRule", "Upstream"})
 """Kinds of objects that lead nobody anywhere, and go with our Services."""
 ABORTED = {"httpStatus": 503, "percentage": {"value": 0.1}}
+WITHOUT_GENERATION = frozenset({"RouteTable"})
+"""Kinds whose data plane does not tell which generation its answer is about."""
 AT_ONCE = (TraefikRouter,)
 """Providers whose proxies learn of routes, Services and addresses together, so that nothing has to go ahead."""
 
@@ -237,6 +239,23 @@ def own_spec(kind: str, owner: Canary) -> JsonObject:
         case "TrafficSplit":
             return {"service": owner.apex_name, "backends": [{"service": owner.apex_name, "weight": 1}]}
     raise ValueError(f"nobody said what {kind} of a user looks like")
+
+
+def answer(owner: Canary, kind: str, generation: int, *, good: bool = True) -> JsonObject:
+    """Write the status in which a data plane says that it serves a route in a generation, or why not."""
+    truth = {"status": str(good), "observedGeneration": generation, "reason": "Why", "message": "so it is"}
+    match kind:
+        case "HTTPRoute":
+            conditions = [{"type": kind, **truth} for kind in ("Accepted", "ResolvedRefs")]
+            gateways = owner.spec.service.gateway_refs if owner.spec.service else ()
+            return {"parents": [{"parentRef": one.to_json(), "conditions": conditions} for one in gateways]}
+        case "HTTPProxy":
+            return {"conditions": [{"type": "Valid", **truth}]}
+        case "ApisixRoute":
+            return {"conditions": [{"type": "ResourcesAvailable", **truth}]}
+        case "RouteTable":
+            return {"statuses": {"gloo-system": {"state": "Accepted" if good else "Rejected", "reason": "so it is"}}}
+    raise ValueError(f"nobody said how a data plane answers about {kind}")
 
 
 def references(route: JsonObject) -> list[tuple[str, int]]:

@@ -184,8 +184,23 @@ DEFAULTED = {"group": "gateway.networking.k8s.io", "kind": "Gateway", **GATEWAY}
         ("accepted with all backends found", [answer(*BOTH)], Acceptance.YES, ""),
         ("defaults in the answer make no difference (W-102)", [answer(*BOTH, parent=DEFAULTED)], Acceptance.YES, ""),
         ("a Gateway that says nothing of backends is taken at its word", [answer(condition())], Acceptance.YES, ""),
-        ("an answer to an older generation is none", [answer(condition(seen=6))], Acceptance.UNKNOWN, ""),
-        ("an old refusal is none either", [answer(condition(status="False", seen=6))], Acceptance.UNKNOWN, ""),
+        ("an answer to an older generation", [answer(condition(seen=6))], Acceptance.BEHIND, "Gateway public"),
+        ("an old refusal", [answer(condition(status="False", seen=6))], Acceptance.BEHIND, "Gateway public"),
+        (
+            "backends have yet to be looked up",
+            [answer(condition(), condition("ResolvedRefs", seen=6))],
+            Acceptance.BEHIND,
+            "Gateway public",
+        ),
+        (
+            "the proxy has yet to get it",
+            [answer(*BOTH, condition("Programmed", "False", reason="InProgress", message="wait"))],
+            Acceptance.BEHIND,
+            "Gateway public: InProgress: wait",
+        ),
+        ("the proxy had it before", [answer(*BOTH, condition("Programmed", seen=6))], Acceptance.BEHIND, "Gateway public"),
+        ("the proxy has it", [answer(*BOTH, condition("Programmed"))], Acceptance.YES, ""),
+        ("what a former controller said last", [answer(condition(seen=3)), answer(*BOTH)], Acceptance.YES, ""),
         ("an answer without a generation is none", [answer(condition(seen=None))], Acceptance.UNKNOWN, ""),
         ("a Gateway that is not sure", [answer(condition(status="Unknown"))], Acceptance.UNKNOWN, ""),
         (
@@ -229,7 +244,9 @@ def test_every_gateway_must_accept() -> None:
     route["metadata"]["generation"] = 7
     route["status"] = {"parents": [answer(*BOTH)]}
     assert state(route, owner).accepted is Acceptance.UNKNOWN
-    route["status"]["parents"].append(answer(*BOTH, parent=inner))
+    route["status"]["parents"].append(answer(condition(seen=6), parent=inner))
+    assert (state(route, owner).accepted, state(route, owner).note) == (Acceptance.BEHIND, "Gateway inner")
+    route["status"]["parents"][-1] = answer(*BOTH, parent=inner)
     assert state(route, owner).accepted is Acceptance.YES
 
 

@@ -13,14 +13,16 @@ from flaggerpy.api.canary import Canary
 from flaggerpy.api.marks import made_by_us
 from flaggerpy.kube.objects import JsonObject
 from flaggerpy.kube.resources import Ref
-from flaggerpy.rollout.traffic import ALL_TO_CANARY, ALL_TO_PRIMARY, NO_COOKIES, Acceptance, Routes, to_canary
+from flaggerpy.rollout.traffic import ALL_TO_CANARY, ALL_TO_PRIMARY, NO_COOKIES, Acceptance, Routes, RouteState, to_canary
 from flaggerpy.routers.base import Router
 from flaggerpy.routers.registry import ROUTERS, router_for
 from tests.builders import canary
 from tests.routers.cases import (
     AT_ONCE,
+    WITHOUT_GENERATION,
     admits,
     admits_copies,
+    answer,
     canaries,
     cookies_at,
     foreign_routes,
@@ -274,3 +276,29 @@ def test_what_needs_no_routing_object_is_accepted_at_once_and_what_has_none_yet_
 ) -> None:
     accepted = router.state(owner, {}).accepted
     assert accepted is (Acceptance.UNKNOWN if router.refs(owner) else Acceptance.YES)
+
+
+@every_router
+def test_what_is_written_counts_as_served_when_its_data_plane_says_so_of_this_version(
+    router: Router, owner: Canary
+) -> None:
+    server = served(router, owner)
+    server.write(router.render(owner, server.live, ALL_TO_PRIMARY))
+    if not router.capabilities.answers:
+        assert router.state(owner, server.live) == RouteState(
+            ALL_TO_PRIMARY if router.capabilities.weights else None, accepted=Acceptance.YES
+        )
+        return
+    [route] = [obj for obj in routes_in(server.live) if made_by_us(obj, owner)]
+
+    def accepted(seen: int | None = None, *, good: bool = True) -> Acceptance:
+        route["status"] = {} if seen is None else answer(owner, route["kind"], seen, good=good)
+        state = router.state(owner, server.live)
+        assert ("so it is" in state.note) is (state.accepted is Acceptance.NO)
+        return state.accepted
+
+    route["metadata"]["generation"] = 7
+    assert accepted() is Acceptance.UNKNOWN
+    assert (accepted(7), accepted(7, good=False)) == (Acceptance.YES, Acceptance.NO)
+    if route["kind"] not in WITHOUT_GENERATION:
+        assert (accepted(6), accepted(6, good=False)) == (Acceptance.BEHIND, Acceptance.BEHIND)
