@@ -123,9 +123,14 @@ def _is_held(canary: Canary, proxy: JsonObject) -> bool:
 
 
 def _routes(canary: Canary, proxy: JsonObject) -> Routes | None:
-    """Read the shares from the first route that names both of our Services, or else one of them."""
+    """Read the shares from the first route that names both of our Services, or else one of them.
+
+    Where an audience comes first, everybody else's shares are the canary's: those of the last route.
+    """
     ours = _ours(canary)
     naming = [route["services"] for route in _routes_of(proxy.get("spec") or {}) if _names(route) & ours]
+    if canary.analysis.audience_first:
+        naming.reverse()
     naming.sort(key=lambda services: not ours <= {service["name"] for service in services})
     mirrored = any(is_mirror(service, canary) for services in naming for service in services)
     for services in naming:

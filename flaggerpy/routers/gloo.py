@@ -205,9 +205,9 @@ def _is_held(canary: Canary, table: JsonObject) -> bool:
 
 
 def _routes(canary: Canary, table: JsonObject) -> Routes | None:
-    """Read the shares from the first route that leads to one of our Upstreams."""
-    ours = _ours(canary)
-    for route in _routes_of(table.get("spec") or {}):
+    """Read the shares from the first route that leads to one of our Upstreams; the last where an audience comes first."""
+    ours, routes = _ours(canary), _routes_of(table.get("spec") or {})
+    for route in reversed(routes) if canary.analysis.audience_first else routes:
         destinations = destinations_of(route)
         weights = [sum(weight_of(one) for one in destinations if key_of(one) == key) for key in ours]
         primary, share = weights or (0, 0)

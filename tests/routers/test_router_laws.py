@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 
 import pytest
 from hypothesis import given, settings
@@ -23,6 +24,7 @@ from tests.routers.cases import (
     admits,
     admits_copies,
     answer,
+    audience_and_others,
     canaries,
     cookies_at,
     foreign_routes,
@@ -84,7 +86,7 @@ def test_no_provider_is_registered_without_laws_that_can_fail(provider: str) -> 
     can = router.capabilities
     assert provider in {str(case.id).partition(",")[0] for case in CASES}
     assert "plain" in cases
-    assert not can.match or "for an audience" in cases
+    assert not can.match or {"for an audience", "for an audience first"} <= set(cases)
     assert not can.affinity or "with cookies" in cases
     for owner in cases.values():
         assert bool(foreign_routes(router, owner)) is bool(router.refs(owner))
@@ -110,6 +112,22 @@ def test_what_is_written_is_what_is_read(router: Router, owner: Canary, data: st
     state = router.state(owner, server.live)
     assert state.routes == (routes if router.capabilities.weights else None)
     assert not state.drifted
+
+
+@pytest.mark.parametrize(
+    ("router", "owner"),
+    [case for case in CASES if "audience first" in str(case.id) and not str(case.id).startswith("kubernetes")],
+)
+@pytest.mark.parametrize("weight", [0, 1, 40, 100])
+def test_an_audience_comes_first_from_the_first_share_on_and_goes_with_the_last(
+    router: Router, owner: Canary, weight: int
+) -> None:
+    """Who is in it meets nobody but the canary while that has a share, and nobody but the primary else."""
+    server = served(router, owner)
+    server.write(router.render(owner, server.live, to_canary(weight)))
+    [route] = [obj for obj in routes_in(server.live) if made_by_us(obj, owner)]
+
+    assert audience_and_others(route, owner) == ({100 if weight else 0}, {weight})
 
 
 @every_router
@@ -139,6 +157,24 @@ def test_only_shares_change_when_shares_change(router: Router, owner: Canary, da
     fresh = served(router, owner)
     fresh.write(router.render(owner, fresh.live, after))
     assert server.live == fresh.live
+
+
+@every_router
+@drawn
+@given(data=st.data())
+def test_w90_settings_that_change_move_nobody(router: Router, owner: Canary, data: st.DataObject) -> None:
+    routes = data.draw(shares(router, owner))
+    server = served(router, owner)
+    server.write(router.render(owner, server.live, routes))
+    before = router.state(owner, server.live).routes
+    service = owner.spec.service.model_copy(update={"timeout": "7s", "apex": None}) if owner.spec.service else None
+    edited = owner.model_copy(update={"spec": owner.spec.model_copy(update={"service": service})})
+
+    seen = router.state(edited, server.live)
+    server.write(router.render(edited, server.live, seen.routes or routes))
+
+    assert seen.routes == before
+    assert router.state(edited, server.live) == replace(seen, drifted=False)
 
 
 @every_router
