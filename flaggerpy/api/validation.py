@@ -89,7 +89,7 @@ def _strategy(analysis: CanaryAnalysis) -> Iterator[str]:
             yield (
                 "spec.analysis.match without iterations is no A/B test: of the users whom it describes a growing share"
                 " gets the canary. Write iterations in the place of stepWeight if all of them shall get it, or add"
-                " matchFirst: true if all of them shall, and of the others the growing share."
+                " matchFirst: true if a growing share of all others shall as well."
             )
         return
     if analysis.session_affinity is not None:

@@ -62,10 +62,7 @@ def run(turn: Turn) -> NeedChecks | None:
         # The hooks before a rollout prepare it: they are called when it is about to begin.
         turn.wait(turn.paused)
         return None
-    if _comes_late(turn):
-        return None
-    if not turn.passed(_due(turn)):
-        _keep_waiting(turn)
+    if _comes_late(turn) or _is_early(turn):
         return None
     return _judge(turn)
 
@@ -174,11 +171,14 @@ def _due(turn: Turn) -> datetime:
     return max(began, step.checked_at or began) + turn.interval
 
 
-def _keep_waiting(turn: Turn) -> None:
-    """Between two due ticks the reason of the last one still stands, unless it was about readiness."""
+def _is_early(turn: Turn) -> bool:
+    """Whether the step is not due; the reason of the last due tick still stands then, unless it was about readiness."""
+    if turn.passed(_due(turn)):
+        return False
     reason = turn.status.rollout.reason
     if turn.status.rollout.step.checked_at is not None and not reason.endswith(UNREADY):
         turn.wait(reason)
+    return True
 
 
 def _judge(turn: Turn) -> NeedChecks | None:

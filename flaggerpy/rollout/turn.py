@@ -16,7 +16,7 @@ from flaggerpy.rollout.decision import Action, Event, Plan
 from flaggerpy.rollout.observation import Observation
 from flaggerpy.rollout.readiness import Readiness, not_looked_at, readiness
 from flaggerpy.rollout.traffic import Acceptance, Routes, to_canary
-from flaggerpy.rollout.transition import Words, conditions, progress
+from flaggerpy.rollout.transition import ANALYSIS, Words, conditions, progress
 from flaggerpy.rollout.workload import Workload
 
 UNREADY = "to become ready"
@@ -246,11 +246,11 @@ class Turn:
     def begin_step(self, weight: int, *, mirrored: bool = False) -> None:
         """Start the clock of a step at this weight; without users and copies, the canary's cookie ends.
 
-        Where the data plane says what it serves, half of the time is when it should have taken the step.
+        Where the data plane says what it serves, it should have taken a step that is judged by half of its interval.
         """
         if weight == 0 and not mirrored:
             self.end_cookie()
-        elif self.seen.routed and self.seen.capabilities.answers:
+        elif self.seen.capabilities.answers and self.status.phase in ANALYSIS:
             self.wake(self.now + self.interval / 2)
         self.set(canary_weight=weight)
         self.note(step=Step(weight=weight, started_at=self.now, mirrored=mirrored), advance=None)
