@@ -42,13 +42,14 @@ _NOTES = """
   as well (`match` with `stepWeight`).
 - **A/B and weights**: with `matchFirst` all users whom `analysis.match` describes get the canary at once, and a growing
   share of all others.
+- **mirror**: `gatewayapi:v1` copies a share where the controller was started with `--gateway-mirror-percent`.
 - **TCP** and **gRPC** are what a route carries beside HTTP. For gRPC the data plane has to be told the protocol, which
   is its own business: by `service.appProtocol`, by an annotation on the Service or the Ingress, or by an object of its
   own, like an ApisixUpstream for each of our two Services, or the Upstream of `upstreamRef`.
 - **Your own route**: a routing object of yours that is there before the canary is read or taken over; one that was
   changed is given back when the Canary goes.
-- **Says what it serves**: its data plane tells of a route which version of it it has taken, and no step is judged and
-  nothing scaled down before ([live](../concepts.md#when-a-route-counts-as-live)). With the others what is written counts.
+- **Says what it serves**: its data plane tells which version of a route it has taken, and before that no step is judged
+  and nothing scaled down ([live](../concepts.md#when-a-route-counts-as-live)). With the others what is written counts.
 """
 
 

@@ -61,9 +61,8 @@ def hold(turn: Turn, outlook: str = "") -> None:
 
 def silence(turn: Turn, until: datetime) -> str:
     """Say that the data plane has not answered, and until when that is waited for."""
-    return (
-        f"waiting for the data plane to accept {_route(turn)}{_note(turn)}; goes on without its answer at {clock(until)}"
-    )
+    waiting = f"waiting for the data plane to accept {_route(turn)}{_note(turn)}"
+    return f"{waiting}; goes on without its answer at {clock(until)}"
 
 
 def unanswered(turn: Turn) -> str:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import replace
 from typing import Any
 
 from flaggerpy.api.canary import Canary
@@ -23,14 +24,19 @@ from flaggerpy.routers.signs import Conditions, Sign
 
 
 class GatewayApiRouter:
-    """The Gateway API in version v1 or, if ``beta``, v1beta1."""
+    """The Gateway API in version v1 or, if ``beta``, v1beta1.
+
+    Copies of a share of the requests (``percent``) came with version 1.3 of v1; CRDs without it refuse the route, and
+    not every proxy heeds it. Who runs both says so with ``mirror_percent``.
+    """
 
     capabilities = Capabilities(
         weights=True, match=True, mirror=True, affinity=True, grpc=True, own_route=True, answers=True
     )
 
-    def __init__(self, *, beta: bool = False) -> None:
+    def __init__(self, *, beta: bool = False, mirror_percent: bool = False) -> None:
         self._beta = beta
+        self.capabilities = replace(self.capabilities, mirror_weight=mirror_percent)
 
     def refs(self, canary: Canary) -> tuple[Ref, ...]:
         """Return the HTTPRoute."""
@@ -82,7 +88,8 @@ class GatewayApiRouter:
         return Ref(HTTP_ROUTES_V1BETA1 if self._beta else HTTP_ROUTES, canary.namespace, canary.apex_name)
 
     def _spec(self, canary: Canary, routes: Routes) -> JsonObject:
-        return route_spec(_without_what_is_new(canary) if self._beta else canary, routes)
+        known = canary if self.capabilities.mirror_weight else _copying_all(canary)
+        return route_spec(_without_what_is_new(known) if self._beta else known, routes)
 
     def _drifted(self, canary: Canary, route: JsonObject, routes: Routes) -> bool:
         if custody.lacks_marks(canary, route):
@@ -102,6 +109,12 @@ def _without_what_is_new(canary: Canary) -> Canary:
         return canary
     service = canary.spec.service.model_copy(update={"timeout": None, "backend_timeout": None, "cors_policy": None})
     return canary.model_copy(update={"spec": canary.spec.model_copy(update={"service": service})})
+
+
+def _copying_all(canary: Canary) -> Canary:
+    """Return the canary as one who cannot copy a share of the requests reads it."""
+    analysis = canary.analysis.model_copy(update={"mirror_weight": 0})
+    return canary.model_copy(update={"spec": canary.spec.model_copy(update={"analysis": analysis})})
 
 
 def _step_ahead(canary: Canary, route: JsonObject | None, body: JsonObject) -> JsonObject | None:

@@ -205,7 +205,10 @@ def _is_held(canary: Canary, table: JsonObject) -> bool:
 
 
 def _routes(canary: Canary, table: JsonObject) -> Routes | None:
-    """Read the shares from the first route that leads to one of our Upstreams; the last where an audience comes first."""
+    """Read the shares from the first route that leads to one of our Upstreams.
+
+    Where an audience comes first, everybody else's shares are the canary's: those of the last route.
+    """
     ours, routes = _ours(canary), _routes_of(table.get("spec") or {})
     for route in reversed(routes) if canary.analysis.audience_first else routes:
         destinations = destinations_of(route)

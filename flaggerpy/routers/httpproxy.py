@@ -132,9 +132,10 @@ def _routes(canary: Canary, service: CanaryService, routes: Routes) -> Iterator[
     """Return a route for every part of the audience, then the one for everybody else; without an audience, one."""
     prefix = _prefix(service)
     audience, others = shares_of(canary, routes)
-    for first, *more in _audience(canary.analysis.match) if audience is not None else ():
-        # A route takes one condition on the path, so the others go without.
-        yield _route(canary, service, [{"prefix": prefix, **first}, *more], audience)
+    if audience is not None:
+        for first, *more in _audience(canary.analysis.match):
+            # A route takes one condition on the path, so the others go without.
+            yield _route(canary, service, [{"prefix": prefix, **first}, *more], audience)
     yield _route(canary, service, [{"prefix": prefix}], others)
 
 

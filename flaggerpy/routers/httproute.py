@@ -75,7 +75,7 @@ def with_unused_backends(rules: list[JsonObject], others: list[JsonObject]) -> l
 def _rules(canary: Canary, service: CanaryService, routes: Routes) -> Iterator[JsonObject]:
     everyone, affinity = _service_matches(service), affinity_of(canary, service)
     audience, others = shares_of(canary, routes)
-    copies = [_mirror(backend(canary.canary_service_name, service.port, 0))] if routes.mirrored else []
+    copies = [_copies(canary, service)] if routes.mirrored else []
     if audience is not None:
         matches = _narrowed(everyone, _audience_matches(canary.analysis.match))
         yield _rule(service, matches, _split(canary, service, audience.canary), copies)
@@ -92,6 +92,14 @@ def _rules(canary: Canary, service: CanaryService, routes: Routes) -> Iterator[J
         given = zip(split, (routes.cookies.primary, routes.cookies.canary), seconds, strict=True)
         split = [giving(one, cookie, affinity, age) for one, cookie, age in given]
     yield _rule(service, everyone, split, copies)
+
+
+def _copies(canary: Canary, service: CanaryService) -> JsonObject:
+    """Return what sends copies of requests to the canary; without a percentage all of them are copied."""
+    mirror, share = _mirror(backend(canary.canary_service_name, service.port, 0)), canary.analysis.mirror_weight
+    if 0 < share < 100:
+        mirror["requestMirror"]["percent"] = share
+    return mirror
 
 
 def _split(canary: Canary, service: CanaryService, share: int) -> list[JsonObject]:

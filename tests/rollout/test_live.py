@@ -79,6 +79,7 @@ def test_a_data_plane_that_is_behind_is_never_believed_and_stalls_the_canary_aft
     assert reason(world, "Stalled") == ("True", "RouteNotTaken")
     assert world.texts.count(f"{BEHIND}; {ADVICE}") == 1
     assert (world.phase, world.weight, measured(world)) == (Phase.PROGRESSING, 10, [])
+    assert world.route
     world.route.accept_at = world.now
     world.accept_after = timedelta(seconds=1)
     world.touch().run()

@@ -165,6 +165,23 @@ def test_a_permanent_mirror_to_the_canary_is_not_the_mirror_of_an_analysis() -> 
     assert state(written(both, owner), owner) == RouteState(both)
 
 
+@pytest.mark.parametrize(("weight", "percent"), [(0, None), (1, 1), (99, 99), (100, None)])
+def test_copies_of_a_share_where_the_gateway_api_has_them(weight: int, percent: int | None) -> None:
+    router = GatewayApiRouter(mirror_percent=True)
+    owner = canary(service={"gatewayRefs": [GATEWAY]}, analysis={"mirror": True, "mirrorWeight": weight})
+    copied = Routes(100, 0, mirrored=True)
+    server = Server(router, owner)
+
+    server.write(router.render(owner, {}, copied))
+
+    assert router.state(owner, server.live) == RouteState(copied)
+    [ref] = router.refs(owner)
+    [mirror] = server.live[ref]["spec"]["rules"][0]["filters"]
+    assert mirror["requestMirror"].get("percent") == percent
+    mirror["requestMirror"]["percent"] = 50
+    assert router.state(owner, server.live) == RouteState(copied, drifted=True)
+
+
 def condition(kind: str = "Accepted", status: str = "True", seen: int | None = 7, **words: str) -> dict[str, Any]:
     return {"type": kind, "status": status, **({"observedGeneration": seen} if seen is not None else {}), **words}
 
@@ -198,7 +215,12 @@ DEFAULTED = {"group": "gateway.networking.k8s.io", "kind": "Gateway", **GATEWAY}
             Acceptance.BEHIND,
             "Gateway public: InProgress: wait",
         ),
-        ("the proxy had it before", [answer(*BOTH, condition("Programmed", seen=6))], Acceptance.BEHIND, "Gateway public"),
+        (
+            "the proxy had it before",
+            [answer(*BOTH, condition("Programmed", seen=6))],
+            Acceptance.BEHIND,
+            "Gateway public",
+        ),
         ("the proxy has it", [answer(*BOTH, condition("Programmed"))], Acceptance.YES, ""),
         ("what a former controller said last", [answer(condition(seen=3)), answer(*BOTH)], Acceptance.YES, ""),
         ("an answer without a generation is none", [answer(condition(seen=None))], Acceptance.UNKNOWN, ""),

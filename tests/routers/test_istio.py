@@ -97,7 +97,10 @@ def test_proxies_that_istio_counts_are_waited_for(
     words = {"reason": "stillPropagating", "message": "61/122 complete"}
     live[ROUTE]["metadata"]["generation"] = 7
     live[ROUTE]["status"] = {
-        "conditions": [{"type": "PassedAnalysis", "status": "False"}, {"type": "Reconciled", "status": status, **words}],
+        "conditions": [
+            {"type": "PassedAnalysis", "status": "False"},
+            {"type": "Reconciled", "status": status, **words},
+        ],
         **({"observedGeneration": seen} if seen else {}),
     }
     assert state(live) == RouteState(SHARES, accepted=accepted, note=note), title

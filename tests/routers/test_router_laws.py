@@ -14,7 +14,15 @@ from flaggerpy.api.canary import Canary
 from flaggerpy.api.marks import made_by_us
 from flaggerpy.kube.objects import JsonObject
 from flaggerpy.kube.resources import Ref
-from flaggerpy.rollout.traffic import ALL_TO_CANARY, ALL_TO_PRIMARY, NO_COOKIES, Acceptance, Routes, RouteState, to_canary
+from flaggerpy.rollout.traffic import (
+    ALL_TO_CANARY,
+    ALL_TO_PRIMARY,
+    NO_COOKIES,
+    Acceptance,
+    Routes,
+    RouteState,
+    to_canary,
+)
 from flaggerpy.routers.base import Router
 from flaggerpy.routers.registry import ROUTERS, router_for
 from tests.builders import canary
