@@ -53,9 +53,16 @@ def came_late(turn: Turn, since: datetime) -> bool:
 
     Then the interval begins anew once it has: whatever is judged at the end of it was served for half of it at least.
     """
-    if not refusal.stands(turn) or not turn.passed(since + turn.interval / 2):
+    if _is_live(turn) or not turn.passed(since + turn.interval / 2):
         return False
-    refusal.hold(turn)
+    if refusal.stands(turn):
+        refusal.hold(turn)
+        return True
+    until = since + turn.seen.limits.accept_within
+    if turn.passed(until):
+        return False
+    refusal.remember(turn)
+    _wait_for_acceptance(turn, until)
     return True
 
 

@@ -48,8 +48,7 @@ def hold(turn: Turn, outlook: str = "") -> None:
         outlook: what comes of it if nobody does anything.
 
     """
-    turn.refused_since = since = turn.before.rollout.refused_since or turn.now
-    stalled = turn.passed(since + turn.seen.limits.accept_within)
+    stalled = turn.passed(remember(turn) + turn.seen.limits.accept_within)
     advice = _BEHIND_ADVICE if _is_behind(turn) else _ADVICE
     said = (turn.reason, words(turn), advice if stalled else "", outlook)
     text = "; ".join(part for part in said if part)
@@ -57,6 +56,12 @@ def hold(turn: Turn, outlook: str = "") -> None:
         turn.stall(text, "RouteNotTaken" if _is_behind(turn) else "RouteRefused")
     else:
         turn.wait(text)
+
+
+def remember(turn: Turn) -> datetime:
+    """Keep in mind that the data plane has not taken the route; return since when."""
+    turn.refused_since = turn.before.rollout.refused_since or turn.now
+    return turn.refused_since
 
 
 def silence(turn: Turn, until: datetime) -> str:

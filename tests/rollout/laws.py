@@ -204,7 +204,8 @@ class Laws:
     def measured(self, world: Simulation) -> None:
         """What is measured is of the step that is judged, and of no step before it."""
         route = world.route
-        if route is None or not world.numbers or world.status.canary_weight == 0 or self.moved_at is None:
+        heard = world.numbers and route is not None and route.served is not None
+        if route is None or not heard or world.status.canary_weight == 0 or self.moved_at is None:
             return
         served = world.now - route.served_since if route.accepted and route.served_since else timedelta()
         live = served >= world.spec.analysis.interval / 2

@@ -59,6 +59,17 @@ def test_a_step_is_judged_an_interval_later_if_it_was_live_in_the_first_half_and
     assert measured(world) == [began + judged_after]
 
 
+@pytest.mark.parametrize(("accepted_after", "judged_after"), [(4, 10), (9, 19), (50, 60), (90, 60)])
+def test_so_is_one_of_a_route_that_the_data_plane_has_never_spoken_of_until_it_is_believed(
+    accepted_after: int, judged_after: int
+) -> None:
+    world = initialized(spec=spec(_service=SERVICE, metrics=METRICS)).push("v2")
+    world.accept_after = timedelta(seconds=accepted_after)
+    to_weight(world, 20)
+    began = next(when for weight, when in written(world) if weight == 10)
+    assert measured(world) == [began + judged_after]
+
+
 def test_a_step_that_is_taken_in_time_costs_no_write_of_the_status() -> None:
     counts = []
     for accepted_after in (0, 4):
