@@ -23,7 +23,7 @@ from flaggerpy.rollout.traffic import (
     RouteState,
     to_canary,
 )
-from flaggerpy.routers.base import Router
+from flaggerpy.routers.base import Options, Router
 from flaggerpy.routers.registry import ROUTERS, router_for
 from tests.builders import canary
 from tests.routers.cases import (
@@ -48,6 +48,12 @@ CASES = [
     pytest.param(router_for(provider), one, id=f"{provider}, {title}")
     for provider in ROUTERS
     for title, one in canaries(provider).items()
+]
+COPYING_A_SHARE = router_for("gatewayapi:v1", Options(gateway_mirror_percent=True))
+CASES += [
+    pytest.param(COPYING_A_SHARE, one, id=f"gatewayapi:v1 that copies a share, {title}")
+    for title, one in canaries("gatewayapi:v1").items()
+    if one.analysis.mirror_weight
 ]
 every_router = pytest.mark.parametrize(("router", "owner"), CASES)
 drawn = settings(max_examples=20, deadline=None)
