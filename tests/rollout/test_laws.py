@@ -315,6 +315,11 @@ class Sabotage(Histories):
         if self._rolls():
             self.world.scale(replicas)
 
+    @rule(back=st.booleans())
+    def all_pods_of_the_canary_go_down_or_come_back(self, back: bool) -> None:
+        if self._rolls():
+            (self.world.come_back if back else self.world.go_down)()
+
     @rule(weight=st.sampled_from([0, 5, 10, 20, 50, 100]))
     def somebody_turns_the_route(self, weight: int) -> None:
         if self.world.route is not None:
