@@ -26,8 +26,8 @@ _PROTOCOLS = ("http", "tcp")
 class IstioRouter:
     """Istio's networking API in version v1beta1, which is Flagger's.
 
-    Istio does not say of a VirtualService whether it serves it, unless that is switched on (``PILOT_ENABLE_STATUS``
-    with ``PILOT_ENABLE_CONFIG_DISTRIBUTION_TRACKING``). Without, one that is written counts as served.
+    Istio does not say of a VirtualService whether it serves it, so one that is written counts as served. Older versions
+    can be told to count the proxies that have it (``PILOT_ENABLE_STATUS``).
     """
 
     capabilities = Capabilities(
