@@ -298,9 +298,10 @@ class Turn:
         )
 
     def _still_refused_since(self) -> datetime | None:
-        """Since when the data plane does not take the route: until it says that it has."""
-        taken = not self.seen.routed or self.seen.route.accepted is Acceptance.YES
-        return self.refused_since or (None if taken else self.before.rollout.refused_since)
+        """Since when the data plane does not take the route: until it has, or is silent where nothing is judged."""
+        accepted, judged = self.seen.route.accepted, self.status.phase in ANALYSIS
+        stands = accepted in {Acceptance.NO, Acceptance.BEHIND} or (accepted is Acceptance.UNKNOWN and judged)
+        return self.refused_since or (self.before.rollout.refused_since if self.seen.routed and stands else None)
 
     def _new_status(self) -> CanaryStatus | None:
         if self.status.phase is Phase.NEW:

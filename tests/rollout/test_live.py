@@ -135,7 +135,7 @@ def test_a_data_plane_that_never_speaks_is_believed_after_a_while_and_that_is_to
     assert written(world)[-1][1] - written(world)[-2][1] == 60
     assert world.texts.count(SILENT) == 2
     world.run()
-    assert world.outcomes == ["succeeded"]
+    assert (world.outcomes, world.status.rollout.refused_since) == (["succeeded"], None)
 
 
 def test_a_step_that_was_held_on_a_bad_metric_says_nothing_more_of_a_silent_data_plane() -> None:
