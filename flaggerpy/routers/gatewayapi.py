@@ -55,7 +55,7 @@ class GatewayApiRouter:
         route = live.get(self._ref(canary))
         if route is None:
             return RouteState(routes=None)
-        accepted, note = _acceptance(canary, route)
+        accepted, note = acceptance(canary, route)
         routes = _routes(canary, route.get("spec") or {})
         if routes is None:
             return RouteState(routes=None, accepted=accepted, note=note)
@@ -178,7 +178,7 @@ def _copies_to_canary(canary: Canary, part: Mapping[str, Any]) -> bool:
     return reference.get("name") == canary.canary_service_name
 
 
-def _acceptance(canary: Canary, route: JsonObject) -> Sign:
+def acceptance(canary: Canary, route: JsonObject) -> Sign:
     """Say whether every Gateway serves the route in its present generation; of several that do not, the worst."""
     answers = (route.get("status") or {}).get("parents") or ()
     references = (route.get("spec") or {}).get("parentRefs") or ()

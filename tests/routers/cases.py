@@ -249,21 +249,20 @@ def own_spec(kind: str, owner: Canary) -> JsonObject:
     raise ValueError(f"nobody said what {kind} of a user looks like")
 
 
-def answer(owner: Canary, kind: str, generation: int, *, good: bool = True) -> JsonObject:
+def answer(route: JsonObject, generation: int, *, good: bool = True) -> JsonObject:
     """Write the status in which a data plane says that it serves a route in a generation, or why not."""
     truth = {"status": str(good), "observedGeneration": generation, "reason": "Why", "message": "so it is"}
-    match kind:
-        case "HTTPRoute":
+    match route["kind"]:
+        case "HTTPRoute" | "GRPCRoute" | "TLSRoute" | "TCPRoute":
             conditions = [{"type": kind, **truth} for kind in ("Accepted", "ResolvedRefs")]
-            gateways = owner.spec.service.gateway_refs if owner.spec.service else ()
-            return {"parents": [{"parentRef": one.to_json(), "conditions": conditions} for one in gateways]}
+            return {"parents": [{"parentRef": one, "conditions": conditions} for one in route["spec"]["parentRefs"]]}
         case "HTTPProxy":
             return {"conditions": [{"type": "Valid", **truth}]}
         case "ApisixRoute":
             return {"conditions": [{"type": "ResourcesAvailable", **truth}]}
         case "RouteTable":
             return {"statuses": {"gloo-system": {"state": "Accepted" if good else "Rejected", "reason": "so it is"}}}
-    raise ValueError(f"nobody said how a data plane answers about {kind}")
+    raise ValueError(f"nobody said how a data plane answers about {route['kind']}")
 
 
 def references(route: JsonObject) -> list[tuple[str, int]]:
