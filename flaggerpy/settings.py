@@ -14,6 +14,7 @@ class Settings(BaseModel):
         mesh_provider: provider of canaries that name none; empty means that each must name one.
         ingress_class: who among several Contours serves the HTTPProxies of canaries; empty leaves it open.
         ingress_annotations_prefix: what the annotations begin with that the Ingress controller of NGINX reads.
+        gateway_mirror_percent: the Gateway API and its proxies can copy a share of the requests.
         namespaces: namespaces to watch; empty means all.
         workers: how many canaries may be worked on at the same time.
         min_interval: shorter analysis intervals are raised to this.
@@ -26,6 +27,7 @@ class Settings(BaseModel):
     mesh_provider: str = "istio"
     ingress_class: str = ""
     ingress_annotations_prefix: str = "nginx.ingress.kubernetes.io"
+    gateway_mirror_percent: bool = False
     metrics_server: str = "http://prometheus:9090"
     namespaces: tuple[str, ...] = ()
     selector_labels: str = "app,name,app.kubernetes.io/name"

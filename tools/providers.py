@@ -19,12 +19,14 @@ PAGE_OF = {"linkerd": "smi"}
 COLUMNS: dict[str, Callable[[Capabilities], str]] = {
     "progressive": lambda can: _yes(can.weights),
     "A/B test": lambda can: _yes(can.match, "all of the audience" if can.whole_audience else ""),
+    "A/B and weights": lambda can: _yes(can.match),
     "Blue/Green": lambda can: _yes(True, "" if can.weights else "users move with the promotion"),
     "mirror": lambda can: _yes(can.mirror, "all requests or a share" if can.mirror_weight else "all requests"),
     "session affinity": lambda can: _yes(can.affinity),
     "TCP": lambda can: _yes(can.tcp),
     "gRPC": lambda can: _yes(can.grpc),
     "your own route": lambda can: _yes(can.own_route),
+    "says what it serves": lambda can: _yes(can.answers),
 }
 
 _HEAD = """\
@@ -38,11 +40,16 @@ and [`flaggerpy lint`](lint.md) refuse or remark what a provider cannot do by th
 _NOTES = """
 - **A/B test**: users whom `analysis.match` describes. Where it says no more, a growing share of them can get the canary
   as well (`match` with `stepWeight`).
+- **A/B and weights**: with `matchFirst` all users whom `analysis.match` describes get the canary at once, and a growing
+  share of all others.
+- **mirror**: `gatewayapi:v1` copies a share where the controller was started with `--gateway-mirror-percent`.
 - **TCP** and **gRPC** are what a route carries beside HTTP. For gRPC the data plane has to be told the protocol, which
   is its own business: by `service.appProtocol`, by an annotation on the Service or the Ingress, or by an object of its
   own, like an ApisixUpstream for each of our two Services, or the Upstream of `upstreamRef`.
 - **Your own route**: a routing object of yours that is there before the canary is read or taken over; one that was
   changed is given back when the Canary goes.
+- **Says what it serves**: its data plane tells which version of a route it has taken, and before that no step is judged
+  and nothing scaled down ([live](../concepts.md#when-a-route-counts-as-live)). With the others what is written counts.
 """
 
 

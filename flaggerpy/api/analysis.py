@@ -195,6 +195,8 @@ class CanaryAnalysis(ApiModel):
     """Share of the canary's pods, in percent, that must be available."""
     match: tuple[AudienceMatch, ...] = ()
     """Who sees the canary in an A/B test; one of the conditions must hold."""
+    match_first: bool = False
+    """Whether all whom match describes get the canary with the first weight, and of all others the weight."""
     metrics: tuple[CanaryMetric, ...] = ()
     """What every check measures."""
     alerts: tuple[CanaryAlert, ...] = ()
@@ -220,6 +222,11 @@ class CanaryAnalysis(ApiModel):
         if self.iterations < 1:
             return Strategy.CANARY
         return Strategy.AB_TESTING if self.match else Strategy.BLUE_GREEN
+
+    @property
+    def audience_first(self) -> bool:
+        """Whether all of an audience gets the canary with the first share, and everybody else by their share."""
+        return self.match_first and bool(self.match) and self.strategy is Strategy.CANARY
 
     @property
     def steps(self) -> tuple[int, ...]:

@@ -204,7 +204,7 @@ class RolloutStatus(ApiModel):
     hopeless_since: MicroTime | None = None
     """Since when pods that cannot start keep the workload that is waited for from becoming ready."""
     refused_since: MicroTime | None = None
-    """Since when the data plane has refused the route."""
+    """Since when the data plane has refused the route, or has not taken it as it was written last; until it has."""
     target_unready_since: MicroTime | None = None
     """Since when a target whose controller does not say so (a DaemonSet's) has not been ready."""
     primary_unready_since: MicroTime | None = None

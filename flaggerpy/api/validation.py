@@ -77,11 +77,19 @@ def _strategy(analysis: CanaryAnalysis) -> Iterator[str]:
         yield "spec.analysis.mirror has no effect in an A/B test: remove it, or remove match."
     if analysis.mirror_weight and not analysis.mirror:
         yield "spec.analysis.mirrorWeight has no effect without mirror: true."
+    if analysis.match_first and not analysis.match:
+        yield "spec.analysis.matchFirst has no effect without match: write whom it is for, or remove it."
+    elif analysis.match_first and analysis.strategy is Strategy.AB_TESTING:
+        yield (
+            "spec.analysis.matchFirst has no effect with iterations, because nobody else gets the canary: remove it, or"
+            " write stepWeight in the place of iterations."
+        )
     if analysis.strategy is Strategy.CANARY:
-        if analysis.match:
+        if analysis.match and not analysis.match_first:
             yield (
                 "spec.analysis.match without iterations is no A/B test: of the users whom it describes a growing share"
-                " gets the canary. Write iterations in the place of stepWeight if all of them shall get it."
+                " gets the canary. Write iterations in the place of stepWeight if all of them shall get it, or add"
+                " matchFirst: true if a growing share of all others shall as well."
             )
         return
     if analysis.session_affinity is not None:

@@ -59,6 +59,7 @@ class Report:
     show_default=True,
     help="As for the controller.",
 )
+@click.option("--gateway-mirror-percent/--no-gateway-mirror-percent", default=False, help="As for the controller.")
 @click.option("--selector-labels", default=Settings().selector_labels, show_default=True, help="As for the controller.")
 @click.option("--include-label-prefix", default="", help="As for the controller.")
 @click.option("--enable-config-tracking/--no-config-tracking", default=True, help="As for the controller.")

@@ -31,6 +31,7 @@ def _print_version(ctx: click.Context, _: click.Parameter, value: bool) -> None:
 @flag("mesh-provider", Settings().mesh_provider, "Provider of canaries that name none.")
 @flag("ingress-class", "", "Ingress class of the HTTPProxies of provider contour; empty: none.")
 @flag("ingress-annotations-prefix", Settings().ingress_annotations_prefix, "What annotations for NGINX begin with.")
+@switch("gateway-mirror-percent", default=False, help="Gateway API 1.3 copies analysis.mirrorWeight percent.")
 @flag("metrics-server", "http://prometheus:9090", "Prometheus for built-in metrics and inline queries.")
 @flag("namespace", "", "Namespaces to watch, separated by commas; empty: all.")
 @flag("selector-labels", "app,name,app.kubernetes.io/name", "Labels that may tell a workload's pods apart.")

@@ -103,7 +103,9 @@ class Observer:
         self.rules = LabelRules.from_flags(settings.selector_labels, settings.include_label_prefix)
         self._configs: dict[Key, tuple[Ref, ...]] = {}
         self._options = Options(
-            ingress_class=settings.ingress_class, ingress_annotations_prefix=settings.ingress_annotations_prefix
+            ingress_class=settings.ingress_class,
+            ingress_annotations_prefix=settings.ingress_annotations_prefix,
+            gateway_mirror_percent=settings.gateway_mirror_percent,
         )
         self._limits = Limits(
             min_interval=settings.min_interval,

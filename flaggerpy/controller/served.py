@@ -71,6 +71,11 @@ def _refused(provider: str, can: Capabilities, analysis: CanaryAnalysis) -> Iter
             "would get the new revision at once. Remove match, and write stepWeight in the place of iterations if they "
             "shall get it step by step."
         )
+    if can.weights and not can.match and analysis.audience_first:
+        yield (
+            f"spec.analysis.matchFirst cannot be served by provider {provider}, which cannot choose users: remove it "
+            "with match, and everybody gets the canary step by step."
+        )
     if can.weights and not can.affinity and analysis.session_affinity and analysis.strategy is Strategy.CANARY:
         yield (
             f"spec.analysis.sessionAffinity cannot be served by provider {provider}, which gives users no cookies: "

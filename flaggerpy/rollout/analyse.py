@@ -12,6 +12,7 @@ from flaggerpy.api.status import Phase
 from flaggerpy.rollout import (
     affinity,
     children,
+    down,
     failfast,
     gates,
     kept,
@@ -61,8 +62,7 @@ def run(turn: Turn) -> NeedChecks | None:
         # The hooks before a rollout prepare it: they are called when it is about to begin.
         turn.wait(turn.paused)
         return None
-    if not turn.passed(_due(turn)):
-        _keep_waiting(turn)
+    if _comes_late(turn) or _is_early(turn):
         return None
     return _judge(turn)
 
@@ -92,6 +92,8 @@ def _canary_ready(turn: Turn) -> bool:
     canary = turn.target_readiness()
     if canary.ready:
         return True
+    if down.leaves_analysis(turn):
+        return False
     if canary.stuck:
         rollback.decide(turn, f"{turn.target_name} did not become ready: {canary.message}")
         return False
@@ -169,15 +171,18 @@ def _due(turn: Turn) -> datetime:
     step = turn.status.rollout.step
     if not restart.started(turn):
         return step.checked_at + turn.interval if step.checked_at else turn.now
-    began = step.started_at or turn.now
+    began = _began(turn)
     return max(began, step.checked_at or began) + turn.interval
 
 
-def _keep_waiting(turn: Turn) -> None:
-    """Between two due ticks the reason of the last one still stands, unless it was about readiness."""
+def _is_early(turn: Turn) -> bool:
+    """Whether the step is not due; the reason of the last due tick still stands then, unless it was about readiness."""
+    if turn.passed(_due(turn)):
+        return False
     reason = turn.status.rollout.reason
     if turn.status.rollout.step.checked_at is not None and not reason.endswith(UNREADY):
         turn.wait(reason)
+    return True
 
 
 def _judge(turn: Turn) -> NeedChecks | None:
@@ -208,8 +213,16 @@ def _judge(turn: Turn) -> NeedChecks | None:
 
 def _moved_live(turn: Turn) -> bool:
     """Whether the data plane serves the step that is about to be judged or left."""
-    since = turn.status.rollout.step.started_at or turn.now
-    return not restart.started(turn) or moving.route_is_live(turn, since)
+    return not restart.started(turn) or moving.route_is_live(turn, _began(turn))
+
+
+def _comes_late(turn: Turn) -> bool:
+    """Whether the data plane takes the step so late that what is measured now would be of the one before."""
+    return restart.started(turn) and moving.came_late(turn, _began(turn))
+
+
+def _began(turn: Turn) -> datetime:
+    return turn.status.rollout.step.started_at or turn.now
 
 
 def _count(turn: Turn, judged: Judged) -> None:

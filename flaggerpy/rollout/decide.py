@@ -33,6 +33,7 @@ from flaggerpy.rollout import (
     leaving,
     predecessor,
     promote,
+    refusal,
     release,
     requests,
     rollback,
@@ -63,6 +64,7 @@ def decide(seen: Observation, now: datetime) -> Decision:
 
 
 def _decide(turn: Turn) -> NeedChecks | None:
+    refusal.ended(turn)
     if predecessor.still_runs(turn) or requests.answer(turn):
         return None
     if release.wanted(turn):

@@ -13,9 +13,9 @@ def traffic_left(turn: Turn, outlook: str = "") -> bool:
     """Whether users have had time to leave a workload that traffic was moved away from.
 
     The time begins when the data plane accepts the move; a silent one is believed after a while. False asks for
-    another look when the time has come. The outlook says what comes of it if it refuses the move for good.
+    another look when the time has come. The outlook says what comes of it if it does not take the move for good.
     """
-    moved, accepted = turn.status.rollout.moved_at, turn.seen.route.accepted
+    moved = turn.status.rollout.moved_at
     if turn.former_routes:
         return False  # whoever comes through the route of a former provider goes by its weights
     if moved is None:
@@ -24,17 +24,19 @@ def traffic_left(turn: Turn, outlook: str = "") -> bool:
         refusal.hold(turn, outlook)
         turn.moved()
         return False
-    if turn.now < moved and (accepted is Acceptance.YES or not turn.seen.routed):
+    if turn.now < moved and _is_live(turn):
         moved = turn.now
         turn.note(moved_at=moved)
     if turn.now < moved:
         _wait_for_acceptance(turn, moved)
+    elif not _is_live(turn) and refusal.silence(turn, moved) in turn.before.rollout.reason:
+        turn.warn(refusal.unanswered(turn))
     return turn.passed(moved) and turn.passed(moved + turn.settle)
 
 
 def route_is_live(turn: Turn, since: datetime) -> bool:
     """Whether the data plane serves the route as written; a silent one is believed after a while."""
-    if not turn.seen.routed or turn.seen.route.accepted is Acceptance.YES:
+    if _is_live(turn):
         return True
     if refusal.stands(turn):
         refusal.hold(turn)
@@ -42,7 +44,32 @@ def route_is_live(turn: Turn, since: datetime) -> bool:
     until = since + turn.seen.limits.accept_within
     if not turn.passed(until):
         _wait_for_acceptance(turn, until)
-    return turn.now >= until
+        return False
+    if turn.status.rollout.step.checked_at is None:
+        turn.warn(refusal.unanswered(turn))
+    return True
+
+
+def came_late(turn: Turn, since: datetime) -> bool:
+    """Whether the data plane has not taken a step by half of its interval.
+
+    Then the interval begins anew once it has: whatever is judged at the end of it was served for half of it at least.
+    """
+    if _is_live(turn) or not turn.passed(since + turn.interval / 2):
+        return False
+    if refusal.stands(turn):
+        refusal.hold(turn)
+        return True
+    until = since + turn.seen.limits.accept_within
+    if turn.passed(until):
+        return False
+    refusal.remember(turn)
+    _wait_for_acceptance(turn, until)
+    return True
+
+
+def _is_live(turn: Turn) -> bool:
+    return not turn.seen.routed or turn.seen.route.accepted is Acceptance.YES
 
 
 def _wait_for_acceptance(turn: Turn, until: datetime) -> None:

@@ -11,7 +11,7 @@ whatever happens there, nobody takes a half-written primary for the old revision
 from __future__ import annotations
 
 from flaggerpy.api.status import Phase
-from flaggerpy.rollout import children, failfast, kept, revision, rollback, scaling
+from flaggerpy.rollout import children, down, failfast, kept, revision, rollback, scaling
 from flaggerpy.rollout.decision import CopyConfigs, CreatePrimary, ScalePrimary, SetRoutes, UpdatePrimary
 from flaggerpy.rollout.traffic import NOTHING
 from flaggerpy.rollout.turn import Turn
@@ -34,6 +34,8 @@ def run(turn: Turn) -> None:
         _write_primary(turn, unchanged=unchanged)
         return
     if not unchanged and leave_changed_canary(turn):
+        return
+    if down.leaves_promotion(turn):
         return
     state = turn.primary_readiness()
     enough = scaling.enough(turn, state)

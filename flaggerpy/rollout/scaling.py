@@ -223,8 +223,8 @@ def _first_share(turn: Turn) -> int:
         return 100
     if not turn.seen.routed or turn.canary.spec.skip_analysis:
         return 0
-    copied = strategy.is_mirrored(analysis, turn.seen.capabilities)
-    if strategy.is_progressive(analysis, routed=True) and not copied:
+    whole = strategy.is_mirrored(analysis, turn.seen.capabilities) or analysis.audience_first
+    if strategy.is_progressive(analysis, routed=True) and not whole:
         return strategy.next_weight(analysis, 0) or 100
     return 100
 

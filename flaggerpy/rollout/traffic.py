@@ -64,10 +64,15 @@ NOTHING = ALL_TO_PRIMARY.traffic
 
 
 class Acceptance(Enum):
-    """Whether the data plane says that it serves the route as written."""
+    """Whether the data plane says that it serves the route as written.
+
+    ``BEHIND`` is one that has spoken of the route before, and not yet of what was written last. It is not believed to
+    serve that: of ``UNKNOWN``, who never speaks, it is after a while.
+    """
 
     YES = "yes"
     NO = "no"
+    BEHIND = "behind"
     UNKNOWN = "unknown"
 
 
@@ -78,7 +83,8 @@ class Capabilities:
     ``mirror_weight`` is whether it can copy a share of the requests; else it copies all of them or none. Where
     ``whole_audience`` is true, the users whom a match describes go to the canary all or not at all, never a share of
     them. ``tcp`` and ``grpc`` are what a route may carry beside HTTP, and ``own_route`` is whether the user brings a
-    routing object that is there before the canary.
+    routing object that is there before the canary. ``answers`` is whether the data plane says of a route that it serves
+    it; where it does not, what is written counts as served.
     """
 
     weights: bool = False
@@ -90,6 +96,7 @@ class Capabilities:
     tcp: bool = False
     grpc: bool = False
     own_route: bool = False
+    answers: bool = False
 
 
 @dataclass(frozen=True, slots=True)

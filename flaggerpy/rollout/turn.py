@@ -15,8 +15,8 @@ from flaggerpy.rollout import affinity, revision, strategy
 from flaggerpy.rollout.decision import Action, Event, Plan
 from flaggerpy.rollout.observation import Observation
 from flaggerpy.rollout.readiness import Readiness, not_looked_at, readiness
-from flaggerpy.rollout.traffic import Routes, to_canary
-from flaggerpy.rollout.transition import Words, conditions, progress
+from flaggerpy.rollout.traffic import Acceptance, Routes, to_canary
+from flaggerpy.rollout.transition import ANALYSIS, Words, conditions, progress
 from flaggerpy.rollout.workload import Workload
 
 UNREADY = "to become ready"
@@ -255,9 +255,14 @@ class Turn:
         self.set(rollout=self.status.rollout.model_copy(update=changes))
 
     def begin_step(self, weight: int, *, mirrored: bool = False) -> None:
-        """Start the clock of a step at this weight; without users and copies, the canary's cookie ends."""
+        """Start the clock of a step at this weight; without users and copies, the canary's cookie ends.
+
+        Where the data plane says what it serves, it should have taken a step that is judged by half of its interval.
+        """
         if weight == 0 and not mirrored:
             self.end_cookie()
+        elif self.seen.capabilities.answers and self.status.phase in ANALYSIS:
+            self.wake(self.now + self.interval / 2)
         self.set(canary_weight=weight)
         self.note(step=Step(weight=weight, started_at=self.now, mirrored=mirrored), advance=None)
 
@@ -289,7 +294,7 @@ class Turn:
         pending = self._again + self._fresh
         unready = {"target_unready_since": None, "primary_unready_since": None} | self._unready_since
         self.note(reason=self.problem or self._reason, pending=pending, **unready)
-        self.note(hopeless_since=self._hopeless_since, refused_since=self.refused_since)
+        self.note(hopeless_since=self._hopeless_since, refused_since=self._still_refused_since())
         if pending:
             # Until they are known to be made they stay in the status, and a restart would make them again.
             self.wake(self.now + self.seen.limits.min_interval)
@@ -302,6 +307,12 @@ class Turn:
             outcome=self.outcome,
             analysed=self.analysed,
         )
+
+    def _still_refused_since(self) -> datetime | None:
+        """Since when the data plane does not take the route: until it has, or is silent where nothing is judged."""
+        accepted, judged = self.seen.route.accepted, self.status.phase in ANALYSIS
+        stands = accepted in {Acceptance.NO, Acceptance.BEHIND} or (accepted is Acceptance.UNKNOWN and judged)
+        return self.refused_since or (self.before.rollout.refused_since if self.seen.routed and stands else None)
 
     def _new_status(self) -> CanaryStatus | None:
         if self.status.phase is Phase.NEW:

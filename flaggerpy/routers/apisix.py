@@ -15,8 +15,9 @@ from flaggerpy.kube.objects import JsonObject, annotations_of, generation_of
 from flaggerpy.kube.resources import APISIX_ROUTES, Ref
 from flaggerpy.rollout.errors import UserError
 from flaggerpy.rollout.traffic import Acceptance, Capabilities, Routes, RouteState
-from flaggerpy.routers import custody
+from flaggerpy.routers import custody, signs
 from flaggerpy.routers.base import Live
+from flaggerpy.routers.signs import Sign
 
 _AHEAD: Final = 10000
 """What is added to the priority of a rule, so that its copy comes first: Flagger's number."""
@@ -29,7 +30,7 @@ _READ_BY_APISIX: Final = ("k8s.apisix.apache.org/", "apisix.apache.org/", "kuber
 class ApisixRouter:
     """APISIX's ApisixRoute in version v2."""
 
-    capabilities = Capabilities(weights=True, grpc=True, own_route=True)
+    capabilities = Capabilities(weights=True, grpc=True, own_route=True, answers=True)
 
     def refs(self, canary: Canary) -> tuple[Ref, ...]:
         """Return the copy, and the user's own route."""
@@ -256,13 +257,14 @@ def _routes(canary: Canary, copy: JsonObject) -> Routes | None:
     return None
 
 
-def _acceptance(copy: JsonObject) -> tuple[Acceptance, str]:
+def _acceptance(copy: JsonObject) -> Sign:
     """Say whether APISIX serves the copy in its present generation."""
-    for condition in (copy.get("status") or {}).get("conditions") or ():
-        current = int(condition.get("observedGeneration") or 0) >= generation_of(copy)
-        if condition.get("type") in _SERVED and current and condition.get("status") in {"True", "False"}:
-            if condition["status"] == "True":
-                return Acceptance.YES, ""
-            words = ": ".join(word for word in (condition.get("reason"), condition.get("message")) if word)
-            return Acceptance.NO, f"APISIX does not serve the route: {words}"
-    return Acceptance.UNKNOWN, ""
+    conditions = (copy.get("status") or {}).get("conditions") or ()
+    spoken = [condition for condition in conditions if condition.get("type") in _SERVED]
+    current = [condition for condition in spoken if signs.is_current(condition, generation_of(copy))]
+    for condition in current:
+        if condition.get("status") == "True":
+            return Acceptance.YES, ""
+        if condition.get("status") == "False":
+            return Acceptance.NO, f"APISIX does not serve the route: {signs.words_of(condition)}"
+    return (Acceptance.UNKNOWN if current else signs.silence(spoken)), ""

@@ -26,11 +26,13 @@ class Options:
     Attributes:
         ingress_class: who among several Contours serves our HTTPProxies; empty leaves it open.
         ingress_annotations_prefix: what the annotations of an NGINX begin with that was started with another prefix.
+        gateway_mirror_percent: the Gateway API's CRDs and its proxies know copies of a share of the requests.
 
     """
 
     ingress_class: str = ""
     ingress_annotations_prefix: str = "nginx.ingress.kubernetes.io"
+    gateway_mirror_percent: bool = False
 
 
 DEFAULTS = Options()

@@ -11,15 +11,18 @@ from flaggerpy.kube.objects import JsonObject, generation_of
 from flaggerpy.kube.resources import HTTP_PROXIES, Ref
 from flaggerpy.rollout.errors import UserError
 from flaggerpy.rollout.traffic import ALL_TO_PRIMARY, Acceptance, Capabilities, Routes, RouteState
-from flaggerpy.routers import custody
+from flaggerpy.routers import custody, signs
 from flaggerpy.routers.base import Live
 from flaggerpy.routers.httpproxy import is_mirror, proxy_spec, same_routes, service_of, weights_of, with_unused_services
+from flaggerpy.routers.signs import Sign
 
 
 class ContourRouter:
     """Contour's HTTPProxy in version v1; the ingress class is written when there is one."""
 
-    capabilities = Capabilities(weights=True, match=True, mirror=True, mirror_weight=True, grpc=True, own_route=True)
+    capabilities = Capabilities(
+        weights=True, match=True, mirror=True, mirror_weight=True, grpc=True, own_route=True, answers=True
+    )
 
     def __init__(self, ingress_class: str = "") -> None:
         self._ingress_class = ingress_class
@@ -120,9 +123,14 @@ def _is_held(canary: Canary, proxy: JsonObject) -> bool:
 
 
 def _routes(canary: Canary, proxy: JsonObject) -> Routes | None:
-    """Read the shares from the first route that names both of our Services, or else one of them."""
+    """Read the shares from the first route that names both of our Services, or else one of them.
+
+    Where an audience comes first, everybody else's shares are the canary's: those of the last route.
+    """
     ours = _ours(canary)
     naming = [route["services"] for route in _routes_of(proxy.get("spec") or {}) if _names(route) & ours]
+    if canary.analysis.audience_first:
+        naming.reverse()
     naming.sort(key=lambda services: not ours <= {service["name"] for service in services})
     mirrored = any(is_mirror(service, canary) for services in naming for service in services)
     for services in naming:
@@ -136,12 +144,12 @@ def _routes(canary: Canary, proxy: JsonObject) -> Routes | None:
     return None
 
 
-def _acceptance(proxy: JsonObject) -> tuple[Acceptance, str]:
+def _acceptance(proxy: JsonObject) -> Sign:
     """Say whether Contour serves the HTTPProxy in its present generation."""
     conditions: list[JsonObject] = (proxy.get("status") or {}).get("conditions") or []
     valid = next((condition for condition in conditions if condition.get("type") == "Valid"), {})
-    if int(valid.get("observedGeneration") or 0) < generation_of(proxy):
-        return Acceptance.UNKNOWN, ""
+    if not signs.is_current(valid, generation_of(proxy)):
+        return signs.silence([valid]), ""
     if valid.get("status") == "True":
         return Acceptance.YES, ""
     errors = valid.get("errors") or ()
@@ -150,9 +158,7 @@ def _acceptance(proxy: JsonObject) -> tuple[Acceptance, str]:
         return Acceptance.UNKNOWN, "no HTTPProxy with a virtualhost includes it"
     if valid.get("status") != "False":
         return Acceptance.UNKNOWN, ""
-    first = errors[0] if errors else valid
-    words = ": ".join(word for word in (first.get("reason"), first.get("message")) if word)
-    return Acceptance.NO, f"Contour does not serve the route: {words}"
+    return Acceptance.NO, f"Contour does not serve the route: {signs.words_of(errors[0] if errors else valid)}"
 
 
 def _all_to_apex(canary: Canary, proxy: JsonObject) -> JsonObject:

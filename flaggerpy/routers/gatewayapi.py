@@ -6,7 +6,8 @@ What v1beta1 had when there was no v1 yet has neither timeouts nor CORS; an API 
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import replace
 from typing import Any
 
 from flaggerpy.api.canary import Canary
@@ -15,21 +16,29 @@ from flaggerpy.kube.objects import JsonObject, generation_of
 from flaggerpy.kube.resources import HTTP_ROUTES, HTTP_ROUTES_V1BETA1, Ref
 from flaggerpy.rollout.errors import UserError
 from flaggerpy.rollout.traffic import ALL_TO_PRIMARY, Acceptance, Capabilities, Cookies, Routes, RouteState
-from flaggerpy.routers import custody
+from flaggerpy.routers import custody, signs
 from flaggerpy.routers.base import Live
 from flaggerpy.routers.httproute import backend, route_spec, with_unused_backends
 from flaggerpy.routers.httproute_compare import parent_key, same_spec
 from flaggerpy.routers.httproute_cookies import cookies_of, gives_cookies
 from flaggerpy.routers.httproute_parents import kept_parents
+from flaggerpy.routers.signs import Conditions, Sign
 
 
 class GatewayApiRouter:
-    """The Gateway API in version v1 or, if ``beta``, v1beta1."""
+    """The Gateway API in version v1 or, if ``beta``, v1beta1.
 
-    capabilities = Capabilities(weights=True, match=True, mirror=True, affinity=True, grpc=True, own_route=True)
+    Copies of a share of the requests (``percent``) came with version 1.3 of v1; CRDs without it refuse the route, and
+    not every proxy heeds it. Who runs both says so with ``mirror_percent``.
+    """
 
-    def __init__(self, *, beta: bool = False) -> None:
+    capabilities = Capabilities(
+        weights=True, match=True, mirror=True, affinity=True, grpc=True, own_route=True, answers=True
+    )
+
+    def __init__(self, *, beta: bool = False, mirror_percent: bool = False) -> None:
         self._beta = beta
+        self.capabilities = replace(self.capabilities, mirror_weight=mirror_percent)
 
     def refs(self, canary: Canary) -> tuple[Ref, ...]:
         """Return the HTTPRoute."""
@@ -48,7 +57,7 @@ class GatewayApiRouter:
         route = live.get(self._ref(canary))
         if route is None:
             return RouteState(routes=None)
-        accepted, note = _acceptance(canary, route)
+        accepted, note = acceptance(canary, route)
         routes = _routes(canary, route.get("spec") or {})
         if routes is None:
             return RouteState(routes=None, accepted=accepted, note=note)
@@ -81,7 +90,8 @@ class GatewayApiRouter:
         return Ref(HTTP_ROUTES_V1BETA1 if self._beta else HTTP_ROUTES, canary.namespace, canary.apex_name)
 
     def _spec(self, canary: Canary, routes: Routes) -> JsonObject:
-        return route_spec(_without_what_is_new(canary) if self._beta else canary, routes)
+        known = canary if self.capabilities.mirror_weight else _copying_all(canary)
+        return route_spec(_without_what_is_new(known) if self._beta else known, routes)
 
     def _drifted(self, canary: Canary, route: JsonObject, routes: Routes) -> bool:
         if custody.lacks_marks(canary, route):
@@ -102,6 +112,12 @@ def _without_what_is_new(canary: Canary) -> Canary:
         return canary
     service = canary.spec.service.model_copy(update={"timeout": None, "backend_timeout": None, "cors_policy": None})
     return canary.model_copy(update={"spec": canary.spec.model_copy(update={"service": service})})
+
+
+def _copying_all(canary: Canary) -> Canary:
+    """Return the canary as one who cannot copy a share of the requests reads it."""
+    analysis = canary.analysis.model_copy(update={"mirror_weight": 0})
+    return canary.model_copy(update={"spec": canary.spec.model_copy(update={"analysis": analysis})})
 
 
 def _step_ahead(canary: Canary, route: JsonObject | None, body: JsonObject) -> JsonObject | None:
@@ -169,33 +185,47 @@ def _copies_to_canary(canary: Canary, part: Mapping[str, Any]) -> bool:
     return reference.get("name") == canary.canary_service_name
 
 
-def _acceptance(canary: Canary, route: JsonObject) -> tuple[Acceptance, str]:
-    """Say whether every Gateway serves the route in its present generation."""
-    namespace = canary.namespace
-    parents = (route.get("status") or {}).get("parents") or ()
-    pending = False
-    for reference in (route.get("spec") or {}).get("parentRefs") or ():
-        key = parent_key(reference, namespace)
-        answers = [answer for answer in parents if parent_key(answer.get("parentRef") or {}, namespace) == key]
-        verdicts = [_verdict(answer, generation_of(route)) for answer in answers]
-        refusals = [note for verdict, note in verdicts if verdict is Acceptance.NO]
-        if refusals:
-            return Acceptance.NO, f"Gateway {reference.get('name')} does not serve the route: {refusals[0]}"
-        pending = pending or not verdicts or any(verdict is Acceptance.UNKNOWN for verdict, _ in verdicts)
-    return (Acceptance.UNKNOWN if pending else Acceptance.YES), ""
+def acceptance(canary: Canary, route: JsonObject) -> Sign:
+    """Say whether every Gateway serves the route in its present generation; of several that do not, the worst."""
+    answers = (route.get("status") or {}).get("parents") or ()
+    references = (route.get("spec") or {}).get("parentRefs") or ()
+    signs = [_sign_of_parent(reference, answers, generation_of(route), canary.namespace) for reference in references]
+    return min(signs, key=lambda sign: _WORST_FIRST.index(sign[0]), default=(Acceptance.YES, ""))
 
 
-def _verdict(answer: Mapping[str, Any], generation: int) -> tuple[Acceptance, str]:
-    current = {
-        condition["type"]: condition
-        for condition in answer.get("conditions") or ()
-        if int(condition.get("observedGeneration") or 0) >= generation
-    }
-    for kind, bad in (("Accepted", "False"), ("ResolvedRefs", "False"), ("PartiallyInvalid", "True")):
+_WORST_FIRST = (Acceptance.NO, Acceptance.BEHIND, Acceptance.UNKNOWN, Acceptance.YES)
+_GOOD = ("Accepted", "ResolvedRefs", "Programmed")
+"""Conditions that are true where a Gateway serves a route; the last one is said by few, of the proxy itself."""
+_BAD = (("Accepted", "False"), ("ResolvedRefs", "False"), ("PartiallyInvalid", "True"))
+
+
+def _sign_of_parent(
+    reference: Mapping[str, Any], answers: Iterable[Mapping[str, Any]], generation: int, namespace: str
+) -> Sign:
+    """Say whether one Gateway serves the route; what a controller said that it had before does not count."""
+    key = parent_key(reference, namespace)
+    given = [answer for answer in answers if parent_key(answer.get("parentRef") or {}, namespace) == key]
+    verdicts = dict(_verdict(answer.get("conditions") or (), generation) for answer in reversed(given))
+    gateway = f"Gateway {reference.get('name')}"
+    if Acceptance.NO in verdicts:
+        return Acceptance.NO, f"{gateway} does not serve the route: {verdicts[Acceptance.NO]}"
+    if Acceptance.BEHIND in verdicts and Acceptance.YES not in verdicts:
+        words = verdicts[Acceptance.BEHIND]
+        return Acceptance.BEHIND, f"{gateway}: {words}" if words else gateway
+    return (Acceptance.YES if Acceptance.YES in verdicts else Acceptance.UNKNOWN), ""
+
+
+def _verdict(conditions: Conditions, generation: int) -> Sign:
+    current = signs.current(conditions, generation)
+    for kind, bad in _BAD:
         condition = current.get(kind) or {}
         if condition.get("status") == bad:
-            words = (condition.get("reason"), condition.get("message"))
-            return Acceptance.NO, ": ".join(word for word in words if word)
+            return Acceptance.NO, signs.words_of(condition)
+    named = [condition for condition in conditions if condition.get("type") in _GOOD]
+    late = [condition for condition in named if not signs.is_current(condition, generation)]
+    programmed = current.get("Programmed") or {}
+    if late or programmed.get("status") == "False":
+        return signs.silence([*late, programmed]), signs.words_of({} if late else programmed)
     accepted = (current.get("Accepted") or {}).get("status") == "True"
     return (Acceptance.YES if accepted else Acceptance.UNKNOWN), ""
 

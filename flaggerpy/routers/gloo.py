@@ -24,6 +24,7 @@ from flaggerpy.routers.routetable import (
     with_destinations,
     with_unused,
 )
+from flaggerpy.routers.signs import Sign
 
 _COPIED: Final = (
     "labels",
@@ -44,7 +45,7 @@ _STATES: Final = ("Pending", "Accepted", "Rejected", "Warning")
 class GlooRouter:
     """Gloo's RouteTable and Upstreams in version v1."""
 
-    capabilities = Capabilities(weights=True, match=True, grpc=True, own_route=True)
+    capabilities = Capabilities(weights=True, match=True, grpc=True, own_route=True, answers=True)
 
     def refs(self, canary: Canary) -> tuple[Ref, ...]:
         """Return the RouteTable, the Upstreams, and the one that is their template."""
@@ -204,9 +205,12 @@ def _is_held(canary: Canary, table: JsonObject) -> bool:
 
 
 def _routes(canary: Canary, table: JsonObject) -> Routes | None:
-    """Read the shares from the first route that leads to one of our Upstreams."""
-    ours = _ours(canary)
-    for route in _routes_of(table.get("spec") or {}):
+    """Read the shares from the first route that leads to one of our Upstreams.
+
+    Where an audience comes first, everybody else's shares are the canary's: those of the last route.
+    """
+    ours, routes = _ours(canary), _routes_of(table.get("spec") or {})
+    for route in reversed(routes) if canary.analysis.audience_first else routes:
         destinations = destinations_of(route)
         weights = [sum(weight_of(one) for one in destinations if key_of(one) == key) for key in ours]
         primary, share = weights or (0, 0)
@@ -216,7 +220,7 @@ def _routes(canary: Canary, table: JsonObject) -> Routes | None:
     return None
 
 
-def _acceptance(table: JsonObject) -> tuple[Acceptance, str]:
+def _acceptance(table: JsonObject) -> Sign:
     """Say what Gloo reports; it does not tell of which generation."""
     status: JsonObject = table.get("status") or {}
     reports = list((status.get("statuses") or {}).values()) or [status]

@@ -17,7 +17,8 @@ from flaggerpy.api.service import CanaryService, Retries
 from flaggerpy.durations import InvalidDuration, parse_duration
 from flaggerpy.kube.objects import JsonObject
 from flaggerpy.rollout.errors import UserError
-from flaggerpy.rollout.traffic import ALL_TO_PRIMARY, Routes
+from flaggerpy.rollout.traffic import Routes
+from flaggerpy.routers.audience import shares_of
 from flaggerpy.routers.re2 import check_re2
 
 _UNSIGNED = re.compile(r"(([0-9]+(\.[0-9]*)?|\.[0-9]+)(h|m|s|ms|us|µs|ns))+")
@@ -130,11 +131,12 @@ def _plain(value: Any) -> Any:
 def _routes(canary: Canary, service: CanaryService, routes: Routes) -> Iterator[JsonObject]:
     """Return a route for every part of the audience, then the one for everybody else; without an audience, one."""
     prefix = _prefix(service)
-    audience = _audience(canary.analysis.match)
-    for first, *more in audience:
-        # A route takes one condition on the path, so the others go without.
-        yield _route(canary, service, [{"prefix": prefix, **first}, *more], routes)
-    yield _route(canary, service, [{"prefix": prefix}], ALL_TO_PRIMARY if audience else routes)
+    audience, others = shares_of(canary, routes)
+    if audience is not None:
+        for first, *more in _audience(canary.analysis.match):
+            # A route takes one condition on the path, so the others go without.
+            yield _route(canary, service, [{"prefix": prefix, **first}, *more], audience)
+    yield _route(canary, service, [{"prefix": prefix}], others)
 
 
 def _route(canary: Canary, service: CanaryService, conditions: list[JsonObject], routes: Routes) -> JsonObject:

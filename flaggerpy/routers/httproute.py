@@ -16,6 +16,7 @@ from flaggerpy.durations import InvalidDuration, parse_duration
 from flaggerpy.kube.objects import JsonObject
 from flaggerpy.rollout.errors import UserError
 from flaggerpy.rollout.traffic import Cookies, Routes
+from flaggerpy.routers.audience import shares_of
 from flaggerpy.routers.httproute_cookies import affinity_of, for_holders, giving, taking
 
 DEFAULT_PATH: JsonObject = {"type": "PathPrefix", "value": "/"}
@@ -72,12 +73,17 @@ def with_unused_backends(rules: list[JsonObject], others: list[JsonObject]) -> l
 
 
 def _rules(canary: Canary, service: CanaryService, routes: Routes) -> Iterator[JsonObject]:
-    everyone = _service_matches(service)
-    audience = _audience_matches(canary.analysis.match)
-    split = _split(canary, service, routes.canary)
-    copies = [_mirror(backend(canary.canary_service_name, service.port, 0))] if routes.mirrored else []
-    matches = _narrowed(everyone, audience) if audience else everyone
-    if affinity := affinity_of(canary, service):
+    everyone, affinity = _service_matches(service), affinity_of(canary, service)
+    audience, others = shares_of(canary, routes)
+    copies = [_copies(canary, service)] if routes.mirrored else []
+    if audience is not None:
+        matches = _narrowed(everyone, _audience_matches(canary.analysis.match))
+        yield _rule(service, matches, _split(canary, service, audience.canary), copies)
+        if not canary.analysis.audience_first:
+            yield _rule(service, everyone, [backend(canary.primary_service_name, service.port, 100)], [])
+            return
+    split = _split(canary, service, others.canary)
+    if affinity is not None:
         yield from _sticky_rules(canary, service, everyone, routes.cookies)
         if routes.cookies.expired:
             holders = for_holders(everyone, routes.cookies.expired)
@@ -85,9 +91,15 @@ def _rules(canary: Canary, service: CanaryService, routes: Routes) -> Iterator[J
         seconds = (canary.analysis.interval.total_seconds(), affinity.max_age)
         given = zip(split, (routes.cookies.primary, routes.cookies.canary), seconds, strict=True)
         split = [giving(one, cookie, affinity, age) for one, cookie, age in given]
-    yield _rule(service, matches, split, copies)
-    if audience:
-        yield _rule(service, everyone, [backend(canary.primary_service_name, service.port, 100)], [])
+    yield _rule(service, everyone, split, copies)
+
+
+def _copies(canary: Canary, service: CanaryService) -> JsonObject:
+    """Return what sends copies of requests to the canary; without a percentage all of them are copied."""
+    mirror, share = _mirror(backend(canary.canary_service_name, service.port, 0)), canary.analysis.mirror_weight
+    if 0 < share < 100:
+        mirror["requestMirror"]["percent"] = share
+    return mirror
 
 
 def _split(canary: Canary, service: CanaryService, share: int) -> list[JsonObject]:

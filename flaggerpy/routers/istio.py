@@ -7,12 +7,13 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from flaggerpy.api.canary import Canary
-from flaggerpy.kube.objects import JsonObject, annotations_of
+from flaggerpy.kube.objects import JsonObject, annotations_of, generation_of
 from flaggerpy.kube.resources import VIRTUAL_SERVICES, Ref
 from flaggerpy.rollout.errors import UserError
 from flaggerpy.rollout.traffic import ALL_TO_PRIMARY, Acceptance, Capabilities, Cookies, Routes, RouteState
-from flaggerpy.routers import custody, destinationrule
+from flaggerpy.routers import custody, destinationrule, signs
 from flaggerpy.routers.base import Live
+from flaggerpy.routers.signs import Sign
 from flaggerpy.routers.virtualservice import is_tcp, virtual_service_spec
 from flaggerpy.routers.virtualservice_compare import same_part
 from flaggerpy.routers.virtualservice_cookies import cookies_of, gives_cookies, host_of
@@ -25,7 +26,8 @@ _PROTOCOLS = ("http", "tcp")
 class IstioRouter:
     """Istio's networking API in version v1beta1, which is Flagger's.
 
-    Istio does not say of a VirtualService whether it serves it, so one that is written counts as served.
+    Istio does not say of a VirtualService whether it serves it, so one that is written counts as served. Older versions
+    can be told to count the proxies that have it (``PILOT_ENABLE_STATUS``).
     """
 
     capabilities = Capabilities(
@@ -59,7 +61,8 @@ class IstioRouter:
         if route is None or routes is None:
             return RouteState(routes=None)
         drifted = _drifted(canary, route, routes) or destinationrule.drifted(canary, live)
-        return RouteState(routes, drifted, Acceptance.YES)
+        accepted, note = _acceptance(route)
+        return RouteState(routes, drifted, accepted, note)
 
     def render(self, canary: Canary, live: Live, routes: Routes) -> tuple[JsonObject, ...]:
         """Return the DestinationRules, then the VirtualService that sends somebody to their Services."""
@@ -161,6 +164,20 @@ def _routes(canary: Canary, spec: Mapping[str, Any]) -> Routes | None:
     mirrored = any((route.get("mirror") or {}).get("host") == canary.canary_service_name for route in routes)
     cookies = cookies_of(routes, split, (canary.primary_service_name, canary.canary_service_name))
     return Routes(100 - share, share, mirrored, cookies if share else Cookies(expired=cookies.expired))
+
+
+def _acceptance(route: JsonObject) -> Sign:
+    """Say whether proxies have yet to get the VirtualService, where Istio counts them.
+
+    It may count those of an earlier generation, which it has not always told apart: that says nothing.
+    """
+    status: JsonObject = route.get("status") or {}
+    conditions = [condition for condition in status.get("conditions") or () if condition.get("type") == "Reconciled"]
+    counted = int(status.get("observedGeneration") or 0) >= generation_of(route)
+    for condition in conditions if counted else ():
+        if condition.get("status") == "False":
+            return Acceptance.UNKNOWN, f"Istio says {signs.words_of(condition)}"
+    return Acceptance.YES, ""
 
 
 def _step_ahead(canary: Canary, route: JsonObject, body: JsonObject) -> JsonObject | None:

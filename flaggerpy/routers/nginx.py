@@ -106,16 +106,16 @@ class NginxRouter:
 
     def _share(self, canary: Canary, routes: Routes) -> Mapping[str, str]:
         """Return the annotations of a share, without the prefix."""
-        audience = _audience(canary)
-        if audience and routes.canary:
-            return {**_NOBODY, **audience}
-        return {**_NOBODY, "canary-weight": str(routes.canary)}
+        others = {**_NOBODY, "canary-weight": str(routes.canary)}
+        audience = _audience(canary) if routes.canary else {}
+        return {**(others if canary.analysis.audience_first or not audience else _NOBODY), **audience}
 
     def _routes(self, canary: Canary, copy: JsonObject) -> Routes | None:
         given = {key.removeprefix(f"{self._prefix}/"): value for key, value in self._canary_annotations(copy).items()}
         if given.get("canary") != "true":
             return None
-        if canary.analysis.match and not given.keys().isdisjoint({"canary-by-header", "canary-by-cookie"}):
+        chosen = bool(canary.analysis.match) and not canary.analysis.audience_first
+        if chosen and not given.keys().isdisjoint({"canary-by-header", "canary-by-cookie"}):
             return ALL_TO_CANARY
         weight, total = given.get("canary-weight", "0"), given.get("canary-weight-total", "100")
         if not (weight.isdecimal() and total.isdecimal() and int(weight) <= int(total) and int(total)):
@@ -135,11 +135,12 @@ _NOBODY: Mapping[str, str] = {"canary": "true", "canary-weight": "0"}
 
 def _audience(canary: Canary) -> dict[str, str]:
     """Return the annotations that choose the users of an A/B test: a header, a cookie, or either of them."""
-    if canary.analysis.match and canary.analysis.strategy is not Strategy.AB_TESTING:
+    analysis = canary.analysis
+    if analysis.match and analysis.strategy is not Strategy.AB_TESTING and not analysis.audience_first:
         raise UserError(
             "spec.analysis.match without iterations cannot be served by provider nginx, which sends all of the users "
-            "it describes to the canary, and never a share of them: write iterations in the place of stepWeight, or "
-            "remove match."
+            "it describes to the canary, and never a share of them: write iterations in the place of stepWeight, "
+            "add matchFirst: true, or remove match."
         )
     chosen: dict[str, str] = {}
     for index, match in enumerate(canary.analysis.match):

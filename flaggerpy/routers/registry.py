@@ -22,7 +22,7 @@ from flaggerpy.routers.trafficsplit import TrafficSplitRouter
 
 ROUTERS: dict[str, Callable[[Options], Router]] = {
     "kubernetes": lambda _: KubernetesRouter(),
-    "gatewayapi:v1": lambda _: GatewayApiRouter(),
+    "gatewayapi:v1": lambda options: GatewayApiRouter(mirror_percent=options.gateway_mirror_percent),
     "gatewayapi:v1beta1": lambda _: GatewayApiRouter(beta=True),
     "contour": lambda options: ContourRouter(options.ingress_class),
     "istio": lambda _: IstioRouter(),

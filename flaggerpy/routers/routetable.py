@@ -13,7 +13,8 @@ from flaggerpy.api.canary import Canary
 from flaggerpy.api.matching import AudienceMatch, StringMatch
 from flaggerpy.kube.objects import JsonObject
 from flaggerpy.rollout.errors import UserError
-from flaggerpy.rollout.traffic import ALL_TO_PRIMARY, Routes
+from flaggerpy.rollout.traffic import Routes
+from flaggerpy.routers.audience import shares_of
 from flaggerpy.routers.re2 import check_re2
 
 PRIMARY: Final = "primaryupstream"
@@ -29,9 +30,10 @@ def table_spec(canary: Canary, routes: Routes) -> JsonObject:
     """
     if canary.spec.service is None:
         raise UserError("spec.service is missing, so there is no port to serve on: add spec.service.port.")
-    audience = _audience(canary.analysis.match)
-    chosen = [_route(canary, routes) | {"matchers": audience}] if audience else []
-    return {"routes": [*chosen, _route(canary, ALL_TO_PRIMARY if audience else routes)]}
+    audience, others = shares_of(canary, routes)
+    matchers = {"matchers": _audience(canary.analysis.match)}
+    chosen = [_route(canary, audience) | matchers] if audience is not None else []
+    return {"routes": [*chosen, _route(canary, others)]}
 
 
 def upstream_name(canary: Canary, side: str) -> str:

@@ -18,6 +18,7 @@ from flaggerpy.durations import InvalidDuration, parse_duration
 from flaggerpy.kube.objects import JsonObject
 from flaggerpy.rollout.errors import UserError
 from flaggerpy.rollout.traffic import Cookies, Routes
+from flaggerpy.routers.audience import shares_of
 from flaggerpy.routers.re2 import check_re2
 from flaggerpy.routers.virtualservice_cookies import affinity_of, for_holders, giving, taking
 
@@ -82,10 +83,16 @@ def _tcp_route(canary: Canary, service: CanaryService, routes: Routes) -> JsonOb
 
 def _http_routes(canary: Canary, service: CanaryService, routes: Routes) -> Iterator[JsonObject]:
     everyone = [_checked(f"spec.service.match[{index}]", _written(match)) for index, match in enumerate(service.match)]
-    audience = [_audience(index, match) for index, match in enumerate(canary.analysis.match)]
-    split = _split(canary, service, routes.canary)
-    copies = _copies(canary, service) if routes.mirrored else {}
-    if affinity := affinity_of(canary, service):
+    affinity, copies = affinity_of(canary, service), _copies(canary, service) if routes.mirrored else {}
+    audience, others = shares_of(canary, routes)
+    if audience is not None:
+        parts = [_audience(index, match) for index, match in enumerate(canary.analysis.match)]
+        yield _route(service, _narrowed(everyone, parts), _split(canary, service, audience.canary)) | copies
+        if not canary.analysis.audience_first:
+            yield _route(service, everyone, [_weighted(service, canary.primary_service_name, 100)])
+            return
+    split = _split(canary, service, others.canary)
+    if affinity is not None:
         yield from _sticky_routes(canary, service, everyone, routes.cookies)
         if routes.cookies.expired:
             holders = for_holders(everyone, routes.cookies.expired)
@@ -93,9 +100,7 @@ def _http_routes(canary: Canary, service: CanaryService, routes: Routes) -> Iter
         seconds = (canary.analysis.interval.total_seconds(), affinity.max_age)
         given = zip(split, (routes.cookies.primary, routes.cookies.canary), seconds, strict=True)
         split = [giving(one, cookie, affinity, age) for one, cookie, age in given]
-    yield _route(service, _narrowed(everyone, audience) if audience else everyone, split) | copies
-    if audience:
-        yield _route(service, everyone, [_weighted(service, canary.primary_service_name, 100)])
+    yield _route(service, everyone, split) | copies
 
 
 def _sticky_routes(

@@ -22,7 +22,7 @@ from flaggerpy.kube.objects import generation_of
 from flaggerpy.kube.resources import CANARIES, DEPLOYMENTS, HTTP_PROXIES, INGRESSES, PODS, Ref
 from flaggerpy.kube.sessions import HttpTransport, Server
 from flaggerpy.kube.store import Present
-from flaggerpy.rollout.traffic import ALL_TO_PRIMARY
+from flaggerpy.rollout.traffic import ALL_TO_PRIMARY, Routes
 from flaggerpy.settings import Settings
 from tests.builders import canary_json
 from tests.kube.clocks import SkippingClock, eventually
@@ -98,6 +98,24 @@ async def test_the_operators_ingress_class_reaches_the_provider(spec: dict[str, 
         assert world.router is not None
         [proxy] = world.router.render(world.canary, {}, ALL_TO_PRIMARY)
         assert proxy["spec"]["ingressClassName"] == "outside"
+
+
+@pytest.mark.parametrize(("percent", "copied"), [(True, {"percent": 25}), (False, {})])
+async def test_who_runs_a_gateway_that_copies_a_share_of_the_requests_says_so(
+    percent: bool, copied: dict[str, int]
+) -> None:
+    async with running() as stage:
+        stage.put(
+            spec={"provider": "gatewayapi:v1"},
+            service={"gatewayRefs": [{"name": "public"}]},
+            analysis={"mirror": True, "mirrorWeight": 25},
+        )
+        world = await stage.observe(gateway_mirror_percent=percent)
+        assert world.router is not None
+        [route] = world.router.render(world.canary, {}, Routes(100, 0, mirrored=True))
+        [mirror] = [part["requestMirror"] for part in route["spec"]["rules"][0]["filters"]]
+        assert mirror == {"backendRef": {"group": "", "kind": "Service", "name": "web-canary", "port": 80}} | copied
+        assert any("mirrorWeight has no effect" in note for note in world.seen.notes) is not percent
 
 
 INGRESS = {"apiVersion": "networking.k8s.io/v1", "kind": "Ingress", "name": "front"}

@@ -50,6 +50,10 @@ def test_a_provider_that_cannot_serve_the_canary_says_why(spec: dict[str, Any], 
     [
         (ab_test(), "spec.analysis.match cannot be served by provider skipper, which cannot choose users"),
         (canary(analysis={"sessionAffinity": {"cookieName": "c"}}), "spec.analysis.sessionAffinity cannot be served"),
+        (
+            canary(analysis={"match": [{"headers": {"x-user": {"exact": "me"}}}], "matchFirst": True}),
+            "spec.analysis.matchFirst cannot be served by provider skipper, which cannot choose users",
+        ),
     ],
 )
 def test_what_would_harm_users_is_refused(one: Canary, says: str) -> None:

@@ -54,6 +54,8 @@ SHARED = (
     "cookies-rollback",
     "gateway-ab",
     "gateway-blue-green",
+    "audience-gatewayapi",
+    "audience-contour",
     "mirror-gatewayapi",
     "mirror-contour",
     "mirror-weights",

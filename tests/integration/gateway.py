@@ -44,6 +44,8 @@ class Gateway:
     """Routes as they were written, one after the other."""
     refusal: str = ""
     """Why every route is refused, in one word; empty while all are served."""
+    silent: bool = False
+    """Whether it says nothing of what is written, as one that is down."""
 
     def shares(self, name: str = "podinfo") -> list[int]:
         """Return the canary's shares one after the other."""
@@ -77,6 +79,12 @@ class Gateway:
                 await self._follow()
             await asyncio.sleep(0.2)
 
+    async def speak(self) -> None:
+        """Say what was not said while it was silent."""
+        self.silent = False
+        for route in (await self.site.client.list(self.resource, self.site.namespace))[0]:
+            await self._look(route)
+
     async def _follow(self) -> None:
         client = self.site.client
         routes, version = await client.list(self.resource, self.site.namespace)
@@ -93,7 +101,7 @@ class Gateway:
         if share is not None and self.shares(name)[-1:] != [share]:
             self.diary.append((name, share, monotonic()))
         status = self.answer(route)
-        if status is None:
+        if status is None or self.silent:
             return
         try:
             await self.site.client.merge_patch(

@@ -30,17 +30,23 @@ def test_every_provider_is_on_it(provider: str) -> None:
 @pytest.mark.parametrize(
     ("can", "cells"),
     [
-        (Capabilities(), "– | – | yes, users move with the promotion | – | – | – | – | –"),
-        (Capabilities(weights=True, tcp=True, grpc=True), "yes | – | yes | – | – | yes | yes | –"),
+        (Capabilities(), "– | – | – | yes, users move with the promotion | – | – | – | – | – | –"),
+        (Capabilities(weights=True, tcp=True, grpc=True), "yes | – | – | yes | – | – | yes | yes | – | –"),
         (
             Capabilities(weights=True, match=True, mirror=True, affinity=True),
-            "yes | yes | yes | yes, all requests | yes | – | – | –",
+            "yes | yes | yes | yes | yes, all requests | yes | – | – | – | –",
         ),
         (
             Capabilities(
-                weights=True, match=True, whole_audience=True, mirror=True, mirror_weight=True, own_route=True
+                weights=True,
+                match=True,
+                whole_audience=True,
+                mirror=True,
+                mirror_weight=True,
+                own_route=True,
+                answers=True,
             ),
-            "yes | yes, all of the audience | yes | yes, all requests or a share | – | – | – | yes",
+            "yes | yes, all of the audience | yes | yes | yes, all requests or a share | – | – | – | yes | yes",
         ),
     ],
 )

@@ -38,6 +38,7 @@ class Law(Enum):
     WEIGHTS_ADD_UP_TO_100 = "the weights of a route add up to 100"
     WEIGHT_FALLS_FOR_A_REASON = "the canary's weight falls by rollback, restart, cancel, promotion or deletion only"
     WEIGHTS_ARE_HELD_FOR_AN_INTERVAL = "every weight is held for at least one interval, under any crash"
+    STEPS_ARE_JUDGED_LIVE = "a step is judged once the data plane has served it for half of its interval"
     NO_PROMOTION_WITHOUT_EVERY_GATE = "nothing is promoted before every gate has passed"
     WHAT_IS_PROMOTED_WAS_ANALYSED = "what is promoted, kept and brought back is what was analysed"
     AFTER_FAILED_USERS_ARE_ON_ONE_WORKLOAD = "after Failed all traffic is on one workload, which is ready"
@@ -179,6 +180,7 @@ class Laws:
             reasons = (
                 status.rollout.failing,
                 seen.target is None or seen.target.deleting or seen.target.replicas == 0,
+                seen.target is not None and seen.target.available_replicas == 0,
                 seen.target and not revision.same(status.rollout.applied, seen, seen.target),
                 self.moved_at is None,
                 new == status.rollout.step.weight == 0,  # a first step that a crash left unrecorded, and gates closed
@@ -198,6 +200,16 @@ class Laws:
             self.demand(Law.NO_PROMOTION_WITHOUT_EVERY_GATE, any(admitted), words)
         if routes.traffic != before.traffic:
             self.moved_at = world.now
+
+    def measured(self, world: Simulation) -> None:
+        """What is measured is of the step that is judged, and of no step before it."""
+        route = world.route
+        heard = world.numbers and route is not None and route.served is not None
+        if route is None or not heard or world.status.canary_weight == 0 or self.moved_at is None:
+            return
+        served = world.now - route.served_since if route.accepted and route.served_since else timedelta()
+        live = served >= world.spec.analysis.interval / 2
+        self.demand(Law.STEPS_ARE_JUDGED_LIVE, live, f"served for {served}")
 
     def cookies(self, world: Simulation, cookies: Cookies) -> None:
         """A route knows no cookie that is not recorded, and one that was taken back never comes again."""

@@ -71,6 +71,8 @@ class Simulation:
     why_silent: str = ""
     refuses: bool = False
     """Whether the data plane refuses every route that is written from now on."""
+    numbers: bool = False
+    """Whether its answers name the version of the route that they are about."""
     now: datetime = START
     target: Deployment | None = field(default_factory=lambda: Deployment(NAME, "v1", 2, START))
     primary: Deployment | None = None
@@ -256,7 +258,9 @@ class Simulation:
         routes = None if self.route.released else self.route.written
         if self.route.refused:
             return RouteState(routes, self.route.drifted, Acceptance.NO, "no such gateway")
-        accepted = Acceptance.YES if self.route.accepted else Acceptance.UNKNOWN
+        spoke = self.numbers and self.route.served is not None
+        silent = Acceptance.BEHIND if spoke else Acceptance.UNKNOWN
+        accepted = Acceptance.YES if self.route.accepted else silent
         note = "" if self.route.accepted else self.why_silent
         return RouteState(routes, self.route.drifted, accepted, note)
 
@@ -337,6 +341,7 @@ class Simulation:
             default = Verdict.FAILED if check.type is HookType.ROLLBACK else Verdict.PASSED
             verdict = self.hooks.get(name, self.hooks.get(check.type.value, default))
             return Answer(verdict, "" if verdict is Verdict.PASSED else "403 closed")
+        self.laws.measured(self)
         name = self.spec.analysis.metrics[check.index].name
         verdict = self.metrics.get(name, Verdict.PASSED)
         if verdict is Verdict.PASSED:
@@ -522,7 +527,8 @@ class Simulation:
         """Let the cluster's own controllers do what they do at this instant; what they change wakes the core."""
         for route in (self.route, self.former):
             if route is not None and self.now >= route.accept_at and not route.refused and not route.accepted:
-                route.served, route.accepted, self.dirty = route.written, True, True
+                route.served, route.served_since = route.written, self.now
+                route.accepted = self.dirty = True
         for workload, autoscaler in ((self.target, self.autoscaler), (self.primary, self.primary_autoscaler)):
             if workload is None:
                 continue

@@ -71,6 +71,11 @@ def test_every_weight_is_held_for_at_least_one_interval_under_any_crash() -> Non
     assert holds(Histories, Law.WEIGHTS_ARE_HELD_FOR_AN_INTERVAL, **ROLLING)
 
 
+def test_a_step_is_judged_once_the_data_plane_has_served_it_for_half_of_its_interval() -> None:
+    slow: dict[str, Any] = {"gateway": (8, 0, True), "strategy": {}, "kind": Deployment, "scaled": None}
+    assert holds(Histories, Law.STEPS_ARE_JUDGED_LIVE, **ROLLING, **slow)
+
+
 def test_nothing_is_promoted_without_every_gate() -> None:
     assert holds(Sabotage, Law.NO_PROMOTION_WITHOUT_EVERY_GATE)
 

@@ -68,7 +68,7 @@ class Histories(RuleBasedStateMachine):
         routed=st.booleans(),
         strategy=st.sampled_from(STRATEGIES),
         kinds=st.sets(st.sampled_from(GATES)),
-        gateway=st.tuples(st.sampled_from([1, 0, 90]), st.integers(0, 2)),
+        gateway=st.tuples(st.sampled_from([1, 0, 8, 90]), st.integers(0, 2), st.booleans()),
         bootstrapped=st.sampled_from([True, True, False]),
         scaled=st.sampled_from([None, SCALER, SCALED_OBJECT]),
         kind=st.sampled_from([Deployment, Deployment, DaemonSet, PlainService]),
@@ -82,13 +82,13 @@ class Histories(RuleBasedStateMachine):
         routed: bool,
         strategy: dict[str, Any],
         kinds: set[str],
-        gateway: tuple[int, int],
+        gateway: tuple[int, int, bool],
         bootstrapped: bool,
         scaled: dict[str, str] | None,
         kind: type[Deployment],
     ) -> None:
         self.kind = kind
-        accept, ahead = gateway
+        accept, ahead, numbers = gateway
         scaled = scaled if kind is Deployment else None
         self.scaler = scaled or SCALER
         hooks = [hook(kind) for kind in sorted(kinds)]
@@ -104,12 +104,13 @@ class Histories(RuleBasedStateMachine):
             routed=routed,
             accept_after=timedelta(seconds=accept),
             ahead=ahead,
+            numbers=numbers,
             autoscaler=self._autoscaler(),
             target=kind(NAME, "v1", 2, START),
             may_keep=kind is not PlainService,
         )
-        # A data plane slower than the time we give it may drop users; who waits for it is tested elsewhere.
-        self.world.laws.sabotaged = self.sabotage or accept > 60
+        # A data plane slower than the time we give it may drop users, unless it says which version it serves.
+        self.world.laws.sabotaged = self.sabotage or (accept > 60 and not numbers)
         self.world.laws.only, self.world.laws.looked_at = self.law, self.looked_at
         if bootstrapped:
             self.world.run()
@@ -313,6 +314,11 @@ class Sabotage(Histories):
     def somebody_scales(self, replicas: int) -> None:
         if self._rolls():
             self.world.scale(replicas)
+
+    @rule(back=st.booleans())
+    def all_pods_of_the_canary_go_down_or_come_back(self, back: bool) -> None:
+        if self._rolls():
+            (self.world.come_back if back else self.world.go_down)()
 
     @rule(weight=st.sampled_from([0, 5, 10, 20, 50, 100]))
     def somebody_turns_the_route(self, weight: int) -> None:

@@ -89,7 +89,7 @@ def test_a_canary_whose_route_was_never_taken_goes_within_a_minute_or_two_and_it
     world = refused_from_the_first().run_for(200).delete()
     began = world.now
     world.run_for(5)
-    assert why(world) == f"letting users move to the target; {REFUSED}; goes on without it at 12:04:20 UTC"
+    assert why(world) == f"letting users move to the target; {REFUSED}; {ADVICE}; goes on without it at 12:04:20 UTC"
     assert began == START + timedelta(seconds=200)
     world.run()
     assert world.gone

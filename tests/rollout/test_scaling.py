@@ -184,6 +184,8 @@ def test_replicas_of_the_target_never_start_a_rollout(replicas: int, scaled: boo
         ({"stepWeights": [5, 50]}, 2),
         ({"iterations": 2}, 20),
         ({"iterations": 2, "match": MATCH}, 20),
+        ({"match": MATCH}, 2),
+        ({"match": MATCH, "matchFirst": True}, 20),
         ({"_skipAnalysis": True}, 2),
     ],
 )

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from typing import Any
 
 import pytest
 
 from flaggerpy.api.status import Phase
 from flaggerpy.rollout import decision as d
 from flaggerpy.rollout.checks import HookCheck, Verdict
-from tests.rollout.world import World, hook, initialized, spec
+from tests.rollout.world import COOKIES, World, hook, initialized, spec
 
 
 def at_weight(world: World, weight: int) -> World:
@@ -353,3 +354,19 @@ def test_w43_a_deleted_canary_leaves_its_target_serving(routed: bool) -> None:
     assert world.gone
     assert world.sizes == (2, 0)
     assert world.destinations() == {"target"}
+
+
+@pytest.mark.parametrize("analysis", [{}, {"mirror": True}, {"sessionAffinity": COOKIES}])
+def test_w90_what_drifts_in_mid_rollout_is_mended_at_the_weights_that_there_are(analysis: dict[str, Any]) -> None:
+    world, shares, mended = initialized(spec=spec(**analysis)).push("v2"), [0], 0
+    while world.phase is not Phase.PROMOTING:
+        assert world.advance()
+        if drifts := world.weight > 0 and world.route is not None:
+            world.route.drifted = True
+        world.tick()
+        shares.append(world.weight)
+        mended += drifts and world.route is not None and not world.route.drifted
+    assert shares == sorted(shares), "no weight falls"
+    assert mended > 2
+    world.run()
+    assert world.outcomes == ["succeeded"]

@@ -253,3 +253,4 @@ class Route:
     drifted: bool = False
     released: bool = False
     refused: bool = False
+    served_since: datetime | None = None

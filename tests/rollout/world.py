@@ -94,6 +94,21 @@ class World(Simulation):
         self.laws.sabotaged = True
         return self.touch()
 
+    def go_down(self) -> World:
+        """No pod of the target that is there, or comes, is ready any more."""
+        assert self.target
+        self.target.broken = self.target.broken | {self.target.template}
+        self.laws.sabotaged = True
+        self._settle()
+        return self.touch()
+
+    def come_back(self) -> World:
+        """They are ready again."""
+        assert self.target
+        self.target.broken = set()
+        self._settle()
+        return self.touch()
+
     def turn_route(self, weight: int) -> World:
         assert self.route
         self.laws.sabotaged = True

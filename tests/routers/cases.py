@@ -51,6 +51,8 @@ OF_ISTIO: dict[str, dict[str, Any]] = {
 BESIDE = frozenset({"DestinationRule", "Upstream"})
 """Kinds of objects that lead nobody anywhere, and go with our Services."""
 ABORTED = {"httpStatus": 503, "percentage": {"value": 0.1}}
+WITHOUT_GENERATION = frozenset({"RouteTable"})
+"""Kinds whose data plane does not tell which generation its answer is about."""
 AT_ONCE = (TraefikRouter, KnativeRouter)
 """Providers whose proxies learn of routes, Services and addresses together, so that nothing has to go ahead."""
 PRIMARY = "web-00001"
@@ -113,6 +115,13 @@ def canaries(provider: str, namespace: str = "shop") -> dict[str, Canary]:
         ),
         **({} if can.whole_audience else {"for a growing share of an audience": growing}),
     }
+    first = {"match": audience["match"], "matchFirst": True, "mirrorWeight": 25}
+    audiences |= {
+        "for an audience first": canary(namespace=namespace, spec=spec, service=gateways, analysis=first),
+        "for an audience first, with every setting": canary(
+            namespace=namespace, spec=spec, service=EVERYTHING, analysis=first
+        ),
+    }
     return {
         "plain": canary(namespace=namespace, spec=spec, service=gateways),
         "with every setting": canary(namespace=namespace, spec=spec, service=EVERYTHING),
@@ -149,7 +158,8 @@ def admits(router: Router, owner: Canary, routes: Routes) -> bool:
     """Tell whether a router's capabilities admit these shares for a canary."""
     can = router.capabilities
     shared = routes.canary not in {0, 100}
-    whole = not can.weights or (can.whole_audience and bool(owner.analysis.match))
+    chosen = bool(owner.analysis.match) and not owner.analysis.audience_first
+    whole = not can.weights or (can.whole_audience and chosen)
     return not (shared and whole) and not (routes.mirrored and not admits_copies(router, owner))
 
 
@@ -262,6 +272,22 @@ def own_spec(kind: str, owner: Canary) -> JsonObject:
     raise ValueError(f"nobody said what {kind} of a user looks like")
 
 
+def answer(route: JsonObject, generation: int, *, good: bool = True) -> JsonObject:
+    """Write the status in which a data plane says that it serves a route in a generation, or why not."""
+    truth = {"status": str(good), "observedGeneration": generation, "reason": "Why", "message": "so it is"}
+    match route["kind"]:
+        case "HTTPRoute" | "GRPCRoute" | "TLSRoute" | "TCPRoute":
+            conditions = [{"type": kind, **truth} for kind in ("Accepted", "ResolvedRefs")]
+            return {"parents": [{"parentRef": one, "conditions": conditions} for one in route["spec"]["parentRefs"]]}
+        case "HTTPProxy":
+            return {"conditions": [{"type": "Valid", **truth}]}
+        case "ApisixRoute":
+            return {"conditions": [{"type": "ResourcesAvailable", **truth}]}
+        case "RouteTable":
+            return {"statuses": {"gloo-system": {"state": "Accepted" if good else "Rejected", "reason": "so it is"}}}
+    raise ValueError(f"nobody said how a data plane answers about {route['kind']}")
+
+
 def references(route: JsonObject) -> list[tuple[str, int]]:
     """Return the Services that a routing object names, with their weights as the provider reads them.
 
@@ -305,6 +331,22 @@ def references(route: JsonObject) -> list[tuple[str, int]]:
         return [(one["service"], int(one["weight"])) for one in spec["backends"]]
     rules = [rule.get("backendRefs") or () for rule in spec["rules"]]
     return [(one["name"], int(one.get("weight", 1))) for backends in rules for one in backends]
+
+
+def audience_and_others(route: JsonObject, owner: Canary) -> tuple[set[int], set[int]]:
+    """Return the canary's shares of the audience, and of everybody else, in percent."""
+    if route["kind"] == "Ingress":
+        given = route["metadata"]["annotations"]
+        chosen = any("canary-by" in key for key in given)
+        return {100 if chosen else 0}, {int(given["nginx.ingress.kubernetes.io/canary-weight"])}
+    field = {"HTTPRoute": "rules", "VirtualService": "http"}.get(route["kind"], "routes")
+    found: tuple[set[int], set[int]] = set(), set()
+    for part in route["spec"][field]:
+        weights = dict(references({**route, "spec": {field: [part]}}))
+        share = round(100 * weights[owner.canary_service_name] / sum(weights.values()))
+        asked = any(json.dumps(word) in json.dumps(part) for word in ("x-canary", "v"))
+        found[0 if asked else 1].add(share)
+    return found
 
 
 def _service_behind(destination: JsonObject) -> str:

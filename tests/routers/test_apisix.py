@@ -146,7 +146,7 @@ def test_a_copy_begins_as_the_users_own_route() -> None:
 @pytest.mark.parametrize("kind", ["ResourcesAvailable", "Accepted"])
 def test_what_apisix_says_of_the_present_generation_counts(kind: str) -> None:
     assert with_status(type=kind, status="True").accepted is Acceptance.YES
-    assert with_status(type=kind, status="True", observedGeneration=2008).accepted is Acceptance.UNKNOWN
+    assert with_status(type=kind, status="True", observedGeneration=2008).accepted is Acceptance.BEHIND
     assert with_status(type=kind, status="Unknown").accepted is Acceptance.UNKNOWN
     refused = with_status(type=kind, status="False", reason="ResourceSyncAborted", message="no service")
     assert (refused.accepted, refused.note) == (

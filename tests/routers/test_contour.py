@@ -163,8 +163,9 @@ ORPHANED = error("Orphaned", "Orphaned", "this HTTPProxy is not part of a delega
     [
         ("nobody has spoken", [], Acceptance.UNKNOWN, ""),
         ("valid", valid(), Acceptance.YES, ""),
-        ("an answer to an older generation is none", valid(seen=6), Acceptance.UNKNOWN, ""),
-        ("an old refusal is none either", valid("False", 6, MISSING), Acceptance.UNKNOWN, ""),
+        ("an answer to an older generation", valid(seen=6), Acceptance.BEHIND, ""),
+        ("an old refusal", valid("False", 6, MISSING), Acceptance.BEHIND, ""),
+        ("an answer without a generation is none", valid(seen=0), Acceptance.UNKNOWN, ""),
         ("a Contour that is not sure", valid("Unknown"), Acceptance.UNKNOWN, ""),
         ("nobody includes it", valid("False", 7, ORPHANED), Acceptance.UNKNOWN, "no HTTPProxy with a virtualhost"),
         (

@@ -165,6 +165,23 @@ def test_a_permanent_mirror_to_the_canary_is_not_the_mirror_of_an_analysis() -> 
     assert state(written(both, owner), owner) == RouteState(both)
 
 
+@pytest.mark.parametrize(("weight", "percent"), [(0, None), (1, 1), (99, 99), (100, None)])
+def test_copies_of_a_share_where_the_gateway_api_has_them(weight: int, percent: int | None) -> None:
+    router = GatewayApiRouter(mirror_percent=True)
+    owner = canary(service={"gatewayRefs": [GATEWAY]}, analysis={"mirror": True, "mirrorWeight": weight})
+    copied = Routes(100, 0, mirrored=True)
+    server = Server(router, owner)
+
+    server.write(router.render(owner, {}, copied))
+
+    assert router.state(owner, server.live) == RouteState(copied)
+    [ref] = router.refs(owner)
+    [mirror] = server.live[ref]["spec"]["rules"][0]["filters"]
+    assert mirror["requestMirror"].get("percent") == percent
+    mirror["requestMirror"]["percent"] = 50
+    assert router.state(owner, server.live) == RouteState(copied, drifted=True)
+
+
 def condition(kind: str = "Accepted", status: str = "True", seen: int | None = 7, **words: str) -> dict[str, Any]:
     return {"type": kind, "status": status, **({"observedGeneration": seen} if seen is not None else {}), **words}
 
@@ -183,8 +200,28 @@ DEFAULTED = {"group": "gateway.networking.k8s.io", "kind": "Gateway", **GATEWAY}
         ("nobody has spoken", [], Acceptance.UNKNOWN, ""),
         ("accepted with all backends found", [answer(*BOTH)], Acceptance.YES, ""),
         ("a Gateway that says nothing of backends is taken at its word", [answer(condition())], Acceptance.YES, ""),
-        ("an answer to an older generation is none", [answer(condition(seen=6))], Acceptance.UNKNOWN, ""),
-        ("an old refusal is none either", [answer(condition(status="False", seen=6))], Acceptance.UNKNOWN, ""),
+        ("an answer to an older generation", [answer(condition(seen=6))], Acceptance.BEHIND, "Gateway public"),
+        ("an old refusal", [answer(condition(status="False", seen=6))], Acceptance.BEHIND, "Gateway public"),
+        (
+            "backends have yet to be looked up",
+            [answer(condition(), condition("ResolvedRefs", seen=6))],
+            Acceptance.BEHIND,
+            "Gateway public",
+        ),
+        (
+            "the proxy has yet to get it",
+            [answer(*BOTH, condition("Programmed", "False", reason="InProgress", message="wait"))],
+            Acceptance.BEHIND,
+            "Gateway public: InProgress: wait",
+        ),
+        (
+            "the proxy had it before",
+            [answer(*BOTH, condition("Programmed", seen=6))],
+            Acceptance.BEHIND,
+            "Gateway public",
+        ),
+        ("the proxy has it", [answer(*BOTH, condition("Programmed"))], Acceptance.YES, ""),
+        ("what a former controller said last", [answer(condition(seen=3)), answer(*BOTH)], Acceptance.YES, ""),
         ("an answer without a generation is none", [answer(condition(seen=None))], Acceptance.UNKNOWN, ""),
         ("a Gateway that is not sure", [answer(condition(status="Unknown"))], Acceptance.UNKNOWN, ""),
         (
@@ -238,7 +275,9 @@ def test_every_gateway_must_accept() -> None:
     route["metadata"]["generation"] = 7
     route["status"] = {"parents": [answer(*BOTH)]}
     assert state(route, owner).accepted is Acceptance.UNKNOWN
-    route["status"]["parents"].append(answer(*BOTH, parent=inner))
+    route["status"]["parents"].append(answer(condition(seen=6), parent=inner))
+    assert (state(route, owner).accepted, state(route, owner).note) == (Acceptance.BEHIND, "Gateway inner")
+    route["status"]["parents"][-1] = answer(*BOTH, parent=inner)
     assert state(route, owner).accepted is Acceptance.YES
 
 

@@ -82,6 +82,31 @@ def test_without_a_route_nothing_is_known_and_with_one_it_counts_as_served() -> 
 
 
 @pytest.mark.parametrize(
+    ("title", "status", "seen", "accepted", "note"),
+    [
+        ("all proxies have it", "True", 7, Acceptance.YES, ""),
+        ("some have yet to get it", "False", 7, Acceptance.UNKNOWN, "Istio says stillPropagating: 61/122 complete"),
+        ("an earlier version was counted", "False", 6, Acceptance.YES, ""),
+        ("it does not say which one was counted", "False", None, Acceptance.YES, ""),
+    ],
+)
+def test_proxies_that_istio_counts_are_waited_for(
+    title: str, status: str, seen: int | None, accepted: Acceptance, note: str
+) -> None:
+    live = written()
+    words = {"reason": "stillPropagating", "message": "61/122 complete"}
+    live[ROUTE]["metadata"]["generation"] = 7
+    live[ROUTE]["status"] = {
+        "conditions": [
+            {"type": "PassedAnalysis", "status": "False"},
+            {"type": "Reconciled", "status": status, **words},
+        ],
+        **({"observedGeneration": seen} if seen else {}),
+    }
+    assert state(live) == RouteState(SHARES, accepted=accepted, note=note), title
+
+
+@pytest.mark.parametrize(
     ("title", "weights", "routes"),
     [
         ("as we write them", (80, 20), Routes(80, 20)),

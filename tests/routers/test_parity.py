@@ -102,10 +102,10 @@ def test_acceptance_as_a_gateway_gave_and_withdrew_it() -> None:
     assert [GATEWAY_API.state(canary, {ref: route}).accepted for route in routes] == [
         Acceptance.UNKNOWN,
         Acceptance.YES,
-        Acceptance.UNKNOWN,
+        Acceptance.BEHIND,
         Acceptance.NO,
         Acceptance.YES,
-        Acceptance.UNKNOWN,
+        Acceptance.BEHIND,
         Acceptance.YES,
     ]
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 
 import pytest
 from hypothesis import given, settings
@@ -13,14 +14,25 @@ from flaggerpy.api.canary import Canary
 from flaggerpy.api.marks import made_by_us
 from flaggerpy.kube.objects import JsonObject
 from flaggerpy.kube.resources import Ref
-from flaggerpy.rollout.traffic import ALL_TO_CANARY, ALL_TO_PRIMARY, NO_COOKIES, Acceptance, Routes, to_canary
-from flaggerpy.routers.base import Router
+from flaggerpy.rollout.traffic import (
+    ALL_TO_CANARY,
+    ALL_TO_PRIMARY,
+    NO_COOKIES,
+    Acceptance,
+    Routes,
+    RouteState,
+    to_canary,
+)
+from flaggerpy.routers.base import Options, Router
 from flaggerpy.routers.registry import ROUTERS, router_for
 from tests.builders import canary
 from tests.routers.cases import (
     AT_ONCE,
+    WITHOUT_GENERATION,
     admits,
     admits_copies,
+    answer,
+    audience_and_others,
     canaries,
     cookies_at,
     foreign_routes,
@@ -36,6 +48,12 @@ CASES = [
     pytest.param(router_for(provider), one, id=f"{provider}, {title}")
     for provider in ROUTERS
     for title, one in canaries(provider).items()
+]
+COPYING_A_SHARE = router_for("gatewayapi:v1", Options(gateway_mirror_percent=True))
+CASES += [
+    pytest.param(COPYING_A_SHARE, one, id=f"gatewayapi:v1 that copies a share, {title}")
+    for title, one in canaries("gatewayapi:v1").items()
+    if one.analysis.mirror_weight
 ]
 every_router = pytest.mark.parametrize(("router", "owner"), CASES)
 drawn = settings(max_examples=20, deadline=None)
@@ -82,7 +100,7 @@ def test_no_provider_is_registered_without_laws_that_can_fail(provider: str) -> 
     can = router.capabilities
     assert provider in {str(case.id).partition(",")[0] for case in CASES}
     assert "plain" in cases
-    assert not can.match or "for an audience" in cases
+    assert not can.match or {"for an audience", "for an audience first"} <= set(cases)
     assert not can.affinity or "with cookies" in cases
     for owner in cases.values():
         assert bool(foreign_routes(router, owner)) is bool(router.refs(owner))
@@ -108,6 +126,22 @@ def test_what_is_written_is_what_is_read(router: Router, owner: Canary, data: st
     state = router.state(owner, server.live)
     assert state.routes == (routes if router.capabilities.weights else None)
     assert not state.drifted
+
+
+@pytest.mark.parametrize(
+    ("router", "owner"),
+    [case for case in CASES if "audience first" in str(case.id) and not str(case.id).startswith("kubernetes")],
+)
+@pytest.mark.parametrize("weight", [0, 1, 40, 100])
+def test_an_audience_comes_first_from_the_first_share_on_and_goes_with_the_last(
+    router: Router, owner: Canary, weight: int
+) -> None:
+    """Who is in it meets nobody but the canary while that has a share, and nobody but the primary else."""
+    server = served(router, owner)
+    server.write(router.render(owner, server.live, to_canary(weight)))
+    [route] = [obj for obj in routes_in(server.live) if made_by_us(obj, owner)]
+
+    assert audience_and_others(route, owner) == ({100 if weight else 0}, {weight})
 
 
 @every_router
@@ -137,6 +171,24 @@ def test_only_shares_change_when_shares_change(router: Router, owner: Canary, da
     fresh = served(router, owner)
     fresh.write(router.render(owner, fresh.live, after))
     assert server.live == fresh.live
+
+
+@every_router
+@drawn
+@given(data=st.data())
+def test_w90_settings_that_change_move_nobody(router: Router, owner: Canary, data: st.DataObject) -> None:
+    routes = data.draw(shares(router, owner))
+    server = served(router, owner)
+    server.write(router.render(owner, server.live, routes))
+    before = router.state(owner, server.live).routes
+    service = owner.spec.service.model_copy(update={"timeout": "7s", "apex": None}) if owner.spec.service else None
+    edited = owner.model_copy(update={"spec": owner.spec.model_copy(update={"service": service})})
+
+    seen = router.state(edited, server.live)
+    server.write(router.render(edited, server.live, seen.routes or routes))
+
+    assert seen.routes == before
+    assert router.state(edited, server.live) == replace(seen, drifted=False)
 
 
 @every_router
@@ -274,3 +326,30 @@ def test_what_needs_no_routing_object_is_accepted_at_once_and_what_has_none_yet_
 ) -> None:
     accepted = router.state(owner, {}).accepted
     assert accepted is (Acceptance.UNKNOWN if router.refs(owner) else Acceptance.YES)
+
+
+@every_router
+def test_what_is_written_counts_as_served_when_its_data_plane_says_so_of_this_version(
+    router: Router, owner: Canary
+) -> None:
+    server = served(router, owner)
+    server.write(router.render(owner, server.live, ALL_TO_PRIMARY))
+    if not router.capabilities.answers:
+        assert router.state(owner, server.live) == RouteState(
+            ALL_TO_PRIMARY if router.capabilities.weights else None, accepted=Acceptance.YES
+        )
+        return
+    routes = routes_in(server.live)
+
+    def accepted(seen: int | None = None, *, good: bool = True) -> Acceptance:
+        for route in routes:
+            route["metadata"]["generation"] = 7
+            route["status"] = {} if seen is None else answer(route, seen, good=good)
+        state = router.state(owner, server.live)
+        assert ("so it is" in state.note) is (state.accepted is Acceptance.NO)
+        return state.accepted
+
+    assert accepted() is Acceptance.UNKNOWN
+    assert (accepted(7), accepted(7, good=False)) == (Acceptance.YES, Acceptance.NO)
+    if not WITHOUT_GENERATION & {route["kind"] for route in routes}:
+        assert (accepted(6), accepted(6, good=False)) == (Acceptance.BEHIND, Acceptance.BEHIND)
