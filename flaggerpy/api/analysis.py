@@ -166,6 +166,15 @@ class SessionAffinity(ApiModel):
         return max_age or DEFAULT_COOKIE_AGE
 
 
+class CanaryScale(ApiModel):
+    """How many pods a canary has while it is analysed."""
+
+    match_traffic_weight: bool = False
+    """Whether its pods are in proportion to its share of traffic, and there before the share grows."""
+    min_replicas: Number = 1
+    """Fewest pods of such a canary, but never more than the primary has."""
+
+
 class CanaryAnalysis(ApiModel):
     """How a new revision is judged and how traffic moves meanwhile."""
 
@@ -203,6 +212,8 @@ class CanaryAnalysis(ApiModel):
     """Gates, tests and other calls."""
     session_affinity: SessionAffinity | None = None
     """Cookies that keep a user on the version they have seen."""
+    canary_scale: CanaryScale | None = None
+    """How many pods the canary has while it is analysed; as many as the primary if absent."""
 
     @field_validator("threshold")
     @classmethod
@@ -220,6 +231,11 @@ class CanaryAnalysis(ApiModel):
         if self.iterations < 1:
             return Strategy.CANARY
         return Strategy.AB_TESTING if self.match else Strategy.BLUE_GREEN
+
+    @property
+    def sized_by_share(self) -> bool:
+        """Whether the canary has as many pods as its share of the users needs."""
+        return self.canary_scale is not None and self.canary_scale.match_traffic_weight
 
     @property
     def steps(self) -> tuple[int, ...]:

@@ -22,6 +22,7 @@ from flaggerpy.rollout import (
     revision,
     rollback,
     scaling,
+    sizing,
     strategy,
     thresholds,
 )
@@ -62,9 +63,16 @@ def run(turn: Turn) -> NeedChecks | None:
         turn.wait(turn.paused)
         return None
     if not turn.passed(_due(turn)):
-        _keep_waiting(turn)
-        return None
+        return _between(turn)
     return _judge(turn)
+
+
+def _between(turn: Turn) -> NeedChecks | None:
+    """Wait until the step is due; a share that was earned follows as soon as it has its pods."""
+    if sizing.approved(turn) and not turn.paused and _moved_live(turn):
+        return _advance(turn)
+    _keep_waiting(turn)
+    return None
 
 
 def _gets_cookies(turn: Turn) -> bool:
@@ -89,9 +97,9 @@ def _canary_ready(turn: Turn) -> bool:
     if turn.target.replicas == 0:
         _scale_up_again(turn)
         return False
-    canary = turn.target_readiness()
+    canary = sizing.readiness(turn)
     if canary.ready:
-        return True
+        return _can_grow(turn)
     if canary.stuck:
         rollback.decide(turn, f"{turn.target_name} did not become ready: {canary.message}")
         return False
@@ -101,6 +109,14 @@ def _canary_ready(turn: Turn) -> bool:
     who = f"canary {turn.canary.spec.target_ref.kind.lower()} {turn.target_name}"
     turn.wait_until_ready(who, canary, failfast.blind(turn, who))
     return False
+
+
+def _can_grow(turn: Turn) -> bool:
+    """Whether nothing keeps the pods away that the next share waits for; else the rollout is rolled back."""
+    why = sizing.trouble(turn)
+    if why:
+        rollback.decide(turn, why)
+    return not why
 
 
 def _scale_up_again(turn: Turn) -> None:
@@ -211,6 +227,7 @@ def _moved_live(turn: Turn) -> bool:
 def _count(turn: Turn, judged: Judged) -> None:
     """Hold the weight; a bad judgement counts, one that could not be made does not."""
     turn.judged()
+    sizing.disapprove(turn)
     turn.wait(judged.reason)
     turn.wake(turn.now + turn.interval)
     if judged.judgement is Judgement.BAD:
@@ -236,17 +253,20 @@ def _advance(turn: Turn) -> NeedChecks | None:
 
 
 def _next_weight(turn: Turn) -> NeedChecks | None:
-    if turn.status.phase is not Phase.WAITING_PROMOTION:
+    mirrored = _mirrors_next(turn)
+    weight = 0 if mirrored else strategy.next_weight(turn.canary.analysis, turn.status.rollout.step.weight)
+    share = sizing.copies(turn) if mirrored else weight
+    if turn.status.phase is not Phase.WAITING_PROMOTION and not sizing.approved(turn, share or 0):
         gate = gates.ask(turn, HookType.CONFIRM_TRAFFIC_INCREASE, Phase.PROGRESSING)
         if isinstance(gate, NeedChecks):
             return gate
         if not gate.open:
             _halt(turn, gate, "waiting for traffic increase approval")
             return None
-    mirrored = _mirrors_next(turn)
-    weight = 0 if mirrored else strategy.next_weight(turn.canary.analysis, turn.status.rollout.step.weight)
-    if weight is None:
+    if weight is None or share is None:
         return _promote(turn)
+    if not sizing.ready_for(turn, share):
+        return None
     turn.set(phase=Phase.PROGRESSING)
     turn.do(SetRoutes(turn.routes_at(weight, mirrored=mirrored)))
     turn.begin_step(weight, mirrored=mirrored)
@@ -259,19 +279,25 @@ def _next_iteration(turn: Turn) -> NeedChecks | None:
     total = strategy.iterations(turn.canary.analysis, routed=turn.seen.routed)
     done = turn.status.iterations
     if done < total:
-        _iterate(turn)
-        turn.set(phase=Phase.PROGRESSING, iterations=done + 1)
-        turn.say(f"Advance {turn.name} canary iteration {done + 1}/{total}")
-        turn.wake(turn.now + turn.interval)
+        _iterate(turn, f"{done + 1}/{total}")
         return None
     if not turn.seen.routed or turn.status.rollout.step.weight == 100:
         return _promote(turn)
-    gate = gates.ask(turn, HookType.CONFIRM_PROMOTION, Phase.PROGRESSING)
-    if isinstance(gate, NeedChecks):
-        return gate
-    if not gate.open:
-        _wait_for_promotion(turn, gate)
-        return None
+    if not sizing.approved(turn, 100):
+        gate = gates.ask(turn, HookType.CONFIRM_PROMOTION, Phase.PROGRESSING)
+        if isinstance(gate, NeedChecks):
+            return gate
+        if not gate.open:
+            _wait_for_promotion(turn, gate)
+            return None
+    if sizing.ready_for(turn, 100):
+        _send_everybody(turn)
+    return None
+
+
+def _send_everybody(turn: Turn) -> None:
+    """Give all users of a Blue/Green rollout the canary, to be judged with them once."""
+    total = strategy.iterations(turn.canary.analysis, routed=turn.seen.routed)
     turn.set(phase=Phase.PROGRESSING, iterations=total + 1)
     mirrored = turn.status.rollout.step.mirrored
     turn.do(SetRoutes(turn.routes_at(100)))
@@ -279,19 +305,23 @@ def _next_iteration(turn: Turn) -> NeedChecks | None:
     turn.note(gates=[HookType.CONFIRM_PROMOTION.value])
     turn.say("Stop traffic mirroring and route all traffic to canary" if mirrored else "Routing all traffic to canary")
     turn.wake(turn.now + turn.interval)
-    return None
 
 
-def _iterate(turn: Turn) -> None:
+def _iterate(turn: Turn, number: str) -> None:
     """Begin one more iteration; the first one gives an A/B test its users, and Blue/Green its copies."""
     step = turn.status.rollout.step
     weight = step.weight
     mirrored = weight == 0 and strategy.is_mirrored(turn.canary.analysis, turn.seen.capabilities)
     if turn.seen.routed and turn.canary.analysis.strategy is Strategy.AB_TESTING:
         weight = 100
+    if not sizing.ready_for(turn, sizing.copies(turn) if mirrored else weight):
+        return
     if (weight, mirrored) != (step.weight, step.mirrored):
         turn.do(SetRoutes(turn.routes_at(weight, mirrored=mirrored)))
     turn.begin_step(weight, mirrored=mirrored)
+    turn.set(phase=Phase.PROGRESSING, iterations=turn.status.iterations + 1)
+    turn.say(f"Advance {turn.name} canary iteration {number}")
+    turn.wake(turn.now + turn.interval)
 
 
 def _promote(turn: Turn) -> NeedChecks | None:

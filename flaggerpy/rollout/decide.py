@@ -12,7 +12,8 @@ Read this first. A decision is a short chain of guards, then the room that belon
     a status that Flagger left    → adopt.py        Promoting                   → promote.py
                                                     Finalising                  → finalize.py
 
-and last, whatever the phase, the primary's autoscaler → scaling.py and disruption budgets → children.py
+and last, whatever the phase, the canary's size → sizing.py, the primary's autoscaler → scaling.py and disruption
+budgets → children.py
 
 Everything is pure: the same observation and time give the same decision.
 """
@@ -36,6 +37,7 @@ from flaggerpy.rollout import (
     requests,
     rollback,
     scaling,
+    sizing,
     start,
     undo,
 )
@@ -90,6 +92,7 @@ def _decide(turn: Turn) -> NeedChecks | None:
         turn.do(DisownPrimary())
     children.mend_services(turn)
     question = _dispatch(turn)
+    sizing.keep(turn)
     scaling.keep(turn)
     children.mend_budgets(turn)
     return question
