@@ -283,14 +283,10 @@ def _next_iteration(turn: Turn) -> NeedChecks | None:
         return None
     if not turn.seen.routed or turn.status.rollout.step.weight == 100:
         return _promote(turn)
-    if not sizing.approved(turn, 100):
-        gate = gates.ask(turn, HookType.CONFIRM_PROMOTION, Phase.PROGRESSING)
-        if isinstance(gate, NeedChecks):
-            return gate
-        if not gate.open:
-            _wait_for_promotion(turn, gate)
-            return None
-    if sizing.ready_for(turn, 100):
+    confirmed = sizing.approved(turn, 100) or _confirmed(turn)
+    if isinstance(confirmed, NeedChecks):
+        return confirmed
+    if confirmed and sizing.ready_for(turn, 100):
         _send_everybody(turn)
     return None
 
@@ -325,15 +321,21 @@ def _iterate(turn: Turn, number: str) -> None:
 
 
 def _promote(turn: Turn) -> NeedChecks | None:
-    if HookType.CONFIRM_PROMOTION.value not in turn.status.rollout.gates:
-        gate = gates.ask(turn, HookType.CONFIRM_PROMOTION, Phase.PROGRESSING)
-        if isinstance(gate, NeedChecks):
-            return gate
-        if not gate.open:
-            _wait_for_promotion(turn, gate)
-            return None
-    promote.begin(turn)
+    confirmed = HookType.CONFIRM_PROMOTION.value in turn.status.rollout.gates or _confirmed(turn)
+    if isinstance(confirmed, NeedChecks):
+        return confirmed
+    if confirmed:
+        promote.begin(turn)
     return None
+
+
+def _confirmed(turn: Turn) -> NeedChecks | bool:
+    gate = gates.ask(turn, HookType.CONFIRM_PROMOTION, Phase.PROGRESSING)
+    if isinstance(gate, NeedChecks):
+        return gate
+    if not gate.open:
+        _wait_for_promotion(turn, gate)
+    return gate.open
 
 
 def _wait_for_promotion(turn: Turn, gate: gates.Gate) -> None:

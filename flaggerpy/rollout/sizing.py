@@ -217,7 +217,7 @@ def _resize(turn: Turn) -> None:
     step, growth = turn.status.rollout.step, turn.status.rollout.step.growth
     wanted = size(turn, max(_share(turn), growth.share if growth is not None else 0))
     there, began = turn.target.replicas, step.started_at or turn.now
-    spare = there > wanted and turn.status.phase in ANALYSIS and _users_left(turn, began)
+    spare = there > wanted and turn.status.phase in ANALYSIS and _is_served(turn, began)
     since = growth.since if growth is not None and there < wanted else began
     if (there < wanted or spare) and _may_scale(turn, since):
         turn.do(ScaleTarget(wanted))
@@ -230,11 +230,10 @@ def _may_scale(turn: Turn, since: datetime) -> bool:
     return scaled is None or scaled < since or turn.passed(scaled + turn.interval)
 
 
-def _users_left(turn: Turn, began: datetime) -> bool:
-    """Whether those have left whose pods are spare now."""
-    limits, accepted = turn.seen.limits, turn.seen.route.accepted
-    served = not turn.seen.routed or accepted is Acceptance.YES or turn.passed(began + limits.accept_within)
-    return served and turn.passed(began + turn.settle)
+def _is_served(turn: Turn, began: datetime) -> bool:
+    """Whether the data plane has the step that makes pods spare; a silent one is believed after a while."""
+    silent = turn.seen.routed and turn.seen.route.accepted is not Acceptance.YES
+    return not silent or turn.passed(began + turn.seen.limits.accept_within)
 
 
 def _share(turn: Turn) -> int:

@@ -54,6 +54,7 @@ class Workload:
             replicas=min(self.replicas, pods),
             current_replicas=self.current_replicas - self.updated_replicas + updated,
             updated_replicas=updated,
+            deadline_exceeded=self.deadline_exceeded and self.replicas <= pods,
         )
 
     @property

@@ -26,7 +26,7 @@ from tests.rollout.laws import Law
 from tests.rollout.test_laws import TEMPLATES, Histories, Sabotage
 from tests.rollout.test_total import answered
 from tests.rollout.workloads import Deployment
-from tests.rollout.world import SCALER
+from tests.rollout.world import SCALER, SIZED
 
 pytestmark = pytest.mark.laws
 
@@ -116,6 +116,11 @@ def test_a_canary_gets_copies_of_requests_only_where_that_is_asked_for() -> None
 
 def test_an_autoscaled_primary_gets_its_users_back_once_it_has_their_pods() -> None:
     assert holds(Histories, Law.USERS_RETURN_TO_ENOUGH_PODS, **ROLLING, scaled=SCALER, kind=Deployment)
+
+
+def test_a_canary_that_is_sized_by_its_share_has_the_pods_for_it_before_users_come() -> None:
+    begun = {**ROLLING, "scaled": None, "kind": Deployment, "strategy": SIZED}
+    assert holds(Histories, Law.A_SHARE_HAS_ITS_PODS, **begun)
 
 
 def test_only_another_template_or_config_starts_a_rollout() -> None:

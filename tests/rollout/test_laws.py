@@ -25,7 +25,7 @@ from flaggerpy.rollout.transition import IDLE
 from tests.rollout.laws import Law
 from tests.rollout.simulation import NAME, START
 from tests.rollout.workloads import Autoscaler, DaemonSet, Deployment, PlainService
-from tests.rollout.world import COOKIES, DAEMON_SET, SCALED_OBJECT, SCALER, World, hook, spec
+from tests.rollout.world import COOKIES, DAEMON_SET, SCALED_OBJECT, SCALER, SIZED, World, hook, spec
 
 pytestmark = pytest.mark.laws
 
@@ -41,6 +41,9 @@ STRATEGIES: list[dict[str, Any]] = [
     {"_skipAnalysis": True},
     {"mirror": True},
     {"iterations": 2, "mirror": True},
+    SIZED,
+    {"stepWeights": [5, 50, 100], "stepWeightPromotion": 60, "mirror": True, **SIZED},
+    {"iterations": 2, "mirror": True, **SIZED},
     {"sessionAffinity": COOKIES},
     {"sessionAffinity": COOKIES, "stepWeight": 60, "maxWeight": 100, "stepWeightPromotion": 30, "mirror": True},
 ]
@@ -105,7 +108,7 @@ class Histories(RuleBasedStateMachine):
             accept_after=timedelta(seconds=accept),
             ahead=ahead,
             autoscaler=self._autoscaler(),
-            target=kind(NAME, "v1", 2, START),
+            target=kind(NAME, "v1", 5 if SIZED.items() <= strategy.items() else 2, START),
             may_keep=kind is not PlainService,
         )
         # A data plane slower than the time we give it may drop users; who waits for it is tested elsewhere.

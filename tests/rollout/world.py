@@ -32,6 +32,7 @@ def spec(**analysis: Any) -> CanarySpec:
 
 
 DAEMON_SET = {"apiVersion": "apps/v1", "kind": "DaemonSet", "name": NAME}
+SIZED: dict[str, Any] = {"canaryScale": {"matchTrafficWeight": True}}
 COOKIES = {"cookieName": "seen", "primaryCookieName": "old"}
 SCALER = {"apiVersion": "autoscaling/v2", "kind": "HorizontalPodAutoscaler", "name": "payment"}
 
