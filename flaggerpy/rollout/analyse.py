@@ -98,8 +98,11 @@ def _canary_ready(turn: Turn) -> bool:
         _scale_up_again(turn)
         return False
     canary = sizing.readiness(turn)
+    if late := sizing.trouble(turn):
+        rollback.decide(turn, late)
+        return False
     if canary.ready:
-        return _can_grow(turn)
+        return True
     if canary.stuck:
         rollback.decide(turn, f"{turn.target_name} did not become ready: {canary.message}")
         return False
@@ -109,14 +112,6 @@ def _canary_ready(turn: Turn) -> bool:
     who = f"canary {turn.canary.spec.target_ref.kind.lower()} {turn.target_name}"
     turn.wait_until_ready(who, canary, failfast.blind(turn, who))
     return False
-
-
-def _can_grow(turn: Turn) -> bool:
-    """Whether nothing keeps the pods away that the next share waits for; else the rollout is rolled back."""
-    why = sizing.trouble(turn)
-    if why:
-        rollback.decide(turn, why)
-    return not why
 
 
 def _scale_up_again(turn: Turn) -> None:
@@ -255,15 +250,15 @@ def _advance(turn: Turn) -> NeedChecks | None:
 def _next_weight(turn: Turn) -> NeedChecks | None:
     mirrored = _mirrors_next(turn)
     weight = 0 if mirrored else strategy.next_weight(turn.canary.analysis, turn.status.rollout.step.weight)
-    share = sizing.copies(turn) if mirrored else weight
-    if turn.status.phase is not Phase.WAITING_PROMOTION and not sizing.approved(turn, share or 0):
+    share = sizing.copies(turn) if mirrored else weight or 0
+    if turn.status.phase is not Phase.WAITING_PROMOTION and not sizing.approved(turn, share):
         gate = gates.ask(turn, HookType.CONFIRM_TRAFFIC_INCREASE, Phase.PROGRESSING)
         if isinstance(gate, NeedChecks):
             return gate
         if not gate.open:
             _halt(turn, gate, "waiting for traffic increase approval")
             return None
-    if weight is None or share is None:
+    if weight is None:
         return _promote(turn)
     if not sizing.ready_for(turn, share):
         return None
@@ -293,8 +288,7 @@ def _next_iteration(turn: Turn) -> NeedChecks | None:
 
 def _send_everybody(turn: Turn) -> None:
     """Give all users of a Blue/Green rollout the canary, to be judged with them once."""
-    total = strategy.iterations(turn.canary.analysis, routed=turn.seen.routed)
-    turn.set(phase=Phase.PROGRESSING, iterations=total + 1)
+    turn.set(phase=Phase.PROGRESSING, iterations=turn.status.iterations + 1)
     mirrored = turn.status.rollout.step.mirrored
     turn.do(SetRoutes(turn.routes_at(100)))
     turn.begin_step(100)
@@ -331,11 +325,9 @@ def _promote(turn: Turn) -> NeedChecks | None:
 
 def _confirmed(turn: Turn) -> NeedChecks | bool:
     gate = gates.ask(turn, HookType.CONFIRM_PROMOTION, Phase.PROGRESSING)
-    if isinstance(gate, NeedChecks):
-        return gate
-    if not gate.open:
+    if isinstance(gate, gates.Gate) and not gate.open:
         _wait_for_promotion(turn, gate)
-    return gate.open
+    return gate if isinstance(gate, NeedChecks) else gate.open
 
 
 def _wait_for_promotion(turn: Turn, gate: gates.Gate) -> None:
