@@ -175,6 +175,13 @@ class CanaryScale(ApiModel):
     """Fewest pods of such a canary, but never more than the primary has."""
 
 
+class TrafficByReplicas(ApiModel):
+    """Shares of traffic by numbers of pods behind one Service, without a proxy."""
+
+    label: str
+    """Key of a label in the target's pod template, with a value that no other pods have."""
+
+
 class CanaryAnalysis(ApiModel):
     """How a new revision is judged and how traffic moves meanwhile."""
 
@@ -214,6 +221,8 @@ class CanaryAnalysis(ApiModel):
     """Cookies that keep a user on the version they have seen."""
     canary_scale: CanaryScale | None = None
     """How many pods the canary has while it is analysed; as many as the primary if absent."""
+    traffic_by_replicas: TrafficByReplicas | None = None
+    """Let the provider kubernetes shift traffic by numbers of pods; it shifts none if absent."""
 
     @field_validator("threshold")
     @classmethod

@@ -213,6 +213,8 @@ class RolloutStatus(ApiModel):
     """The primary's autoscaler; absent where the canary has no autoscalerRef."""
     full_size: int = 0
     """Pods that serve all users, where the canary's are in proportion to its share; 0 where they are not."""
+    share: str = ""
+    """The share that was asked for and the one that pods make, where their numbers are the shares."""
     serving_canary: bool = False
     """Whether the target serves all users because the primary cannot."""
     failing: str = ""

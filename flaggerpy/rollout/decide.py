@@ -93,6 +93,7 @@ def _decide(turn: Turn) -> NeedChecks | None:
     children.mend_services(turn)
     question = _dispatch(turn)
     sizing.keep(turn)
+    sizing.tell(turn)
     scaling.keep(turn)
     children.mend_budgets(turn)
     return question

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import math
 from datetime import datetime
+from fractions import Fraction
 
 from flaggerpy.api.analysis import Strategy
 from flaggerpy.api.status import Growth, Phase
@@ -29,15 +30,38 @@ def applies(turn: Turn) -> bool:
     """Whether the canary is to be as large as its share; a DaemonSet or a Service has no size to choose."""
     target = turn.seen.target
     sizable = target is not None and target.sleeps and not target.per_node
-    return sizable and turn.canary.spec.autoscaler_ref is None and turn.canary.analysis.sized_by_share
+    wanted = turn.canary.analysis.sized_by_share or by_replicas(turn)
+    return sizable and turn.canary.spec.autoscaler_ref is None and wanted
+
+
+def by_replicas(turn: Turn) -> bool:
+    """Whether users are spread over pods evenly, so that the numbers of pods are the shares."""
+    analysis = turn.canary.analysis
+    progressive = strategy.is_progressive(analysis, routed=turn.seen.routed)
+    return progressive and analysis.traffic_by_replicas is not None
 
 
 def size(turn: Turn, share: int) -> int:
     """Return the pods that so many percent of the users need; all of them where the canary is not sized any more."""
     whole, scale = full_size(turn), turn.canary.analysis.canary_scale
-    if not applies(turn) or scale is None:
+    if not applies(turn):
         return whole
-    return min(max(math.ceil(whole * share / _ALL), scale.min_replicas, 1), whole)
+    if by_replicas(turn):
+        return nearest(whole, share)
+    least = scale.min_replicas if scale is not None else 1
+    return min(max(math.ceil(whole * share / _ALL), least, 1), whole)
+
+
+def nearest(primary: int, share: int) -> int:
+    """Return the pods of a canary whose part of all pods is nearest to a share in percent, one at least.
+
+    The primary keeps its own, so a share of half of the users needs as many again. Of two that are as near it is the
+    smaller one.
+    """
+    if share >= _ALL:
+        return primary
+    fewer = primary * share // (_ALL - share)
+    return min(max(fewer, 1), fewer + 1, key=lambda pods: abs(Fraction(pods, pods + primary) - Fraction(share, _ALL)))
 
 
 def full_size(turn: Turn) -> int:
@@ -143,6 +167,31 @@ def takes_everybody(turn: Turn) -> bool:
         turn.warn(f"{turn.target_name} has {there} of the {pods} pods that all users need: going on with these")
         return True
     return ready_for(turn, _ALL)
+
+
+# Where pods are shares
+
+
+def tell(turn: Turn) -> None:
+    """Say what share the pods really make; nothing is told while some of them come or go."""
+    step, workloads = turn.status.rollout.step, (turn.seen.target, turn.seen.primary)
+    pods = [one.available_replicas for one in workloads if one is not None and one.available_replicas == one.replicas]
+    if not by_replicas(turn) or turn.status.phase not in ANALYSIS or not 0 < step.weight < _ALL:
+        share = ""
+    elif step.growth is not None or len(pods) < len(workloads):
+        return
+    else:
+        share = in_words(step.weight, *pods)
+    if share != turn.status.rollout.share:
+        turn.note(share=share)
+        if share:
+            turn.say(f"Share of {turn.target_name}: {share}")
+
+
+def in_words(asked: int, canary: int, primary: int) -> str:
+    """Compare the share that was asked for with the one that pods make, to a tenth of a percent."""
+    pods = canary + primary
+    return f"asked {asked} %, {canary} of {pods} pods = {_ALL * canary / max(pods, 1):.1f} %".replace(".0 %", " %")
 
 
 # After it was lost
