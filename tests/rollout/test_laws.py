@@ -25,7 +25,7 @@ from flaggerpy.rollout.transition import IDLE
 from tests.rollout.laws import Law
 from tests.rollout.simulation import NAME, START
 from tests.rollout.workloads import Autoscaler, DaemonSet, Deployment, PlainService
-from tests.rollout.world import COOKIES, DAEMON_SET, SCALED_OBJECT, SCALER, SIZED, World, hook, spec
+from tests.rollout.world import BY_REPLICAS, COOKIES, DAEMON_SET, SCALED_OBJECT, SCALER, SIZED, World, hook, spec
 
 pytestmark = pytest.mark.laws
 
@@ -44,6 +44,7 @@ STRATEGIES: list[dict[str, Any]] = [
     SIZED,
     {"stepWeights": [5, 50, 100], "stepWeightPromotion": 60, "mirror": True, **SIZED},
     {"iterations": 2, "mirror": True, **SIZED},
+    {"stepWeights": [10, 50, 100], **BY_REPLICAS},
     {"sessionAffinity": COOKIES},
     {"sessionAffinity": COOKIES, "stepWeight": 60, "maxWeight": 100, "stepWeightPromotion": 30, "mirror": True},
 ]

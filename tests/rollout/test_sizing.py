@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime, timedelta
+from fractions import Fraction
 from typing import Any
 
 import pytest
@@ -11,9 +12,10 @@ from flaggerpy.api.request import Verb
 from flaggerpy.api.status import Phase
 from flaggerpy.rollout import decision as d
 from flaggerpy.rollout.checks import Verdict
+from flaggerpy.rollout.sizing import nearest
 from tests.rollout.simulation import NAME, START
 from tests.rollout.workloads import Deployment
-from tests.rollout.world import SIZED, World, hook, spec
+from tests.rollout.world import BY_REPLICAS, SIZED, World, hook, spec
 
 MATCH = [{"headers": {"x-user": {"exact": "me"}}}]
 
@@ -350,3 +352,86 @@ def test_adding_the_setting_takes_the_pods_away_that_nobody_needs() -> None:
 def test_between_rollouts_nothing_of_it_is_left() -> None:
     world = sized(stepWeights=[10, 50]).push("v2").run()
     assert (world.status.rollout.full_size, world.status.rollout.step.growth) == (0, None)
+
+
+# Where pods are shares
+
+
+def by_replicas(pods: int = 8, **analysis: Any) -> World:
+    """A world at rest whose users are spread evenly over the pods of primary and canary."""
+    target = Deployment(NAME, "v1", pods, START)
+    world = World(spec=spec(**{**BY_REPLICAS, **analysis}), target=target).run()
+    world.actions.clear()
+    return world
+
+
+@pytest.mark.parametrize("share", [1, 10, 33, 50])
+@pytest.mark.parametrize("primary", [1, 2, 3, 7, 8, 100, 999])
+def test_no_other_number_of_pods_is_nearer_to_a_share(primary: int, share: int) -> None:
+    distance = {pods: abs(Fraction(pods, pods + primary) - Fraction(share, 100)) for pods in range(1, primary + 2)}
+    found = nearest(primary, share)
+    assert distance[found] == min(distance.values())
+    assert found == min(pods for pods, far in distance.items() if far == distance[found])
+
+
+def test_everybody_needs_as_many_pods_as_the_primary_has() -> None:
+    assert nearest(8, 100) == 8
+
+
+def test_the_numbers_of_pods_follow_the_shares_and_the_truth_is_told() -> None:
+    world = by_replicas(stepWeights=[10, 25, 50, 100])
+    shares = []
+    for weight in (10, 25, 50, 100):
+        at_weight(world.push("v2"), weight).run_for(0.1)
+        shares.append(world.status.rollout.share)
+    assert shares == [
+        "asked 10 %, 1 of 9 pods = 11.1 %",
+        "asked 25 %, 3 of 11 pods = 27.3 %",
+        "asked 50 %, 8 of 16 pods = 50 %",
+        "",
+    ]
+    world.run()
+    assert (world.phase, sizes(world), world.sizes) == (Phase.SUCCEEDED, [1, 3, 8, 0], (0, 8))
+    assert "Share of payment.shop: asked 25 %, 3 of 11 pods = 27.3 %" in world.texts
+
+
+def test_one_pod_of_two_is_half_of_the_users_whatever_was_asked_for() -> None:
+    world = by_replicas(1, stepWeights=[5])
+    at_weight(world.push("v2"), 5).run_for(0.1)
+    assert world.status.rollout.share == "asked 5 %, 1 of 2 pods = 50 %"
+
+
+def test_nothing_is_told_of_pods_that_come_or_go() -> None:
+    world = by_replicas(stepWeights=[10, 50])
+    at_weight(world.push("v2"), 10).run_for(0.1)
+    assert world.target
+    world.target.room = 0
+    world.laws.sabotaged = True
+    world.touch().run_for(0.1)
+    assert world.status.rollout.share == "asked 10 %, 1 of 9 pods = 11.1 %"
+
+
+def test_pods_that_a_stranger_adds_are_told_as_what_they_are_and_go_again() -> None:
+    world = by_replicas(stepWeights=[10], webhooks=[hook("confirm-promotion")])
+    at_weight(world.push("v2"), 10)
+    world.hooks["confirm-promotion"] = Verdict.FAILED
+    world.run_for(30)
+    world.scale(8).run_for(0.1)
+    assert world.sizes[0] == 1
+    world.scale(8).run_for(12)
+    assert "Share of payment.shop: asked 10 %, 8 of 16 pods = 50 %" in world.texts
+    assert world.status.rollout.share == "asked 10 %, 1 of 9 pods = 11.1 %"
+
+
+def test_a_rollback_is_at_once_since_the_primary_has_all_its_pods() -> None:
+    world = by_replicas(stepWeights=[50], webhooks=[hook("rollback")])
+    at_weight(world.push("v2"), 50)
+    world.hooks["rollback"] = Verdict.PASSED
+    world.run()
+    assert (world.phase, world.weight, world.sizes, world.status.rollout.share) == (Phase.FAILED, 0, (0, 8), "")
+
+
+def test_blue_green_by_replicas_is_a_switch_between_two_whole_workloads() -> None:
+    world = by_replicas(iterations=2).push("v2").run()
+    assert (world.phase, sizes(world)) == (Phase.SUCCEEDED, [8, 0])
+    assert [weight for _, weight in moves(world)] == [100, 0]
