@@ -280,9 +280,14 @@ def _may_scale(turn: Turn, since: datetime) -> bool:
 
 
 def _is_served(turn: Turn, began: datetime) -> bool:
-    """Whether the data plane has the step that makes pods spare; a silent one is believed after a while."""
-    silent = turn.seen.routed and turn.seen.route.accepted is not Acceptance.YES
-    return not silent or turn.passed(began + turn.seen.limits.accept_within)
+    """Whether the data plane has the step that makes pods spare, and users who are to leave had time to do so.
+
+    A data plane that says nothing is believed after a while.
+    """
+    step, silent = turn.status.rollout.step, turn.seen.routed and turn.seen.route.accepted is not Acceptance.YES
+    if silent and not turn.passed(began + turn.seen.limits.accept_within):
+        return False
+    return step.weight > 0 or step.mirrored or turn.passed(began + turn.settle)
 
 
 def _share(turn: Turn) -> int:

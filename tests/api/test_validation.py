@@ -167,7 +167,12 @@ TARGETS_AND_SERVICES = [
         "spec.autoscalerRef.primaryScalerReplicas",
         "minReplicas 5 is above maxReplicas 2",
     ),
-    ("a canary of no pod", canary_json(analysis={"canaryScale": {"minReplicas": 0}}), "spec.analysis.canaryScale", "1 or more"),
+    (
+        "a canary of no pod",
+        canary_json(analysis={"canaryScale": {"minReplicas": 0}}),
+        "spec.analysis.canaryScale",
+        "1 or more",
+    ),
     (
         "a size that an autoscaler decides",
         canary_json(spec={"autoscalerRef": SCALER}, analysis={"canaryScale": {"matchTrafficWeight": True}}),
