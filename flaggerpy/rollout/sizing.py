@@ -38,7 +38,7 @@ def by_replicas(turn: Turn) -> bool:
     """Whether users are spread over pods evenly, so that the numbers of pods are the shares."""
     analysis = turn.canary.analysis
     progressive = strategy.is_progressive(analysis, routed=turn.seen.routed)
-    return progressive and analysis.traffic_by_replicas is not None
+    return progressive and turn.seen.capabilities.by_replicas and analysis.traffic_by_replicas is not None
 
 
 def size(turn: Turn, share: int) -> int:
@@ -211,11 +211,11 @@ def is_whole(turn: Turn) -> bool:
 
 def keep(turn: Turn) -> None:
     """Give the canary the pods of its share, or of the next one; last in a tick, and not for what the tick decided."""
-    if not _is_sized(turn) or turn.seen.primary is None:
+    if not _is_sized(turn):
         return
     rollout, phase = turn.status.rollout, turn.status.phase
     if phase in IDLE | {Phase.WAITING} and not rollout.serving_canary:
-        if rollout.full_size and is_whole(turn):
+        if rollout.full_size and turn.seen.primary is not None and is_whole(turn):
             turn.note(full_size=0)
             turn.wake_now()
         return
@@ -235,7 +235,9 @@ def _is_sized(turn: Turn) -> bool:
 def _note_full_size(turn: Turn) -> bool:
     """Follow a primary that somebody scales, or stop where the canary is not sized any more and has all its pods."""
     primary = turn.seen.primary
-    pods = max(primary.replicas if primary is not None else 1, 1)
+    if primary is None:
+        return False
+    pods = max(primary.replicas, 1)
     scaled_otherwise = turn.canary.spec.autoscaler_ref is not None
     if not applies(turn) and (turn.target.replicas >= pods or scaled_otherwise):
         pods = 0

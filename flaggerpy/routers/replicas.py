@@ -32,7 +32,7 @@ from flaggerpy.routers.base import Live
 class ReplicaRouter:
     """The provider ``kubernetes`` with ``spec.analysis.trafficByReplicas``."""
 
-    capabilities = Capabilities(weights=True, tcp=True, grpc=True)
+    capabilities = Capabilities(weights=True, tcp=True, grpc=True, by_replicas=True)
 
     def refs(self, canary: Canary) -> tuple[Ref, ...]:
         """Return the apex Service, and whatever tells whose pods are whose."""
@@ -55,9 +55,10 @@ class ReplicaRouter:
     def render(self, canary: Canary, live: Live, routes: Routes) -> tuple[JsonObject, ...]:
         """Return the apex Service with another selector, nothing where it has it already.
 
-        Nothing as well before there is a Service or a primary: a Service that is made leads to the primary alone.
+        Nothing as well before there is a Service or a primary: a Service that is made leads to the primary alone. To
+        lead there, no label has to be right.
         """
-        label, value = _common_label(canary, live)
+        label, value = _common_label(canary, live) if routes.canary else ("", "")
         apex, alone = live.get(_apex(canary)), _selectors(canary, live)
         if apex is None or alone is None:
             return ()

@@ -333,6 +333,16 @@ def test_a_primary_that_is_scaled_takes_the_canary_along() -> None:
     assert (world.phase, world.sizes) == (Phase.SUCCEEDED, (0, 60))
 
 
+def test_a_canary_that_is_alone_for_long_gets_all_pods_as_well() -> None:
+    world = sized(stepWeights=[10, 50])
+    at_weight(world.push("v2"), 10)
+    world.kept.clear()
+    world.may_keep = False
+    world.delete_primary().run()
+    assert (world.phase, world.weight, world.sizes) == (Phase.FAILED, 100, (20, 0))
+    assert world.condition("Stalled") == "True"
+
+
 def test_taking_the_setting_away_gives_the_canary_all_pods() -> None:
     world = sized(stepWeights=[10, 50])
     at_weight(world.push("v2"), 10)
@@ -429,6 +439,13 @@ def test_a_rollback_is_at_once_since_the_primary_has_all_its_pods() -> None:
     world.hooks["rollback"] = Verdict.PASSED
     world.run()
     assert (world.phase, world.weight, world.sizes, world.status.rollout.share) == (Phase.FAILED, 0, (0, 8), "")
+
+
+def test_a_provider_that_shifts_weights_leaves_the_pods_alone() -> None:
+    world = by_replicas(stepWeights=[10])
+    world.cannot = frozenset({"by_replicas"})
+    world.push("v2").run()
+    assert (world.phase, sizes(world), world.status.rollout.share) == (Phase.SUCCEEDED, [8, 0], "")
 
 
 def test_blue_green_by_replicas_is_a_switch_between_two_whole_workloads() -> None:

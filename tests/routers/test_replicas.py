@@ -194,12 +194,15 @@ def test_pods_that_have_no_label_in_common_are_refused(
             del found[key]
     with pytest.raises(UserError, match=says):
         ROUTER.render(OWNER, server.live, ALL_TO_CANARY)
+    apex(server)["spec"]["selector"] = {LABEL: "web"}
+    server.write(ROUTER.render(OWNER, server.live, ALL_TO_PRIMARY))
+    assert ROUTER.state(OWNER, server.live).routes == ALL_TO_PRIMARY, "a way back is never refused"
 
 
 def test_the_label_that_tells_pods_apart_cannot_bring_them_together() -> None:
     owner = canary(analysis={"trafficByReplicas": {"label": "app"}})
     with pytest.raises(UserError, match="app tells the pods of primary and target apart: name another label"):
-        ROUTER.render(owner, served().live, ALL_TO_PRIMARY)
+        ROUTER.render(owner, served().live, ALL_TO_CANARY)
 
 
 SCALER = {"apiVersion": "autoscaling/v2", "kind": "HorizontalPodAutoscaler", "name": "web"}
