@@ -41,13 +41,17 @@ STRATEGIES: list[dict[str, Any]] = [
     {"_skipAnalysis": True},
     {"mirror": True},
     {"iterations": 2, "mirror": True},
-    SIZED,
-    {"stepWeights": [5, 50, 100], "stepWeightPromotion": 60, "mirror": True, **SIZED},
-    {"iterations": 2, "mirror": True, **SIZED},
-    {"stepWeights": [10, 50, 100], **BY_REPLICAS},
     {"sessionAffinity": COOKIES},
     {"sessionAffinity": COOKIES, "stepWeight": 60, "maxWeight": 100, "stepWeightPromotion": 30, "mirror": True},
 ]
+BY_PODS: dict[str, dict[str, Any]] = {
+    "steps": SIZED,
+    "everything": {"stepWeights": [5, 50, 100], "stepWeightPromotion": 60, "mirror": True, **SIZED},
+    "Blue/Green": {"iterations": 2, **SIZED},
+    "Blue/Green with copies": {"iterations": 2, "mirror": True, **SIZED},
+    "by replicas": {"stepWeights": [10, 50, 100], **BY_REPLICAS},
+}
+"""Strategies in which the canary's pods follow its share."""
 TARGETS = {
     Deployment: {**DAEMON_SET, "kind": "Deployment"},
     DaemonSet: DAEMON_SET,
@@ -109,7 +113,7 @@ class Histories(RuleBasedStateMachine):
             accept_after=timedelta(seconds=accept),
             ahead=ahead,
             autoscaler=self._autoscaler(),
-            target=kind(NAME, "v1", 5 if SIZED.items() <= strategy.items() else 2, START),
+            target=kind(NAME, "v1", 5 if strategy in BY_PODS.values() else 2, START),
             may_keep=kind is not PlainService,
         )
         # A data plane slower than the time we give it may drop users; who waits for it is tested elsewhere.

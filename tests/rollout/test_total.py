@@ -32,7 +32,7 @@ from flaggerpy.rollout.pods import Pod, PodsSeen, Waiting
 from flaggerpy.rollout.traffic import Acceptance, Cookies, Routes, RouteState, to_canary
 from flaggerpy.rollout.workload import Workload
 from tests.rollout.simulation import START
-from tests.rollout.test_laws import GATES, STRATEGIES
+from tests.rollout.test_laws import BY_PODS, GATES, STRATEGIES
 from tests.rollout.world import SCALER, World, hook, spec
 
 pytestmark = pytest.mark.laws
@@ -173,7 +173,7 @@ def observations(draw: st.DrawFn) -> Observation:
     scaled = draw(st.booleans())
     more |= {"_autoscalerRef": SCALER} if scaled else {}
     world = World(
-        spec=spec(**(draw(st.sampled_from(STRATEGIES)) | more), webhooks=hooks, metrics=metrics),
+        spec=spec(**(draw(st.sampled_from([*STRATEGIES, *BY_PODS.values()])) | more), webhooks=hooks, metrics=metrics),
         routed=routed,
         status=draw(STATUSES),
         finalizer=draw(st.booleans()),
