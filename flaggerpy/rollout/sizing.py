@@ -43,11 +43,11 @@ def by_replicas(turn: Turn) -> bool:
 
 def size(turn: Turn, share: int) -> int:
     """Return the pods that so many percent of the users need; all of them where the canary is not sized any more."""
-    whole, scale = full_size(turn), turn.canary.analysis.canary_scale
+    whole, scale, primary = full_size(turn), turn.canary.analysis.canary_scale, turn.seen.primary
     if not applies(turn):
         return whole
     if by_replicas(turn):
-        return nearest(whole, share)
+        return nearest(primary.replicas, share) if primary is not None and share < _ALL else whole
     least = scale.min_replicas if scale is not None else 1
     return min(max(math.ceil(whole * share / _ALL), least, 1), whole)
 
@@ -58,8 +58,6 @@ def nearest(primary: int, share: int) -> int:
     The primary keeps its own, so a share of half of the users needs as many again. Of two that are as near it is the
     smaller one.
     """
-    if share >= _ALL:
-        return primary
     fewer = primary * share // (_ALL - share)
     return min(max(fewer, 1), fewer + 1, key=lambda pods: abs(Fraction(pods, pods + primary) - Fraction(share, _ALL)))
 
@@ -233,11 +231,14 @@ def _is_sized(turn: Turn) -> bool:
 
 
 def _note_full_size(turn: Turn) -> bool:
-    """Follow a primary that somebody scales, or stop where the canary is not sized any more and has all its pods."""
+    """Follow a primary that grows, or stop where the canary is not sized any more and has all its pods.
+
+    One that somebody makes smaller has fewer users than before, and no canary has fewer for that.
+    """
     primary = turn.seen.primary
     if primary is None:
         return False
-    pods = max(primary.replicas, 1)
+    pods = max(primary.replicas, turn.status.rollout.full_size, 1)
     scaled_otherwise = turn.canary.spec.autoscaler_ref is not None
     if not applies(turn) and (turn.target.replicas >= pods or scaled_otherwise):
         pods = 0

@@ -13,6 +13,7 @@ from flaggerpy.api.status import Phase
 from flaggerpy.rollout import decision as d
 from flaggerpy.rollout.checks import Verdict
 from flaggerpy.rollout.sizing import nearest
+from flaggerpy.rollout.traffic import ALL_TO_PRIMARY
 from tests.rollout.simulation import NAME, START
 from tests.rollout.workloads import Deployment
 from tests.rollout.world import BY_REPLICAS, SIZED, World, hook, spec
@@ -343,6 +344,32 @@ def test_a_canary_that_is_alone_for_long_gets_all_pods_as_well() -> None:
     assert world.condition("Stalled") == "True"
 
 
+def test_a_primary_that_is_made_smaller_takes_no_pod_from_users_and_grows_before_they_return() -> None:
+    world = sized(stepWeights=[10, 100])
+    at_weight(world.push("v2"), 100)
+    assert world.primary
+    world.primary.edit(replicas=2)
+    world.touch().run_for(5)
+    assert world.sizes == (20, 2)
+    world.run()
+    assert (world.phase, world.sizes) == (Phase.SUCCEEDED, (0, 20))
+    grown, returned = (
+        next(moment for moment, action in world.actions if action in wanted)
+        for wanted in ([d.ScalePrimary(20)], [d.SetRoutes(ALL_TO_PRIMARY)])
+    )
+    assert grown < returned
+
+
+def test_shares_by_replicas_follow_a_primary_that_is_made_smaller() -> None:
+    world = by_replicas(stepWeights=[50], webhooks=[hook("confirm-promotion")])
+    at_weight(world.push("v2"), 50)
+    world.hooks["confirm-promotion"] = Verdict.FAILED
+    assert world.primary
+    world.primary.edit(replicas=4)
+    world.touch().run_for(30)
+    assert world.status.rollout.share == "asked 50 %, 4 of 8 pods = 50 %"
+
+
 def test_taking_the_setting_away_gives_the_canary_all_pods() -> None:
     world = sized(stepWeights=[10, 50])
     at_weight(world.push("v2"), 10)
@@ -382,10 +409,6 @@ def test_no_other_number_of_pods_is_nearer_to_a_share(primary: int, share: int) 
     found = nearest(primary, share)
     assert distance[found] == min(distance.values())
     assert found == min(pods for pods, far in distance.items() if far == distance[found])
-
-
-def test_everybody_needs_as_many_pods_as_the_primary_has() -> None:
-    assert nearest(8, 100) == 8
 
 
 def test_the_numbers_of_pods_follow_the_shares_and_the_truth_is_told() -> None:
