@@ -46,6 +46,8 @@ _NOTES = """
 - **TCP** and **gRPC** are what a route carries beside HTTP. For gRPC the data plane has to be told the protocol, which
   is its own business: by `service.appProtocol`, by an annotation on the Service or the Ingress, or by an object of its
   own, like an ApisixUpstream for each of our two Services, or the Upstream of `upstreamRef`.
+- **`kubernetes`** shifts traffic, progressively and for Blue/Green, where the Canary has `analysis.trafficByReplicas`:
+  by numbers of pods, see [how many pods a canary has](../replicas.md).
 - **Your own route**: a routing object of yours that is there before the canary is read or taken over; one that was
   changed is given back when the Canary goes.
 - **Says what it serves**: its data plane tells which version of a route it has taken, and before that no step is judged

@@ -166,6 +166,22 @@ class SessionAffinity(ApiModel):
         return max_age or DEFAULT_COOKIE_AGE
 
 
+class CanaryScale(ApiModel):
+    """How many pods a canary has while it is analysed."""
+
+    match_traffic_weight: bool = False
+    """Whether its pods are in proportion to its share of traffic, and there before the share grows."""
+    min_replicas: Number = 1
+    """Fewest pods of such a canary, but never more than the primary has."""
+
+
+class TrafficByReplicas(ApiModel):
+    """Shares of traffic by numbers of pods behind one Service, without a proxy."""
+
+    label: str
+    """Key of a label in the target's pod template, with a value that no other pods have."""
+
+
 class CanaryAnalysis(ApiModel):
     """How a new revision is judged and how traffic moves meanwhile."""
 
@@ -205,6 +221,10 @@ class CanaryAnalysis(ApiModel):
     """Gates, tests and other calls."""
     session_affinity: SessionAffinity | None = None
     """Cookies that keep a user on the version they have seen."""
+    canary_scale: CanaryScale | None = None
+    """How many pods the canary has while it is analysed; as many as the primary if absent."""
+    traffic_by_replicas: TrafficByReplicas | None = None
+    """Let the provider kubernetes shift traffic by numbers of pods; it shifts none if absent."""
 
     @field_validator("threshold")
     @classmethod
@@ -227,6 +247,11 @@ class CanaryAnalysis(ApiModel):
     def audience_first(self) -> bool:
         """Whether all of an audience gets the canary with the first share, and everybody else by their share."""
         return self.match_first and bool(self.match) and self.strategy is Strategy.CANARY
+
+    @property
+    def sized_by_share(self) -> bool:
+        """Whether the canary has as many pods as its share of the users needs."""
+        return self.canary_scale is not None and self.canary_scale.match_traffic_weight
 
     @property
     def steps(self) -> tuple[int, ...]:

@@ -70,6 +70,17 @@ class Revision(ApiModel):
     """The workload controller's own revision number."""
 
 
+class Growth(ApiModel):
+    """Pods that a canary gets before its share grows, where the share says how many it has."""
+
+    share: int
+    """The share of users, in percent, that they are for."""
+    since: MicroTime
+    """When they were asked for."""
+    approved: bool = True
+    """Whether the share follows as soon as they are ready: every check and gate has passed since the last failure."""
+
+
 class Step(ApiModel):
     """The step clock: the weight that is wanted, since when, and when it was last judged."""
 
@@ -83,6 +94,8 @@ class Step(ApiModel):
     """How often it has been judged."""
     mirrored: bool = False
     """Whether the canary gets copies of requests."""
+    growth: Growth | None = None
+    """Pods that the next share waits for."""
 
 
 class CheckResult(ApiModel):
@@ -213,6 +226,10 @@ class RolloutStatus(ApiModel):
     """The primary's autoscaler; absent where the canary has no autoscalerRef."""
     routes: list[RoutePlace] = Field(default_factory=list)
     """Where routes were written: for the present spec, and for former ones until those are given back."""
+    full_size: int = 0
+    """Pods that serve all users, where the canary's are in proportion to its share; 0 where they are not."""
+    share: str = ""
+    """The share that was asked for and the one that pods make, where their numbers are the shares."""
     serving_canary: bool = False
     """Whether the target serves all users because the primary cannot."""
     failing: str = ""

@@ -25,6 +25,7 @@ from flaggerpy.api.analysis import (
 )
 from flaggerpy.api.canary import Canary
 from flaggerpy.api.constants import PRIMARY_SUFFIX
+from flaggerpy.api.replicas import size_problems, size_remarks
 from flaggerpy.api.service import CanaryService
 from flaggerpy.durations import format_duration
 
@@ -42,6 +43,7 @@ def problems(canary: Canary) -> tuple[str, ...]:
     found = [*canary.faults, *_target(canary), *_webhooks(canary.spec.analysis)]
     if canary.spec.service is not None:
         found += _service(canary, canary.spec.service)
+    found += size_problems(canary)
     if not canary.spec.skip_analysis:
         found += _steps(canary.spec.analysis)
         found += _percentages(canary.spec.analysis)
@@ -68,7 +70,7 @@ def remarks(canary: Canary) -> tuple[str, ...]:
             f"spec.analysis.stepWeight: the first step of {analysis.step_weight} % is above maxWeight"
             f" {analysis.max_weight}: lower stepWeight if the canary must not get more than maxWeight."
         )
-    return (*found, *_without_effect(canary))
+    return (*found, *_without_effect(canary), *size_remarks(canary))
 
 
 def _strategy(analysis: CanaryAnalysis) -> Iterator[str]:

@@ -59,7 +59,7 @@ def _state(seen: Snapshot) -> str:
     status, now = seen.canary.status, progress(seen.canary)
     parts = [f"{status.phase or 'New':<16} {status.canary_weight:3d} %"]
     if status.phase in ANALYSIS:
-        parts.append(now.words)
+        parts += [now.words, *([status.rollout.share] if status.rollout.share else [])]
     if status.failed_checks:
         parts.append(f"{status.failed_checks} of {seen.canary.analysis.threshold} failed checks")
     return "  ".join(parts)

@@ -13,7 +13,7 @@ from flaggerpy.api.status import Phase
 from flaggerpy.rollout import strategy
 from flaggerpy.rollout.errors import UserError
 from flaggerpy.rollout.transition import ANALYSIS, to_mend
-from flaggerpy.routers.registry import router_for
+from flaggerpy.routers.registry import router_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +56,7 @@ def progress(canary: Canary) -> Progress:
 def is_routed(canary: Canary) -> bool:
     """Tell whether the provider shifts weights; one that the controller chose is taken for one that does."""
     try:
-        return router_for(canary.spec.provider or "").capabilities.weights
+        return router_of(canary, canary.spec.provider or "").capabilities.weights
     except UserError:
         return True
 

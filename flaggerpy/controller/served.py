@@ -16,7 +16,7 @@ from flaggerpy.metrics.registry import maker_of
 from flaggerpy.rollout.errors import UserError
 from flaggerpy.rollout.traffic import Capabilities
 from flaggerpy.routers.base import DEFAULTS, Options, Router
-from flaggerpy.routers.registry import router_for
+from flaggerpy.routers.registry import router_of
 from flaggerpy.targets.autoscaler import usable_ref
 from flaggerpy.targets.base import Target
 from flaggerpy.targets.registry import target_for
@@ -50,7 +50,7 @@ def choose_router(canary: Canary, mesh_provider: str, options: Options = DEFAULT
             "a default).",
         )
     try:
-        router = router_for(provider, options)
+        router = router_of(canary, provider, options)
     except UserError as error:
         return None, (str(error),)
     problems = router.problems(canary) or tuple(_refused(provider, router.capabilities, canary.analysis))
@@ -100,6 +100,11 @@ def unserved(provider: str, can: Capabilities, analysis: CanaryAnalysis) -> Iter
         yield (
             f"spec.analysis.mirrorWeight has no effect when using the {provider} provider: all requests are copied to "
             "the canary"
+        )
+    if analysis.traffic_by_replicas is not None and provider != "kubernetes":
+        yield (
+            f"spec.analysis.trafficByReplicas has no effect when using the {provider} provider, which shifts traffic "
+            "by weights"
         )
     if not can.weights:
         yield from _unserved_without_weights(provider, analysis)

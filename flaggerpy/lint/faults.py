@@ -82,7 +82,7 @@ class Rule(Enum):
         "shared",
         Level.ERROR,
         "Two canaries of the input have the same workload or Service, the same host at one Gateway, or targets whose"
-        " pods cannot be told apart.",
+        " pods cannot be told apart; or another workload has the label of `trafficByReplicas`.",
     )
     TARGET = (
         "target",

@@ -22,6 +22,7 @@ from flaggerpy.lint.ingresses import ingress_faults
 from flaggerpy.lint.inventory import SHAPES, Inventory, Options
 from flaggerpy.lint.loadtest import load_test_faults
 from flaggerpy.lint.metrics import Templates, alert_faults, metric_faults, provider_faults, renders, template_faults
+from flaggerpy.lint.replicas import replica_faults
 from flaggerpy.lint.services import doors
 from flaggerpy.lint.source import Source, read_objects
 from flaggerpy.lint.workloads import (
@@ -163,6 +164,7 @@ def _cross_faults(subjects: tuple[Subject, ...], inventory: Inventory, templates
         yield from port_faults(document, canary, inventory)
         yield from scaler_faults(document, canary, inventory)
         yield from ingress_faults(document, canary, inventory)
+        yield from replica_faults(document, canary, inventory)
     yield from shared_faults(subjects, inventory)
     yield from label_faults(subjects, inventory)
     yield from host_faults(subjects, inventory)

@@ -23,6 +23,7 @@ from flaggerpy.rollout import (
     revision,
     rollback,
     scaling,
+    sizing,
     strategy,
     thresholds,
 )
@@ -51,10 +52,7 @@ def run(turn: Turn) -> NeedChecks | None:
     if not _workloads_ready(turn) or not _traffic_as_intended(turn):
         return None
     if turn.canary.spec.skip_analysis or turn.advance == "full":
-        if turn.paused:
-            turn.wait(turn.paused)
-        else:
-            promote.begin(turn)
+        turn.wait(turn.paused) if turn.paused else promote.begin(turn)
         return None
     if turn.advance and _moved_live(turn):
         return _advance(turn)
@@ -62,9 +60,19 @@ def run(turn: Turn) -> NeedChecks | None:
         # The hooks before a rollout prepare it: they are called when it is about to begin.
         turn.wait(turn.paused)
         return None
-    if _comes_late(turn) or _is_early(turn):
+    if _comes_late(turn):
         return None
+    if not turn.passed(_due(turn)):
+        return _between(turn)
     return _judge(turn)
+
+
+def _between(turn: Turn) -> NeedChecks | None:
+    """Wait until the step is due; a share that was earned follows as soon as it has its pods."""
+    if sizing.approved(turn) and not turn.paused and _moved_live(turn):
+        return _advance(turn)
+    _keep_waiting(turn)
+    return None
 
 
 def _gets_cookies(turn: Turn) -> bool:
@@ -89,7 +97,10 @@ def _canary_ready(turn: Turn) -> bool:
     if turn.target.replicas == 0:
         _scale_up_again(turn)
         return False
-    canary = turn.target_readiness()
+    canary = sizing.readiness(turn)
+    if late := sizing.trouble(turn):
+        rollback.decide(turn, late)
+        return False
     if canary.ready:
         return True
     if down.leaves_analysis(turn):
@@ -175,14 +186,11 @@ def _due(turn: Turn) -> datetime:
     return max(began, step.checked_at or began) + turn.interval
 
 
-def _is_early(turn: Turn) -> bool:
-    """Whether the step is not due; the reason of the last due tick still stands then, unless it was about readiness."""
-    if turn.passed(_due(turn)):
-        return False
+def _keep_waiting(turn: Turn) -> None:
+    """Between two due ticks the reason of the last one still stands, unless it was about readiness."""
     reason = turn.status.rollout.reason
     if turn.status.rollout.step.checked_at is not None and not reason.endswith(UNREADY):
         turn.wait(reason)
-    return True
 
 
 def _judge(turn: Turn) -> NeedChecks | None:
@@ -228,6 +236,7 @@ def _began(turn: Turn) -> datetime:
 def _count(turn: Turn, judged: Judged) -> None:
     """Hold the weight; a bad judgement counts, one that could not be made does not."""
     turn.judged()
+    sizing.disapprove(turn)
     turn.wait(judged.reason)
     turn.wake(turn.now + turn.interval)
     if judged.judgement is Judgement.BAD:
@@ -253,17 +262,20 @@ def _advance(turn: Turn) -> NeedChecks | None:
 
 
 def _next_weight(turn: Turn) -> NeedChecks | None:
-    if turn.status.phase is not Phase.WAITING_PROMOTION:
+    mirrored = _mirrors_next(turn)
+    weight = 0 if mirrored else strategy.next_weight(turn.canary.analysis, turn.status.rollout.step.weight)
+    share = sizing.copies(turn) if mirrored else weight or 0
+    if turn.status.phase is not Phase.WAITING_PROMOTION and not sizing.approved(turn, share):
         gate = gates.ask(turn, HookType.CONFIRM_TRAFFIC_INCREASE, Phase.PROGRESSING)
         if isinstance(gate, NeedChecks):
             return gate
         if not gate.open:
             _halt(turn, gate, "waiting for traffic increase approval")
             return None
-    mirrored = _mirrors_next(turn)
-    weight = 0 if mirrored else strategy.next_weight(turn.canary.analysis, turn.status.rollout.step.weight)
     if weight is None:
         return _promote(turn)
+    if not sizing.ready_for(turn, share):
+        return None
     turn.set(phase=Phase.PROGRESSING)
     turn.do(SetRoutes(turn.routes_at(weight, mirrored=mirrored)))
     turn.begin_step(weight, mirrored=mirrored)
@@ -276,51 +288,60 @@ def _next_iteration(turn: Turn) -> NeedChecks | None:
     total = strategy.iterations(turn.canary.analysis, routed=turn.seen.routed)
     done = turn.status.iterations
     if done < total:
-        _iterate(turn)
-        turn.set(phase=Phase.PROGRESSING, iterations=done + 1)
-        turn.say(f"Advance {turn.name} canary iteration {done + 1}/{total}")
-        turn.wake(turn.now + turn.interval)
+        _iterate(turn, f"{done + 1}/{total}")
         return None
     if not turn.seen.routed or turn.status.rollout.step.weight == 100:
         return _promote(turn)
-    gate = gates.ask(turn, HookType.CONFIRM_PROMOTION, Phase.PROGRESSING)
-    if isinstance(gate, NeedChecks):
-        return gate
-    if not gate.open:
-        _wait_for_promotion(turn, gate)
-        return None
-    turn.set(phase=Phase.PROGRESSING, iterations=total + 1)
+    confirmed = sizing.approved(turn, 100) or _confirmed(turn)
+    if isinstance(confirmed, NeedChecks):
+        return confirmed
+    if confirmed and sizing.ready_for(turn, 100):
+        _send_everybody(turn)
+    return None
+
+
+def _send_everybody(turn: Turn) -> None:
+    """Give all users of a Blue/Green rollout the canary, to be judged with them once."""
+    turn.set(phase=Phase.PROGRESSING, iterations=turn.status.iterations + 1)
     mirrored = turn.status.rollout.step.mirrored
     turn.do(SetRoutes(turn.routes_at(100)))
     turn.begin_step(100)
     turn.note(gates=[HookType.CONFIRM_PROMOTION.value])
     turn.say("Stop traffic mirroring and route all traffic to canary" if mirrored else "Routing all traffic to canary")
     turn.wake(turn.now + turn.interval)
-    return None
 
 
-def _iterate(turn: Turn) -> None:
+def _iterate(turn: Turn, number: str) -> None:
     """Begin one more iteration; the first one gives an A/B test its users, and Blue/Green its copies."""
     step = turn.status.rollout.step
     weight = step.weight
     mirrored = weight == 0 and strategy.is_mirrored(turn.canary.analysis, turn.seen.capabilities)
     if turn.seen.routed and turn.canary.analysis.strategy is Strategy.AB_TESTING:
         weight = 100
+    if not sizing.ready_for(turn, sizing.copies(turn) if mirrored else weight):
+        return
     if (weight, mirrored) != (step.weight, step.mirrored):
         turn.do(SetRoutes(turn.routes_at(weight, mirrored=mirrored)))
     turn.begin_step(weight, mirrored=mirrored)
+    turn.set(phase=Phase.PROGRESSING, iterations=turn.status.iterations + 1)
+    turn.say(f"Advance {turn.name} canary iteration {number}")
+    turn.wake(turn.now + turn.interval)
 
 
 def _promote(turn: Turn) -> NeedChecks | None:
-    if HookType.CONFIRM_PROMOTION.value not in turn.status.rollout.gates:
-        gate = gates.ask(turn, HookType.CONFIRM_PROMOTION, Phase.PROGRESSING)
-        if isinstance(gate, NeedChecks):
-            return gate
-        if not gate.open:
-            _wait_for_promotion(turn, gate)
-            return None
-    promote.begin(turn)
+    confirmed = HookType.CONFIRM_PROMOTION.value in turn.status.rollout.gates or _confirmed(turn)
+    if isinstance(confirmed, NeedChecks):
+        return confirmed
+    if confirmed:
+        promote.begin(turn)
     return None
+
+
+def _confirmed(turn: Turn) -> NeedChecks | bool:
+    gate = gates.ask(turn, HookType.CONFIRM_PROMOTION, Phase.PROGRESSING)
+    if isinstance(gate, gates.Gate) and not gate.open:
+        _wait_for_promotion(turn, gate)
+    return gate if isinstance(gate, NeedChecks) else gate.open
 
 
 def _wait_for_promotion(turn: Turn, gate: gates.Gate) -> None:

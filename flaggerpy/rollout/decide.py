@@ -12,7 +12,8 @@ Read this first. A decision is a short chain of guards, then the room that belon
     a status that Flagger left    → adopt.py        Promoting                   → promote.py
     routes of a former provider   → leaving.py      Finalising                  → finalize.py
 
-and last, whatever the phase, the primary's autoscaler → scaling.py and disruption budgets → children.py
+and last, whatever the phase, the canary's size → sizing.py, the primary's autoscaler → scaling.py and disruption
+budgets → children.py
 
 Everything is pure: the same observation and time give the same decision.
 """
@@ -38,6 +39,7 @@ from flaggerpy.rollout import (
     requests,
     rollback,
     scaling,
+    sizing,
     start,
     undo,
 )
@@ -86,6 +88,8 @@ def _decide(turn: Turn) -> NeedChecks | None:
         turn.wait_for_controller()
         return None
     question = _dispatch(turn)
+    sizing.keep(turn)
+    sizing.tell(turn)
     scaling.keep(turn)
     children.mend_budgets(turn)
     leaving.explain(turn)

@@ -11,7 +11,7 @@ whatever happens there, nobody takes a half-written primary for the old revision
 from __future__ import annotations
 
 from flaggerpy.api.status import Phase
-from flaggerpy.rollout import children, down, failfast, kept, revision, rollback, scaling
+from flaggerpy.rollout import children, down, failfast, kept, revision, rollback, scaling, sizing
 from flaggerpy.rollout.decision import CopyConfigs, CreatePrimary, ScalePrimary, SetRoutes, UpdatePrimary
 from flaggerpy.rollout.traffic import NOTHING
 from flaggerpy.rollout.turn import Turn
@@ -20,7 +20,8 @@ from flaggerpy.rollout.turn import Turn
 def begin(turn: Turn) -> None:
     """Decide that the analysed revision is to be copied to the primary."""
     turn.set(phase=Phase.PROMOTING)
-    step = turn.status.rollout.step.model_copy(update={"started_at": turn.now, "checked_at": None, "attempt": 0})
+    anew = {"started_at": turn.now, "checked_at": None, "attempt": 0, "growth": None}
+    step = turn.status.rollout.step.model_copy(update=anew)
     turn.note(step=step, promoted=None, advance=turn.status.rollout.advance if turn.advance == "full" else None)
     scaling.forget(turn)
     turn.say(f"Copying {turn.target_name} template spec to {turn.primary_name}")
@@ -54,14 +55,17 @@ def run(turn: Turn) -> None:
 def fail(turn: Turn, why: str) -> None:
     """The primary cannot take the new template: serve from the canary, which was analysed and is ready."""
     message = f"Promotion of {turn.target_name} failed, primary not ready: {why}"
-    rollback.fail(turn, message, stay=turn.seen.routed and (_canary_serves(turn) or turn.only_canary_serves()))
+    stay = turn.seen.routed and (_canary_serves(turn) or turn.only_canary_serves())
+    if stay and not sizing.takes_everybody(turn):
+        return
+    rollback.fail(turn, message, stay=stay)
     turn.warn(message)
     turn.alert("error", message)
 
 
 def _canary_serves(turn: Turn) -> bool:
     """Whether the target still is what was analysed, and ready."""
-    return revision.same(turn.status.rollout.applied, turn.seen, turn.target) and turn.target_readiness().ready
+    return revision.same(turn.status.rollout.applied, turn.seen, turn.target) and sizing.readiness(turn).ready
 
 
 def _hopeless(turn: Turn) -> str:

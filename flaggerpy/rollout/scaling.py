@@ -14,7 +14,7 @@ from datetime import datetime
 
 from flaggerpy.api.analysis import Strategy
 from flaggerpy.api.status import Phase, PrimaryScaler
-from flaggerpy.rollout import pausing, reload, strategy
+from flaggerpy.rollout import pausing, reload, sizing, strategy
 from flaggerpy.rollout.decision import DeleteScaler, ResumeScaler, ScalePrimary, WriteScaler
 from flaggerpy.rollout.observation import ScalerSeen
 from flaggerpy.rollout.readiness import Readiness
@@ -130,7 +130,7 @@ def enough(turn: Turn, state: Readiness) -> bool:
     """
     primary, scaler, record = turn.seen.primary, turn.seen.scaler, turn.status.rollout.scaler
     if scaler is None or record is None or primary is None:
-        return state.ready
+        return state.ready and sizing.is_whole(turn)
     if not record.floor and not state.ready:
         return False
     record = _serving_floor(turn, scaler, record)
@@ -149,7 +149,7 @@ def enough(turn: Turn, state: Readiness) -> bool:
 def wait(turn: Turn, state: Readiness, reason: str = "") -> None:
     """Say what the primary lacks before it can take all users, or the ``reason`` why it lacks readiness."""
     record = turn.status.rollout.scaler
-    if record is None or not record.floor:
+    if (record is None or not record.floor) and not state.ready:
         turn.wait_until_ready(turn.primary_name, state, reason)
         return
     turn.wait(f"waiting for {turn.primary_name} to have as many pods as have served users until now")
@@ -209,9 +209,12 @@ def _serving(turn: Turn) -> int:
 def first_size(turn: Turn) -> int:
     """How many pods a canary begins with.
 
-    Without an autoscaler as many as the primary; with one, what the first users need of these, within its bounds.
+    Without an autoscaler as many as the primary, or what its first share needs; with one, what the first users need of
+    these, within its bounds.
     """
     primary, scaler = turn.seen.primary, turn.seen.scaler
+    if sizing.applies(turn):
+        return sizing.size(turn, sizing.first_share(turn))
     size = max(primary.replicas if primary else 1, 1)
     return size if scaler is None else max(scaler.target.clamp(math.ceil(size * _first_share(turn) / 100)), 1)
 
@@ -234,5 +237,5 @@ def released_size(turn: Turn) -> int:
     primary, scaler = turn.seen.primary, turn.seen.scaler
     if turn.target.per_node:
         return 1
-    size = max(primary.replicas if primary else 1, 1)
+    size = max(primary.replicas if primary else 1, turn.status.rollout.full_size, 1)
     return size if scaler is None else scaler.target.clamp(size)

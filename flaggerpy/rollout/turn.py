@@ -132,9 +132,11 @@ class Turn:
         """The revision that the target asks for now."""
         return revision.current(self.seen, self.target)
 
-    def target_readiness(self) -> Readiness:
-        """Whether enough pods of the canary are available."""
-        return self._readiness("target", self.target, self.canary.analysis.canary_ready_threshold)
+    def target_readiness(self, pods: int | None = None) -> Readiness:
+        """Whether enough pods of the canary are available, or of so many, whatever further ones were asked for."""
+        applied = self.status.rollout.applied
+        target = self.target if pods is None else self.target.of_size(pods, since=applied.generation if applied else 0)
+        return self._readiness("target", target, self.canary.analysis.canary_ready_threshold)
 
     def primary_readiness(self) -> Readiness:
         """Whether enough pods of the primary are available."""

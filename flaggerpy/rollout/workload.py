@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 
@@ -49,6 +49,19 @@ class Workload:
     noun: str = "deployment"
     unready: str = ""
     has_revision: bool = True
+
+    def of_size(self, pods: int, *, since: int) -> Workload:
+        """Describe it as if no more pods had been asked for; it has been scaled only since this generation."""
+        updated = min(self.updated_replicas, pods)
+        seen = self.observed_generation
+        return replace(
+            self,
+            observed_generation=self.generation if seen >= since else seen,
+            replicas=min(self.replicas, pods),
+            current_replicas=self.current_replicas - self.updated_replicas + updated,
+            updated_replicas=updated,
+            deadline_exceeded=self.deadline_exceeded and self.replicas <= pods,
+        )
 
     @property
     def runs_one_template(self) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from flaggerpy.api.canary import Canary
 from flaggerpy.rollout.errors import UserError
 from flaggerpy.routers.alb import AlbRouter
 from flaggerpy.routers.apisix import ApisixRouter
@@ -15,6 +16,7 @@ from flaggerpy.routers.istio import IstioRouter
 from flaggerpy.routers.knative import KnativeRouter
 from flaggerpy.routers.kubernetes import KubernetesRouter
 from flaggerpy.routers.nginx import NginxRouter
+from flaggerpy.routers.replicas import ReplicaRouter
 from flaggerpy.routers.skipper import SkipperRouter
 from flaggerpy.routers.traefik import TraefikRouter
 from flaggerpy.routers.trafficroute import KumaRouter
@@ -65,6 +67,17 @@ def router_for(provider: str, options: Options = DEFAULTS) -> Router:
     if reason := next((why for name, why in END_OF_LIFE.items() if _is(provider, name)), None):
         raise UserError(f"Provider {provider} is known to Flagger and not built into flaggerpy, as {reason}: {choice}.")
     raise UserError(f"Provider {provider} is unknown: {choice}.")
+
+
+def router_of(canary: Canary, provider: str, options: Options = DEFAULTS) -> Router:
+    """Return the router of a canary that has this provider.
+
+    Raises:
+        UserError: there is none.
+
+    """
+    by_replicas = provider == "kubernetes" and canary.analysis.traffic_by_replicas is not None
+    return ReplicaRouter() if by_replicas else router_for(provider, options)
 
 
 def _is(provider: str, name: str) -> bool:

@@ -26,6 +26,7 @@ from flaggerpy.api.marks import (
     without_marks,
 )
 from flaggerpy.api.service import CanaryService, ServiceMetadata
+from flaggerpy.api.shares import read_shares, shared_selector, without_shares
 from flaggerpy.kube.objects import JsonObject, annotations_of, labels_of, metadata_of, name_of
 from flaggerpy.kube.resources import SERVICES, Ref
 from flaggerpy.rollout.decision import ServiceRole
@@ -67,15 +68,16 @@ def desired_service(
     if reason := refusal(live, canary):
         raise UserError(reason)
     spec = _mended_spec(canary, role, facts, live)
+    kept = live if role is ServiceRole.APEX and shared_selector(canary, live) else without_shares(live)
     if made_by_us(live, canary):
         spec.pop("trafficDistribution", None)
         if service.traffic_distribution:
             spec["trafficDistribution"] = service.traffic_distribution
-        metadata = _own_metadata(canary, role, facts, live)
+        metadata = _own_metadata(canary, role, facts, kept)
     elif spec == live.get("spec") and not is_annotated(live, canary):
         return None
     else:
-        metadata = _taken_over_metadata(canary, facts, live)
+        metadata = _taken_over_metadata(canary, facts, kept)
     body = {**live, "apiVersion": "v1", "kind": "Service", "metadata": metadata, "spec": spec}
     return None if _same(body, live) else body
 
@@ -127,8 +129,9 @@ def released_service(canary: Canary, live: JsonObject | None) -> JsonObject | No
         return None
     spec = copy.deepcopy(live.get("spec") or {})
     selector = spec.get("selector") or {}
-    original = _original(live) or _applied_by_user(live, selector)
-    spec["selector"] = original.get("selector") or {key: target_value(value) for key, value in selector.items()}
+    original, shares = _original(live) or _applied_by_user(live, selector), read_shares(live)
+    own = dict(shares.target) if shares else {key: target_value(value) for key, value in selector.items()}
+    spec["selector"] = original.get("selector") or own
     if original.get("ports"):
         spec["ports"] = with_node_ports(original["ports"], spec.get("ports") or ())
     metadata = without_marks(metadata_of(live))
@@ -178,7 +181,8 @@ def _mended_spec(canary: Canary, role: ServiceRole, facts: TargetFacts, live: Js
     ports = with_node_ports(ports, there)
     if not same_ports(ports, there):
         spec["ports"] = ports
-    spec["selector"] = _selector(role, facts)
+    shared = shared_selector(canary, live) if role is ServiceRole.APEX else None
+    spec["selector"] = shared or _selector(role, facts)
     return spec
 
 

@@ -167,6 +167,27 @@ TARGETS_AND_SERVICES = [
         "spec.autoscalerRef.primaryScalerReplicas",
         "minReplicas 5 is above maxReplicas 2",
     ),
+    (
+        "a canary of no pod",
+        canary_json(analysis={"canaryScale": {"minReplicas": 0}}),
+        "spec.analysis.canaryScale",
+        "1 or more",
+    ),
+    (
+        "a size that an autoscaler decides",
+        canary_json(spec={"autoscalerRef": SCALER}, analysis={"canaryScale": {"matchTrafficWeight": True}}),
+        "spec.analysis.canaryScale.matchTrafficWeight",
+        "remove one of the two",
+    ),
+    (
+        "a size that nodes decide",
+        canary_json(
+            spec={"targetRef": {"apiVersion": "apps/v1", "kind": "DaemonSet", "name": "podinfo"}},
+            analysis={"canaryScale": {"matchTrafficWeight": True}},
+        ),
+        "spec.analysis.canaryScale",
+        "goes with no DaemonSet",
+    ),
     ("a metrics server without scheme", canary_json(spec={"metricsServer": "prom:9090"}), "spec.metricsServer", "http"),
 ]
 
@@ -258,6 +279,16 @@ def test_all_mistakes_are_said_at_once_and_each_only_once() -> None:
             "an audience that gets weights",
             canary(analysis={"match": [{"headers": {"a": {"exact": "1"}}}]}),
             "match without iterations is no A/B test",
+        ),
+        (
+            "a size of which only the floor is said",
+            canary(analysis={"canaryScale": {"minReplicas": 2}}),
+            "no effect without matchTrafficWeight: true",
+        ),
+        (
+            "a size by an unknown share",
+            blue_green(match=[{"headers": {"a": {"exact": "1"}}}], canaryScale={"matchTrafficWeight": True}),
+            "canaryScale has no effect in an A/B test",
         ),
         ("a mirror's weight without mirror", canary(analysis={"mirrorWeight": 50}), "without mirror: true"),
         ("a first step above the maximum", canary(analysis={"stepWeight": 60}), "above maxWeight 50"),

@@ -52,6 +52,14 @@ def test_each_change_is_one_line() -> None:
     assert told(broken, before) == ["canary web: 2 of 2 pods available"]
 
 
+def test_the_share_that_pods_really_make_is_told() -> None:
+    shared = snapshot(rolling(share="asked 20 %, 2 of 10 pods = 20 %"))
+    assert told(snapshot(), shared) == ["Progressing       20 %  step 2 of 5  asked 20 %, 2 of 10 pods = 20 %"]
+    assert told(shared, snapshot(rolling(share="asked 20 %, 3 of 11 pods = 27.3 %"))) == [
+        "Progressing       20 %  step 2 of 5  asked 20 %, 3 of 11 pods = 27.3 %"
+    ]
+
+
 PULL = 'Back-off pulling image "web:2": not found'
 FAILED = f"web.shop cannot become ready: container web of 2 of 2 pods: ImagePullBackOff ({PULL})"
 

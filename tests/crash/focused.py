@@ -327,6 +327,16 @@ AUTOSCALERS = (
         about=("ScaledObject",),
     ),
 )
+SIZES = (
+    Flow(
+        "sized by its share",
+        progressive_with(canaryScale={"matchTrafficWeight": True}),
+        push,
+        ends("Succeeded", "6.0.1"),
+        replicas=4,
+        about=("Deployment podinfo/scale", "asking for pods", "HTTPRoute podinfo 50/50"),
+    ),
+)
 REQUESTS = (
     Flow(
         "paused and resumed",
@@ -455,4 +465,6 @@ COMING_AND_GOING = (
     ),
 )
 
-FOCUSED = {flow.name: flow for flow in (*STRATEGIES, *TARGETS, *AUTOSCALERS, *REQUESTS, *CHANGES, *COMING_AND_GOING)}
+FOCUSED = {
+    flow.name: flow for flow in (*STRATEGIES, *TARGETS, *AUTOSCALERS, *SIZES, *REQUESTS, *CHANGES, *COMING_AND_GOING)
+}

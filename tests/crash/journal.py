@@ -241,6 +241,7 @@ def _status(status: JsonObject) -> str:
     request, pending = rollout.get("request") or {}, [item["id"] for item in rollout.get("pending") or ()]
     notes = {
         "with copies": (rollout.get("step") or {}).get("mirrored"),
+        "asking for pods": (rollout.get("step") or {}).get("growth"),
         "with a cookie": status.get("sessionAffinityCookie"),
         "on the canary": rollout.get("servingCanary"),
         "failing": rollout.get("failing"),

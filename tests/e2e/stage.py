@@ -33,6 +33,8 @@ SHARED = (
     "bad",
     "slow",
     "shares",
+    "by-replicas",
+    "sized",
     "blue-green",
     "daemonset",
     "daemonset-weights",

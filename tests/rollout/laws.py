@@ -6,6 +6,7 @@ everywhere else all of them hold at once.
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -50,6 +51,7 @@ class Law(Enum):
     COOKIES_ARE_KEPT_AND_END = "users keep their cookie through a crash, and one that was taken back never comes again"
     COPIES_ARE_ASKED_FOR = "a canary gets copies of requests only where the analysis asks for them"
     USERS_RETURN_TO_ENOUGH_PODS = "an autoscaled primary gets its users back once it has the pods that served them"
+    A_SHARE_HAS_ITS_PODS = "a canary that is sized by its share has ready pods for it before users or copies come"
     ONLY_NEWS_START_A_ROLLOUT = "a rollout starts for another template or config, and for nothing else"
 
 
@@ -167,6 +169,7 @@ class Laws:
         self.cookies(world, routes.cookies)
         wanted = world.spec.analysis.mirror or not routes.mirrored or before.mirrored
         self.demand(Law.COPIES_ARE_ASKED_FOR, wanted, routes)
+        self.sized(world, before, routes)
         old = before.canary
         status = world.status
         new = routes.canary
@@ -223,6 +226,25 @@ class Laws:
         again = cookies.canary in self.expired
         self.demand(Law.COOKIES_ARE_KEPT_AND_END, not again, f"{cookies.canary} was taken back from its users")
         self.expired |= {cookies.expired} - {""}
+
+    def sized(self, world: Simulation, before: Routes, routes: Routes) -> None:
+        """A share that grows finds its pods ready, unless nobody else serves or they had their time to come."""
+        spec, target, primary, growth = world.spec, world.target, world.primary, world.status.rollout.step.growth
+        scaled = spec.analysis.sized_by_share and spec.autoscaler_ref is None and self._has_replicas(target)
+        if not scaled or self.sabotaged or target is None or primary is None or primary.available == 0:
+            return
+        copies = (0 if "mirror_weight" in world.cannot else spec.analysis.mirror_weight) or 100
+        share = copies if routes.mirrored else routes.canary
+        if share <= (copies if before.mirrored else before.canary) or world.status.rollout.serving_canary:
+            return
+        needed = math.ceil(primary.replicas * share / 100)
+        late = growth is not None and world.now - growth.since >= DEADLINE
+        words = f"{target.available} of {needed} pods for {share}%"
+        self.demand(Law.A_SHARE_HAS_ITS_PODS, late or target.available >= needed, words)
+
+    @staticmethod
+    def _has_replicas(target: object) -> bool:
+        return type(target).__name__ == "Deployment"
 
     def returned(self, world: Simulation, seen: Observation) -> None:
         """An autoscaled primary gets users back once it has the canary's pods, or had its time to get them."""

@@ -23,10 +23,10 @@ from flaggerpy.rollout.observation import KeptSeen
 from flaggerpy.rollout.traffic import Acceptance, RouteState
 from flaggerpy.rollout.transition import ANALYSIS, BOOTSTRAP, IDLE
 from tests.rollout.laws import Law
-from tests.rollout.test_laws import TEMPLATES, Histories, Sabotage
+from tests.rollout.test_laws import BY_PODS, TEMPLATES, Histories, Sabotage
 from tests.rollout.test_total import answered
 from tests.rollout.workloads import Deployment
-from tests.rollout.world import SCALER
+from tests.rollout.world import SCALER, SIZED
 
 pytestmark = pytest.mark.laws
 
@@ -121,6 +121,19 @@ def test_a_canary_gets_copies_of_requests_only_where_that_is_asked_for() -> None
 
 def test_an_autoscaled_primary_gets_its_users_back_once_it_has_their_pods() -> None:
     assert holds(Histories, Law.USERS_RETURN_TO_ENOUGH_PODS, **ROLLING, scaled=SCALER, kind=Deployment)
+
+
+def test_a_canary_that_is_sized_by_its_share_has_the_pods_for_it_before_users_come() -> None:
+    begun = {**ROLLING, "scaled": None, "kind": Deployment, "strategy": SIZED}
+    assert holds(Histories, Law.A_SHARE_HAS_ITS_PODS, **begun)
+
+
+@pytest.mark.parametrize("machine", [Histories, Sabotage], ids=["histories", "sabotage"])
+@pytest.mark.parametrize("strategy", BY_PODS)
+def test_all_laws_hold_where_the_canarys_pods_follow_its_share(strategy: str, machine: type[Histories]) -> None:
+    begun = {"strategy": BY_PODS[strategy], "scaled": None, "kind": Deployment}
+    one = type(machine.__name__, (machine,), {"always": begun})
+    run_state_machine_as_test(seed(list(BY_PODS).index(strategy))(one), settings=_settings)
 
 
 def test_only_another_template_or_config_starts_a_rollout() -> None:

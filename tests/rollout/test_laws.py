@@ -25,7 +25,7 @@ from flaggerpy.rollout.transition import IDLE
 from tests.rollout.laws import Law
 from tests.rollout.simulation import NAME, START
 from tests.rollout.workloads import Autoscaler, DaemonSet, Deployment, PlainService
-from tests.rollout.world import COOKIES, DAEMON_SET, SCALED_OBJECT, SCALER, World, hook, spec
+from tests.rollout.world import BY_REPLICAS, COOKIES, DAEMON_SET, SCALED_OBJECT, SCALER, SIZED, World, hook, spec
 
 pytestmark = [pytest.mark.laws, pytest.mark.timeout(600)]
 
@@ -44,6 +44,14 @@ STRATEGIES: list[dict[str, Any]] = [
     {"sessionAffinity": COOKIES},
     {"sessionAffinity": COOKIES, "stepWeight": 60, "maxWeight": 100, "stepWeightPromotion": 30, "mirror": True},
 ]
+BY_PODS: dict[str, dict[str, Any]] = {
+    "steps": SIZED,
+    "everything": {"stepWeights": [5, 50, 100], "stepWeightPromotion": 60, "mirror": True, **SIZED},
+    "Blue/Green": {"iterations": 2, **SIZED},
+    "Blue/Green with copies": {"iterations": 2, "mirror": True, **SIZED},
+    "by replicas": {"stepWeights": [10, 50, 100], **BY_REPLICAS},
+}
+"""Strategies in which the canary's pods follow its share."""
 TARGETS = {
     Deployment: {**DAEMON_SET, "kind": "Deployment"},
     DaemonSet: DAEMON_SET,
@@ -106,7 +114,7 @@ class Histories(RuleBasedStateMachine):
             ahead=ahead,
             numbers=numbers,
             autoscaler=self._autoscaler(),
-            target=kind(NAME, "v1", 2, START),
+            target=kind(NAME, "v1", 5 if strategy in BY_PODS.values() else 2, START),
             may_keep=kind is not PlainService,
         )
         # A data plane slower than the time we give it may drop users, unless it says which version it serves.

@@ -15,6 +15,7 @@ from flaggerpy.api.request import Verb
 from flaggerpy.api.status import (
     Advance,
     CanaryStatus,
+    Growth,
     Pause,
     Pending,
     Phase,
@@ -31,7 +32,7 @@ from flaggerpy.rollout.pods import Pod, PodsSeen, Waiting
 from flaggerpy.rollout.traffic import Acceptance, Cookies, Routes, RouteState, to_canary
 from flaggerpy.rollout.workload import Workload
 from tests.rollout.simulation import START
-from tests.rollout.test_laws import GATES, STRATEGIES
+from tests.rollout.test_laws import BY_PODS, GATES, STRATEGIES
 from tests.rollout.world import SCALER, World, hook, spec
 
 pytestmark = pytest.mark.laws
@@ -87,7 +88,13 @@ REVISIONS = st.none() | st.builds(
     controller_revision=st.none() | st.sampled_from(["1", "2"]),
 )
 STEPS = st.builds(
-    Step, weight=WEIGHTS, started_at=TIMES, checked_at=TIMES, attempt=st.integers(0, 2), mirrored=st.booleans()
+    Step,
+    weight=WEIGHTS,
+    started_at=TIMES,
+    checked_at=TIMES,
+    attempt=st.integers(0, 2),
+    mirrored=st.booleans(),
+    growth=st.none() | st.builds(Growth, share=WEIGHTS, since=TIMES.filter(bool), approved=st.booleans()),
 )
 COOKIE = st.sampled_from([None, "", "seen=1", "old=2", "=3", "nothing"])
 BOUNDS = st.tuples(st.integers(0, 3), st.integers(0, 4)).map(lambda pair: Bounds(pair[0], max(pair[0] + pair[1], 1)))
@@ -124,6 +131,8 @@ ROLLOUTS = st.builds(
         floor=st.integers(0, 9),
         since=TIMES,
     ),
+    full_size=st.integers(0, 9),
+    share=st.sampled_from(["", "asked 10 %, 1 of 9 pods = 11.1 %"]),
     serving_canary=st.booleans(),
     failing=st.sampled_from(["", "why"]),
     reason=st.sampled_from(["", "why"]),
@@ -164,7 +173,7 @@ def observations(draw: st.DrawFn) -> Observation:
     scaled = draw(st.booleans())
     more |= {"_autoscalerRef": SCALER} if scaled else {}
     world = World(
-        spec=spec(**(draw(st.sampled_from(STRATEGIES)) | more), webhooks=hooks, metrics=metrics),
+        spec=spec(**(draw(st.sampled_from([*STRATEGIES, *BY_PODS.values()])) | more), webhooks=hooks, metrics=metrics),
         routed=routed,
         status=draw(STATUSES),
         finalizer=draw(st.booleans()),

@@ -32,6 +32,8 @@ def spec(**analysis: Any) -> CanarySpec:
 
 
 DAEMON_SET = {"apiVersion": "apps/v1", "kind": "DaemonSet", "name": NAME}
+SIZED: dict[str, Any] = {"canaryScale": {"matchTrafficWeight": True}}
+BY_REPLICAS: dict[str, Any] = {"trafficByReplicas": {"label": "serves"}}
 COOKIES = {"cookieName": "seen", "primaryCookieName": "old"}
 SCALER = {"apiVersion": "autoscaling/v2", "kind": "HorizontalPodAutoscaler", "name": "payment"}
 
