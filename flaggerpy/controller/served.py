@@ -16,7 +16,7 @@ from flaggerpy.metrics.registry import maker_of
 from flaggerpy.rollout.errors import UserError
 from flaggerpy.rollout.traffic import Capabilities
 from flaggerpy.routers.base import DEFAULTS, Options, Router
-from flaggerpy.routers.registry import router_for
+from flaggerpy.routers.registry import router_of
 from flaggerpy.targets.autoscaler import usable_ref
 from flaggerpy.targets.base import Target
 from flaggerpy.targets.registry import target_for
@@ -53,7 +53,7 @@ def choose_router(canary: Canary, mesh_provider: str, options: Options = DEFAULT
             "a default).",
         )
     try:
-        router = router_for(provider, options)
+        router = router_of(canary, provider, options)
     except UserError as error:
         return None, (str(error),)
     problems = router.problems(canary) or tuple(_refused(provider, router.capabilities, canary.analysis))

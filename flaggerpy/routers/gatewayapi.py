@@ -11,7 +11,7 @@ from typing import Any
 
 from flaggerpy.api.canary import Canary
 from flaggerpy.kube.objects import JsonObject, generation_of
-from flaggerpy.kube.resources import HTTP_ROUTES, HTTP_ROUTES_V1BETA1, Ref
+from flaggerpy.kube.resources import GATEWAY_ROUTES, HTTP_ROUTES, HTTP_ROUTES_V1BETA1, Ref
 from flaggerpy.rollout.errors import UserError
 from flaggerpy.rollout.traffic import ALL_TO_PRIMARY, Acceptance, Capabilities, Cookies, Routes, RouteState
 from flaggerpy.routers import custody
@@ -24,7 +24,9 @@ from flaggerpy.routers.httproute_cookies import cookies_of, gives_cookies
 class GatewayApiRouter:
     """The Gateway API in version v1 or, if ``beta``, v1beta1."""
 
-    capabilities = Capabilities(weights=True, match=True, mirror=True, affinity=True, grpc=True, own_route=True)
+    capabilities = Capabilities(
+        weights=True, match=True, mirror=True, affinity=True, grpc=True, own_route=True, brings=tuple(GATEWAY_ROUTES)
+    )
 
     def __init__(self, *, beta: bool = False) -> None:
         self._beta = beta
@@ -46,7 +48,7 @@ class GatewayApiRouter:
         route = live.get(self._ref(canary))
         if route is None:
             return RouteState(routes=None)
-        accepted, note = _acceptance(canary, route)
+        accepted, note = acceptance(canary, route)
         routes = _routes(canary, route.get("spec") or {})
         if routes is None:
             return RouteState(routes=None, accepted=accepted, note=note)
@@ -162,7 +164,7 @@ def _copies_to_canary(canary: Canary, part: Mapping[str, Any]) -> bool:
     return reference.get("name") == canary.canary_service_name
 
 
-def _acceptance(canary: Canary, route: JsonObject) -> tuple[Acceptance, str]:
+def acceptance(canary: Canary, route: JsonObject) -> tuple[Acceptance, str]:
     """Say whether every Gateway serves the route in its present generation."""
     namespace = canary.namespace
     parents = (route.get("status") or {}).get("parents") or ()

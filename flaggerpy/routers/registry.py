@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from flaggerpy.api.canary import Canary
 from flaggerpy.rollout.errors import UserError
 from flaggerpy.routers.alb import AlbRouter
 from flaggerpy.routers.apisix import ApisixRouter
 from flaggerpy.routers.base import DEFAULTS, Options, Router
+from flaggerpy.routers.brought import BroughtRouter
 from flaggerpy.routers.contour import ContourRouter
 from flaggerpy.routers.gatewayapi import GatewayApiRouter
 from flaggerpy.routers.gloo import GlooRouter
@@ -68,6 +70,25 @@ def router_for(provider: str, options: Options = DEFAULTS) -> Router:
     if reason := next((why for name, why in END_OF_LIFE.items() if _is(provider, name)), None):
         raise UserError(f"Provider {provider} is known to Flagger and not built into flaggerpy, as {reason}: {choice}.")
     raise UserError(f"Provider {provider} is unknown: {choice}.")
+
+
+def router_of(canary: Canary, provider: str, options: Options = DEFAULTS) -> Router:
+    """Return the router of a canary: that of its provider, or of the route that it brings along.
+
+    Raises:
+        UserError: there is no such provider, or it changes no weights in a route of that kind.
+
+    """
+    router, named = router_for(provider, options), canary.spec.route_ref
+    if named is None or named.kind == "ApisixRoute":
+        return router
+    if named.kind not in router.capabilities.brings:
+        others = [name for name in ROUTERS if named.kind in router_for(name).capabilities.brings]
+        raise UserError(
+            f"spec.routeRef names kind {named.kind}, of which provider {provider} changes nothing: use provider "
+            f"{' or '.join(others)}, or remove routeRef."
+        )
+    return BroughtRouter(named.kind)
 
 
 def _is(provider: str, name: str) -> bool:

@@ -11,7 +11,7 @@ from flaggerpy.kube.objects import JsonObject
 from flaggerpy.kube.resources import INGRESSES, Ref
 from flaggerpy.rollout.traffic import Cookies, Routes
 from flaggerpy.routers.base import Router
-from flaggerpy.routers.registry import router_for
+from flaggerpy.routers.registry import router_for, router_of
 from flaggerpy.routers.traefik import TraefikRouter
 from tests.builders import canary
 
@@ -113,11 +113,22 @@ def canaries(provider: str, namespace: str = "shop") -> dict[str, Canary]:
         # Without users there is no audience; where users are moved, a provider that cannot choose them refuses it.
         **(audiences if can.match or not can.weights else {}),
         **(sticky if can.affinity else {}),
+        **{f"with {kind} brought along": canary(namespace=namespace, spec=spec | brought(kind)) for kind in can.brings},
         **{
             title: canary(namespace=namespace, spec=spec, service=service)
             for title, service in (OF_ISTIO if provider == "istio" else {}).items()
         },
     }
+
+
+def brought(kind: str, **ref: str) -> JsonObject:
+    """Write the reference to a route of the Gateway API that its user brings along."""
+    return {"routeRef": {"apiVersion": "gateway.networking.k8s.io/v1", "kind": kind, "name": "way", **ref}}
+
+
+def router_behind(owner: Canary) -> Router:
+    """Return the router of one of these canaries."""
+    return router_of(owner, owner.spec.provider or "")
 
 
 def admits_copies(router: Router, owner: Canary) -> bool:
@@ -207,7 +218,10 @@ def _foreign_ingress(owner: Canary, extra: JsonObject) -> JsonObject:
 def own_spec(kind: str, owner: Canary) -> JsonObject:
     """Write the spec of a user's own routing object, which leads to the apex Service."""
     match kind:
-        case "HTTPRoute":
+        case "TLSRoute":
+            backend = {"name": owner.apex_name, "port": 80}
+            return {"hostnames": ["tls.example.com"], "rules": [{"backendRefs": [backend], "name": "own"}]}
+        case "HTTPRoute" | "GRPCRoute" | "TCPRoute":
             return {"rules": [{"backendRefs": [{"name": owner.apex_name, "port": 80}], "name": "own"}]}
         case "HTTPProxy":
             route = {"services": [{"name": owner.apex_name, "port": 80}], "enableWebsockets": True}

@@ -1,4 +1,4 @@
-"""As much of an API server as routers meet: server-side apply by one manager, and replacement.
+"""As much of an API server as routers meet: server-side apply by one manager, replacement, and JSON Patches.
 
 Lists count as atomic, which is what the routing kinds declare for theirs.
 """
@@ -10,7 +10,7 @@ from typing import Any
 
 from flaggerpy.api.canary import Canary
 from flaggerpy.kube.resources import Ref
-from flaggerpy.routers.base import Router
+from flaggerpy.routers.base import PATCH, Router
 
 JsonObject = dict[str, Any]
 
@@ -31,7 +31,9 @@ class Server:
     def write(self, bodies: tuple[JsonObject, ...]) -> None:
         """Carry out what a router asks for."""
         for body in bodies:
-            if "resourceVersion" in body["metadata"]:
+            if PATCH in body:
+                self._patch(copy.deepcopy(body))
+            elif "resourceVersion" in body["metadata"]:
                 self.live[self._ref(body)] = copy.deepcopy(body)
             else:
                 self._apply(copy.deepcopy(body))
@@ -47,6 +49,11 @@ class Server:
         self.live[ref] = _merged(before, self._applied.get(ref, {}), body)
         self._applied[ref] = body
 
+    def _patch(self, body: JsonObject) -> None:
+        ref, operations = self._ref(body), body.pop(PATCH)
+        self.live[ref] = patched(self.live[ref], operations)
+        assert self.live[ref] == body, "the patch leads to what was promised"
+
     def _ref(self, obj: JsonObject) -> Ref:
         return self._refs[obj["kind"], obj["metadata"]["name"]]
 
@@ -59,4 +66,30 @@ def _merged(live: JsonObject, previous: JsonObject, body: JsonObject) -> JsonObj
             result[key] = _merged(live.get(key) or {}, previous.get(key) or {}, value)
         else:
             result[key] = value
+    return result
+
+
+def patched(obj: JsonObject, operations: list[JsonObject]) -> JsonObject:
+    """Carry out a JSON Patch, as far as routers write one.
+
+    Raises:
+        LookupError: there is no such place.
+        ValueError: a test fails.
+
+    """
+    result = copy.deepcopy(obj)
+    for operation in operations:
+        *way, last = [step.replace("~1", "/").replace("~0", "~") for step in operation["path"].split("/")[1:]]
+        parent: Any = result
+        for step in way:
+            parent = parent[int(step) if isinstance(parent, list) else step]
+        place = int(last) if isinstance(parent, list) else last
+        match operation["op"]:
+            case "test":
+                if parent[place] != operation["value"]:
+                    raise ValueError(f"{operation['path']} is {parent[place]}, not {operation['value']}")
+            case "add" | "replace":
+                parent[place] = copy.deepcopy(operation["value"])
+            case "remove":
+                del parent[place]
     return result
