@@ -6,8 +6,10 @@
 from collections.abc import Callable
 from pathlib import Path
 
+from flaggerpy.kube.resources import GATEWAY_ROUTES
 from flaggerpy.metrics.mesh import UNMEASURED
 from flaggerpy.rollout.traffic import Capabilities
+from flaggerpy.routers.brought import BroughtRouter
 from flaggerpy.routers.registry import END_OF_LIFE, NOT_YET, ROUTERS, router_for
 
 DOCS = Path(__file__).resolve().parents[1] / "docs"
@@ -25,6 +27,7 @@ COLUMNS: dict[str, Callable[[Capabilities], str]] = {
     "TCP": lambda can: _yes(can.tcp),
     "gRPC": lambda can: _yes(can.grpc),
     "your own route": lambda can: _yes(can.own_route),
+    "bring your own": lambda can: _yes(bool(can.brings), "by its weights alone"),
 }
 
 _HEAD = """\
@@ -43,6 +46,8 @@ _NOTES = """
   own, like an ApisixUpstream for each of our two Services, or the Upstream of `upstreamRef`.
 - **Your own route**: a routing object of yours that is there before the canary is read or taken over; one that was
   changed is given back when the Canary goes.
+- **Bring your own**: a route that `spec.routeRef` names, in which nothing but the weights of primary and canary is
+  changed. See [bring your own route](../providers/bring-your-own.md).
 """
 
 
@@ -52,7 +57,7 @@ def page() -> str:
     lines = [f"| {' | '.join(titles)} |", "|" + "---|" * len(titles)]
     lines += [row(provider, router_for(provider).capabilities) for provider in ROUTERS]
     unmeasured = [f"- Built-in checks measure nothing behind `{name}`, as {why}." for name, why in UNMEASURED.items()]
-    return _HEAD + "\n".join([*lines, _NOTES.rstrip(), *unmeasured, "", *_not_built(), ""])
+    return _HEAD + "\n".join([*lines, _NOTES.rstrip(), *unmeasured, "", *_brought(), "", *_not_built(), ""])
 
 
 def row(provider: str, can: Capabilities) -> str:
@@ -71,6 +76,23 @@ def _link(provider: str) -> str:
     paths = [f"{folder}/{name}.md" for name in names for folder in ("providers", "reference")]
     found = next((path for path in paths if (DOCS / path).is_file()), None)
     return f"[`{provider}`](../{found})" if found else f"`{provider}`"
+
+
+def _brought() -> list[str]:
+    """Say what can be done with the kinds of routes that users bring along."""
+    kinds = {kind for provider in ROUTERS for kind in router_for(provider).capabilities.brings}
+    columns = {title: cell for title, cell in COLUMNS.items() if title not in {"your own route", "bring your own"}}
+    routers = [BroughtRouter(kind) for kind in GATEWAY_ROUTES if kind in kinds]
+    return [
+        "## Routes that you bring along",
+        "",
+        f"| `routeRef.kind` | {' | '.join(columns)} |",
+        "|" + "---|" * (len(columns) + 1),
+        *(
+            f"| `{router.kind}` | {' | '.join(cell(router.capabilities) for cell in columns.values())} |"
+            for router in routers
+        ),
+    ]
 
 
 def _not_built() -> list[str]:

@@ -11,6 +11,7 @@ from flaggerpy.kube.resources import Ref
 from flaggerpy.rollout.errors import UserError
 from flaggerpy.rollout.traffic import Routes
 from flaggerpy.routers.base import Router
+from flaggerpy.routers.brought import BroughtRouter
 from flaggerpy.routers.ingress import own_ref
 
 ROUTING: Final = (
@@ -56,6 +57,8 @@ def _written(canary: Canary, router: Router) -> Any:
     """Return everything that the router makes of a canary, None when it refuses it."""
     mirrored = router.capabilities.mirror
     live = {ref: _ingress(canary, ref) for ref in router.refs(canary) if ref == own_ref(canary)}
+    if isinstance(router, BroughtRouter):
+        live = {ref: _route(canary, ref) for ref in router.refs(canary)}
     try:
         return (
             router.refs(canary),
@@ -72,6 +75,14 @@ def _ingress(canary: Canary, ref: Ref) -> JsonObject:
     ports: tuple[JsonObject, ...] = ({"number": 80}, {"name": "use-annotation"})
     paths = [{"path": "/", "backend": {"service": {"name": canary.apex_name, "port": port}}} for port in ports]
     return {"metadata": {"name": ref.name, "namespace": ref.namespace}, "spec": {"rules": [{"http": {"paths": paths}}]}}
+
+
+def _route(canary: Canary, ref: Ref) -> JsonObject:
+    """Return a route as a user may bring it along, with which there is nothing wrong."""
+    rule: JsonObject = {"backendRefs": [{"name": canary.apex_name, "port": 80}]}
+    if canary.spec.route_ref and canary.spec.route_ref.section_name:
+        rule["name"] = canary.spec.route_ref.section_name
+    return {"metadata": {"name": ref.name, "namespace": ref.namespace}, "spec": {"rules": [rule]}}
 
 
 def _filled(model: Any, fields: tuple[str, ...]) -> Iterator[str]:

@@ -218,11 +218,9 @@ def _foreign_ingress(owner: Canary, extra: JsonObject) -> JsonObject:
 def own_spec(kind: str, owner: Canary) -> JsonObject:
     """Write the spec of a user's own routing object, which leads to the apex Service."""
     match kind:
-        case "TLSRoute":
-            backend = {"name": owner.apex_name, "port": 80}
-            return {"hostnames": ["tls.example.com"], "rules": [{"backendRefs": [backend], "name": "own"}]}
-        case "HTTPRoute" | "GRPCRoute" | "TCPRoute":
-            return {"rules": [{"backendRefs": [{"name": owner.apex_name, "port": 80}], "name": "own"}]}
+        case "HTTPRoute" | "GRPCRoute" | "TLSRoute" | "TCPRoute":
+            hosts = {"hostnames": ["tls.example.com"]} if kind == "TLSRoute" else {}
+            return {**hosts, "rules": [{"backendRefs": [{"name": owner.apex_name, "port": 80}], "name": "own"}]}
         case "HTTPProxy":
             route = {"services": [{"name": owner.apex_name, "port": 80}], "enableWebsockets": True}
             return {"virtualhost": {"fqdn": f"{owner.namespace}.example.com"}, "routes": [route]}

@@ -11,6 +11,7 @@ from typing import Any
 from flaggerpy.api.canary import Canary
 from flaggerpy.kube.resources import Ref
 from flaggerpy.routers.base import PATCH, Router
+from tests.kube.fake_store import json_patch
 
 JsonObject = dict[str, Any]
 
@@ -51,7 +52,7 @@ class Server:
 
     def _patch(self, body: JsonObject) -> None:
         ref, operations = self._ref(body), body.pop(PATCH)
-        self.live[ref] = patched(self.live[ref], operations)
+        self.live[ref] = json_patch(copy.deepcopy(self.live[ref]), operations)
         assert self.live[ref] == body, "the patch leads to what was promised"
 
     def _ref(self, obj: JsonObject) -> Ref:
@@ -66,30 +67,4 @@ def _merged(live: JsonObject, previous: JsonObject, body: JsonObject) -> JsonObj
             result[key] = _merged(live.get(key) or {}, previous.get(key) or {}, value)
         else:
             result[key] = value
-    return result
-
-
-def patched(obj: JsonObject, operations: list[JsonObject]) -> JsonObject:
-    """Carry out a JSON Patch, as far as routers write one.
-
-    Raises:
-        LookupError: there is no such place.
-        ValueError: a test fails.
-
-    """
-    result = copy.deepcopy(obj)
-    for operation in operations:
-        *way, last = [step.replace("~1", "/").replace("~0", "~") for step in operation["path"].split("/")[1:]]
-        parent: Any = result
-        for step in way:
-            parent = parent[int(step) if isinstance(parent, list) else step]
-        place = int(last) if isinstance(parent, list) else last
-        match operation["op"]:
-            case "test":
-                if parent[place] != operation["value"]:
-                    raise ValueError(f"{operation['path']} is {parent[place]}, not {operation['value']}")
-            case "add" | "replace":
-                parent[place] = copy.deepcopy(operation["value"])
-            case "remove":
-                del parent[place]
     return result
