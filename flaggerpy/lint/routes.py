@@ -40,6 +40,7 @@ def _weights(canary: Canary, found: Document) -> Iterator[Fault]:
             yield found.fault(
                 Rule.ROUTE_WEIGHT,
                 f"Service {name} has the weight {weight}, so that users are sent to it whenever this is applied, also "
-                f"between rollouts, when nothing answers there: name Service {canary.apex_name} alone, or write weight: 0.",
+                f"between rollouts, when nothing answers there: name Service {canary.apex_name} alone, or write "
+                "weight: 0.",
                 ("spec", "rules", index, "backendRefs"),
             )
