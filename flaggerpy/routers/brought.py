@@ -68,7 +68,7 @@ class BroughtRouter:
         if share is None:
             return RouteState(routes=None, accepted=accepted, note=note)
         routes = to_canary(share)
-        return RouteState(routes, _drifted(canary, route, routes), accepted, note)
+        return RouteState(routes, _drifted(canary, live, route, routes), accepted, note)
 
     def render(self, canary: Canary, live: Live, routes: Routes) -> tuple[JsonObject, ...]:
         """Return the route with these shares; nothing where it has them.
@@ -126,22 +126,30 @@ def _chosen(canary: Canary, route: Mapping[str, Any]) -> list[tuple[int, JsonObj
 
 
 def _share(canary: Canary, live: Live, rule: Mapping[str, Any]) -> int | None:
-    """Return the canary's share of our users in a rule, None where nobody can say.
-
-    Whoever comes through the apex Service is on the primary, once that Service is in our hands.
-    """
+    """Return the canary's share of our users in a rule, None where nobody can say."""
     weights = our_weights(canary, rule)
-    apex = live.get(Ref(SERVICES, canary.namespace, canary.apex_name))
-    if apex is None or not is_annotated(apex, canary):
+    if not _apex_is_held(canary, live):
         weights.pop(canary.apex_name, None)
     total = sum(weights.values())
     return round(100 * weights.get(canary.canary_service_name, 0) / total) if total else None
 
 
-def _drifted(canary: Canary, route: JsonObject, routes: Routes) -> bool:
-    return is_annotated(route, canary) or any(
-        rule != shared(canary, rule, routes) for _, rule in _chosen(canary, route)
-    )
+def _apex_is_held(canary: Canary, live: Live) -> bool:
+    """Tell whether the apex Service is in our hands, so that whoever comes through it is on the primary."""
+    apex = live.get(Ref(SERVICES, canary.namespace, canary.apex_name))
+    return apex is not None and is_annotated(apex, canary)
+
+
+def _drifted(canary: Canary, live: Live, route: JsonObject, routes: Routes) -> bool:
+    """Tell whether the route is not as we would write it.
+
+    A tool that puts the user's manifest back, with the apex Service alone, sends everybody to the primary. While that
+    is what is wanted there is nothing to fight about.
+    """
+    wanted = [rule for _, rule in _chosen(canary, route)]
+    if not routes.canary and _apex_is_held(canary, live):
+        wanted = [rule for rule in wanted if our_weights(canary, rule).keys() != {canary.apex_name}]
+    return is_annotated(route, canary) or any(rule != shared(canary, rule, routes) for rule in wanted)
 
 
 # What is written

@@ -175,16 +175,27 @@ def test_a_rule_never_gets_more_backends_than_there_may_be() -> None:
 # What is read
 
 
-def test_a_tool_that_puts_the_apex_service_back_sends_everybody_to_the_primary() -> None:
-    """So a rollout is told that its weights were changed, and not that the route is gone."""
-    route = way(rule(backend("web")))
-    held = {"metadata": {"name": "web", "annotations": owner_annotation(bringing())}}
+HELD = {"metadata": {"name": "web", "annotations": owner_annotation(bringing())}}
 
-    state = ROUTER.state(bringing(), {WAY: route, APEX: held})
-    assert (state.routes, state.drifted) == (ALL_TO_PRIMARY, True)
+
+def test_a_tool_that_puts_the_apex_service_back_sends_everybody_to_the_primary() -> None:
+    """So nobody fights with it between rollouts, and a rollout is told that its weights were changed."""
+    route = way(rule(backend("web")))
+
+    state = ROUTER.state(bringing(), {WAY: route, APEX: HELD})
+    assert (state.routes, state.drifted) == (ALL_TO_PRIMARY, False)
 
     before_that = ROUTER.state(bringing(), {WAY: route, APEX: {"metadata": {"name": "web"}}})
     assert before_that.routes is None
+
+
+def test_steps_on_the_way_are_drift_so_that_they_are_gone_to_their_end() -> None:
+    for backends in (
+        (backend("web", 1), backend("web-primary", 0)),
+        (backend("web-primary", 100), backend("web-canary", 0), backend("web", 0)),
+    ):
+        state = ROUTER.state(bringing(), {WAY: way(rule(*backends)), APEX: HELD})
+        assert (state.routes, state.drifted) == (ALL_TO_PRIMARY, True)
 
 
 def test_rules_that_differ_are_drift() -> None:
