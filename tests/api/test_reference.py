@@ -39,8 +39,8 @@ def test_the_command_says_how_it_is_used(capsys: pytest.CaptureFixture[str]) -> 
         " 0 means the default. |",
         "| `spec.service.mirror[].backendRef.group` | string | `(empty)`, stored | API group; empty for Services. |",
         "| `spec.ingressRef.kind` | `Ingress` | **required** | Kind of the object. |",
-        "| `spec.routeRef.kind` | `ApisixRoute` or `HTTPRoute` or `GRPCRoute` or `TLSRoute` or `TCPRoute` | **required**"
-        " | Kind of the object. |",
+        "| `spec.routeRef.kind` | `ApisixRoute` or `HTTPRoute` or `GRPCRoute` or `TLSRoute` or `TCPRoute` |"
+        " **required** | Kind of the object. |",
         "| `spec.service.meshName` | string |  | **Not served yet.** Name of the mesh; App Mesh v1beta1 needs it. |",
         "| `spec.provider` | object | **required** | Who answers the query. |",
         "| `status.rollout.step.startedAt` | time |  | Since when it is wanted. |",

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from typing import Any
 
 import pytest
 
@@ -12,52 +11,14 @@ from flaggerpy.kube.resources import CANARIES, GATEWAY_ROUTES, HTTP_ROUTES, gate
 from tests.integration.beside import touched
 from tests.integration.gateway import Gateway, canary_share
 from tests.integration.gitops import syncing
-from tests.integration.objects import canary, deployment
+from tests.integration.objects import deployment
 from tests.integration.served import always_served
 from tests.integration.site import Controller, Site
+from tests.integration.ways import V1, bringing, full, service, way
 
 pytestmark = [pytest.mark.integration, pytest.mark.usefixtures("calm"), pytest.mark.timeout(300)]
 
-V1 = "gateway.networking.k8s.io/v1"
-LIMIT = {"type": "ExtensionRef", "extensionRef": {"group": "example.com", "kind": "Limit", "name": "slow"}}
-HEADER = {"type": "RequestHeaderModifier", "requestHeaderModifier": {"set": [{"name": "x-way", "value": "mine"}]}}
-MOVED = {"type": "RequestRedirect", "requestRedirect": {"hostname": "example.com", "statusCode": 301}}
 FOUGHT = "something else keeps changing the route of podinfo"
-
-
-def service() -> JsonObject:
-    """Write the user's own Service."""
-    ports = [{"name": "http", "port": 80, "targetPort": 9898, "protocol": "TCP"}]
-    spec = {"selector": {"app": "podinfo"}, "ports": ports}
-    return {"apiVersion": "v1", "kind": "Service", "metadata": {"name": "podinfo"}, "spec": spec}
-
-
-def way(kind: str = "HTTPRoute", *rules: JsonObject) -> JsonObject:
-    """Write the user's own route, which has no weights and, behind HTTP, more than one rule."""
-    leading = {"backendRefs": [{"name": "podinfo", "port": 80}]}
-    hosts = {"hostnames": ["podinfo.example.com"]} if kind != "TCPRoute" else {}
-    return {
-        "apiVersion": V1,
-        "kind": kind,
-        "metadata": {"name": "podinfo", "labels": {"mine": "1"}},
-        "spec": {"parentRefs": [{"name": "public", "namespace": "gateways"}], **hosts, "rules": [*rules, leading]},
-    }
-
-
-def full() -> JsonObject:
-    """Write a route with rules, filters and fields that no canary knows of."""
-    old = {"name": "moved", "matches": [{"path": {"type": "PathPrefix", "value": "/old"}}], "filters": [MOVED]}
-    made = way("HTTPRoute", old)
-    made["spec"]["rules"][1] |= {"name": "all", "filters": [LIMIT, HEADER], "timeouts": {"request": "9s"}}
-    made["spec"]["rules"][1]["backendRefs"][0]["filters"] = [HEADER]
-    return made
-
-
-def bringing(kind: str = "HTTPRoute", **analysis: Any) -> JsonObject:
-    """Write a Canary that brings its route along and advances in two steps."""
-    ref = {"apiVersion": V1, "kind": kind, "name": "podinfo"}
-    steps = {"stepWeight": 25, "maxWeight": 50, **analysis}
-    return canary("podinfo", steps, provider="gatewayapi:v1", routeRef=ref)
 
 
 def without_backends(route: JsonObject) -> JsonObject:
