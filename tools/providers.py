@@ -27,7 +27,7 @@ COLUMNS: dict[str, Callable[[Capabilities], str]] = {
     "TCP": lambda can: _yes(can.tcp),
     "gRPC": lambda can: _yes(can.grpc),
     "your own route": lambda can: _yes(can.own_route),
-    "bring your own": lambda can: _yes(bool(can.brings), "by its weights alone"),
+    "bring your own": lambda can: _yes(can.brings, "by its weights alone"),
 }
 
 _HEAD = """\
@@ -80,17 +80,15 @@ def _link(provider: str) -> str:
 
 def _brought() -> list[str]:
     """Say what can be done with the kinds of routes that users bring along."""
-    kinds = {kind for provider in ROUTERS for kind in router_for(provider).capabilities.brings}
     columns = {title: cell for title, cell in COLUMNS.items() if title not in {"your own route", "bring your own"}}
-    routers = [BroughtRouter(kind) for kind in GATEWAY_ROUTES if kind in kinds]
     return [
         "## Routes that you bring along",
         "",
         f"| `routeRef.kind` | {' | '.join(columns)} |",
         "|" + "---|" * (len(columns) + 1),
         *(
-            f"| `{router.kind}` | {' | '.join(cell(router.capabilities) for cell in columns.values())} |"
-            for router in routers
+            f"| `{kind}` | {' | '.join(cell(BroughtRouter(kind).capabilities) for cell in columns.values())} |"
+            for kind in GATEWAY_ROUTES
         ),
     ]
 

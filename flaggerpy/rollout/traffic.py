@@ -78,8 +78,8 @@ class Capabilities:
     ``mirror_weight`` is whether it can copy a share of the requests; else it copies all of them or none. Where
     ``whole_audience`` is true, the users whom a match describes go to the canary all or not at all, never a share of
     them. ``tcp`` and ``grpc`` are what a route may carry beside HTTP, and ``own_route`` is whether the user brings a
-    routing object that is there before the canary. ``brings`` are the kinds of routes that ``spec.routeRef`` may name,
-    of which the weights are changed and nothing else.
+    routing object that is there before the canary. ``brings`` is whether ``spec.routeRef`` may name a route of
+    the Gateway API, of which the weights are changed and nothing else.
     """
 
     weights: bool = False
@@ -91,7 +91,7 @@ class Capabilities:
     tcp: bool = False
     grpc: bool = False
     own_route: bool = False
-    brings: tuple[str, ...] = ()
+    brings: bool = False
 
 
 @dataclass(frozen=True, slots=True)

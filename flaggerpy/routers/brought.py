@@ -42,7 +42,6 @@ class BroughtRouter:
     """A route of the user's, of one of the kinds of the Gateway API that know weights."""
 
     def __init__(self, kind: str) -> None:
-        self.kind = kind
         connections = kind in _CONNECTIONS
         self.capabilities = Capabilities(weights=True, tcp=connections, grpc=not connections, own_route=True)
 

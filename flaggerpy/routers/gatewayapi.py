@@ -11,7 +11,7 @@ from typing import Any
 
 from flaggerpy.api.canary import Canary
 from flaggerpy.kube.objects import JsonObject, generation_of
-from flaggerpy.kube.resources import GATEWAY_ROUTES, HTTP_ROUTES, HTTP_ROUTES_V1BETA1, Ref
+from flaggerpy.kube.resources import HTTP_ROUTES, HTTP_ROUTES_V1BETA1, Ref
 from flaggerpy.rollout.errors import UserError
 from flaggerpy.rollout.traffic import ALL_TO_PRIMARY, Acceptance, Capabilities, Cookies, Routes, RouteState
 from flaggerpy.routers import custody
@@ -25,7 +25,7 @@ class GatewayApiRouter:
     """The Gateway API in version v1 or, if ``beta``, v1beta1."""
 
     capabilities = Capabilities(
-        weights=True, match=True, mirror=True, affinity=True, grpc=True, own_route=True, brings=tuple(GATEWAY_ROUTES)
+        weights=True, match=True, mirror=True, affinity=True, grpc=True, own_route=True, brings=True
     )
 
     def __init__(self, *, beta: bool = False) -> None:

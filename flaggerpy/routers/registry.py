@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from flaggerpy.api.canary import Canary
+from flaggerpy.kube.resources import GATEWAY_ROUTES
 from flaggerpy.rollout.errors import UserError
 from flaggerpy.routers.alb import AlbRouter
 from flaggerpy.routers.apisix import ApisixRouter
@@ -80,10 +81,10 @@ def router_of(canary: Canary, provider: str, options: Options = DEFAULTS) -> Rou
 
     """
     router, named = router_for(provider, options), canary.spec.route_ref
-    if named is None or named.kind == "ApisixRoute":
+    if named is None or named.kind not in GATEWAY_ROUTES:
         return router
-    if named.kind not in router.capabilities.brings:
-        others = [name for name in ROUTERS if named.kind in router_for(name).capabilities.brings]
+    if not router.capabilities.brings:
+        others = [name for name in ROUTERS if router_for(name).capabilities.brings]
         raise UserError(
             f"spec.routeRef names kind {named.kind}, of which provider {provider} changes nothing: use provider "
             f"{' or '.join(others)}, or remove routeRef."

@@ -54,6 +54,8 @@ SHARED = (
     "cookies-rollback",
     "gateway-ab",
     "gateway-blue-green",
+    "brought",
+    "brought-section",
     "mirror-gatewayapi",
     "mirror-contour",
     "mirror-weights",

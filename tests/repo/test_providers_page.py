@@ -42,7 +42,7 @@ def test_every_kind_of_route_that_users_bring_along_is_on_it(kind: str) -> None:
             "yes | yes, all of the audience | yes | yes, all requests or a share | – | – | – | yes | –",
         ),
         (
-            Capabilities(weights=True, own_route=True, brings=("TCPRoute",)),
+            Capabilities(weights=True, own_route=True, brings=True),
             "yes | – | yes | – | – | – | – | yes | yes, by its weights alone",
         ),
     ],

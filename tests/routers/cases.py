@@ -8,7 +8,7 @@ from typing import Any
 
 from flaggerpy.api.canary import Canary
 from flaggerpy.kube.objects import JsonObject
-from flaggerpy.kube.resources import INGRESSES, Ref
+from flaggerpy.kube.resources import GATEWAY_ROUTES, INGRESSES, Ref
 from flaggerpy.rollout.traffic import Cookies, Routes
 from flaggerpy.routers.base import Router
 from flaggerpy.routers.registry import router_for, router_of
@@ -113,7 +113,10 @@ def canaries(provider: str, namespace: str = "shop") -> dict[str, Canary]:
         # Without users there is no audience; where users are moved, a provider that cannot choose them refuses it.
         **(audiences if can.match or not can.weights else {}),
         **(sticky if can.affinity else {}),
-        **{f"with {kind} brought along": canary(namespace=namespace, spec=spec | brought(kind)) for kind in can.brings},
+        **{
+            f"with {kind} brought along": canary(namespace=namespace, spec=spec | brought(kind))
+            for kind in (GATEWAY_ROUTES if can.brings else ())
+        },
         **{
             title: canary(namespace=namespace, spec=spec, service=service)
             for title, service in (OF_ISTIO if provider == "istio" else {}).items()
