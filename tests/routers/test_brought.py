@@ -20,6 +20,7 @@ from flaggerpy.routers.brought import BroughtRouter
 from flaggerpy.routers.gatewayapi import GatewayApiRouter
 from flaggerpy.routers.registry import ROUTERS, router_of
 from tests.builders import canary
+from tests.kube.fake_store import json_patch
 from tests.routers.cases import brought, router_behind
 from tests.routers.server import Server
 
@@ -150,6 +151,21 @@ def test_what_others_in_a_rule_get_stays_as_it_was(share: int, whole: int, other
     if others:
         [back] = ROUTER.restore(bringing(), {WAY: after})
         assert back["spec"] == route["spec"]
+
+
+def test_several_canaries_share_a_route_and_write_it_at_the_same_moment() -> None:
+    """Neither has seen what the other one writes, and both get what they ask for."""
+    route = written(way(rule(backend("web")), rule(backend("pay"))), ALL_TO_PRIMARY)
+    other = canary("pay", spec={"provider": "gatewayapi:v1", **brought("HTTPRoute")})
+    for routes in (ALL_TO_PRIMARY, TENTH):
+        for _ in range(3):
+            seen = {WAY: copy.deepcopy(route)}
+            for owner in (bringing(), other):
+                bodies = ROUTER.render(owner, seen, routes)
+                for body in ROUTER.ahead(owner, seen, bodies) or bodies:
+                    route = json_patch(route, body[PATCH])
+    ours = [[(f"{name}-primary", 90), (f"{name}-canary", 10)] for name in ("web", "pay")]
+    assert weights(route) == ours
 
 
 def test_services_of_the_same_name_elsewhere_are_not_ours() -> None:
