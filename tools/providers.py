@@ -46,8 +46,8 @@ _NOTES = """
   own, like an ApisixUpstream for each of our two Services, or the Upstream of `upstreamRef`.
 - **Your own route**: a routing object of yours that is there before the canary is read or taken over; one that was
   changed is given back when the Canary goes.
-- **Bring your own**: a route that `spec.routeRef` names, in which nothing but the weights of primary and canary is
-  changed. See [bring your own route](../providers/bring-your-own.md).
+- **Bring your own**: a route that `spec.routeRef` names, in which nothing of yours but the weights of primary and
+  canary is changed. See [bring your own route](../providers/bring-your-own.md).
 """
 
 

@@ -79,7 +79,7 @@ class Capabilities:
     ``whole_audience`` is true, the users whom a match describes go to the canary all or not at all, never a share of
     them. ``tcp`` and ``grpc`` are what a route may carry beside HTTP, and ``own_route`` is whether the user brings a
     routing object that is there before the canary. ``brings`` is whether ``spec.routeRef`` may name a route of
-    the Gateway API, of which the weights are changed and nothing else.
+    the Gateway API, of which weights are changed and nothing else of the user's.
     """
 
     weights: bool = False

@@ -37,6 +37,11 @@ def leads_to_us(canary: Canary, rule: Mapping[str, Any]) -> bool:
     return bool(_ours(canary, rule))
 
 
+def leads_to_apex_alone(canary: Canary, rule: Mapping[str, Any]) -> bool:
+    """Tell whether a rule names the apex Service and neither of the other two."""
+    return {backend["name"] for backend in _ours(canary, rule)} == {canary.apex_name}
+
+
 def our_weights(canary: Canary, rule: Mapping[str, Any]) -> dict[str, int]:
     """Return the weights of those of the canary's three Services that a rule names."""
     return {backend["name"]: _weight(backend) for backend in _ours(canary, rule)}
@@ -78,9 +83,9 @@ def to_apex(canary: Canary, rule: JsonObject) -> JsonObject:
 def with_unused(rule: JsonObject, other: JsonObject) -> JsonObject:
     """Return a rule with the backends to which only the other one sends somebody, at weight 0."""
     named = {backend.get("name") for backend in backends_of(rule)}
-    unused = [{**one, "weight": 0} for one in backends_of(other) if _weight(one) and one.get("name") not in named]
-    backends = [*backends_of(rule), *unused]
-    return {**rule, "backendRefs": backends} if unused and len(backends) <= _MOST_BACKENDS else rule
+    used = {one.get("name"): {**one, "weight": 0} for one in backends_of(other) if _weight(one)}
+    backends = [*backends_of(rule), *(backend for name, backend in used.items() if name not in named)]
+    return {**rule, "backendRefs": backends} if len(backends_of(rule)) < len(backends) <= _MOST_BACKENDS else rule
 
 
 def refuse_rule(canary: Canary, where: str, rule: JsonObject) -> None:

@@ -77,6 +77,9 @@ def cookies_at(weight: int, *, primary: bool = True) -> Cookies:
     return Cookies(canary="shop.seen=now", primary="shop-old=now" if primary and weight < 100 else "")
 
 
+AUDIENCES_OF_ROUTES = {"HTTPRoute": AUDIENCE["match"], "GRPCRoute": [{"headers": {"x-canary": {"regex": "in.*"}}}]}
+"""Kinds of routes that users bring along and that choose users, and whom."""
+
 ON_AN_INGRESS = ("nginx", "skipper", "alb")
 """Providers that need spec.ingressRef."""
 
@@ -116,6 +119,12 @@ def canaries(provider: str, namespace: str = "shop") -> dict[str, Canary]:
         **{
             f"with {kind} brought along": canary(namespace=namespace, spec=spec | brought(kind))
             for kind in (GATEWAY_ROUTES if can.brings else ())
+        },
+        **{
+            f"with {kind} brought along, for an audience": canary(
+                namespace=namespace, spec=spec | brought(kind), analysis={**AUDIENCE, "match": match}
+            )
+            for kind, match in (AUDIENCES_OF_ROUTES.items() if can.brings else ())
         },
         **{
             title: canary(namespace=namespace, spec=spec, service=service)

@@ -229,6 +229,138 @@ def test_only_the_gateways_words_about_this_route_count() -> None:
         assert ROUTER.state(bringing(), {WAY: {**route, "status": {"parents": parents}}}).accepted is wanted
 
 
+# An audience
+
+MATCH = [{"headers": {"x-canary": {"exact": "insider"}}}, {"queryParams": {"v": {"exact": "2"}}}]
+INSIDER = {"type": "Exact", "name": "x-canary", "value": "insider"}
+SECOND = {"type": "Exact", "name": "v", "value": "2"}
+A_PATH = {"path": {"type": "PathPrefix", "value": "/a"}}
+
+
+def insiders_of(kind: str = "HTTPRoute", match: list[JsonObject] = MATCH) -> Canary:
+    """Write a Canary with an A/B test."""
+    analysis = {"match": match, "iterations": 3, "stepWeight": None}
+    return canary(spec={"provider": "gatewayapi:v1", **brought(kind)}, analysis=analysis)
+
+
+def test_an_audience_gets_a_rule_of_ours_in_front_of_the_users() -> None:
+    mine = rule(backend("web"), name="all", matches=[A_PATH], filters=[EXTENSION])
+    before = way(rule(backend("static")), mine)
+
+    after = written(before, ALL_TO_CANARY, insiders_of())
+
+    static, ours, users = after["spec"]["rules"]
+    assert static == rule(backend("static"))
+    assert users == {**mine, "backendRefs": [backend("web-primary", 100), backend("web-canary", 0)]}
+    assert ours == {
+        **mine,
+        "name": "web-canary-audience",
+        "matches": [{**A_PATH, "headers": [INSIDER]}, {**A_PATH, "queryParams": [SECOND]}],
+        "backendRefs": [backend("web-primary", 0), backend("web-canary", 100)],
+    }
+    state = ROUTER.state(insiders_of(), {WAY: after})
+    assert (state.routes, state.drifted) == (ALL_TO_CANARY, False)
+    [back] = ROUTER.restore(insiders_of(), {WAY: after})
+    assert back["spec"] == before["spec"]
+
+
+def test_only_the_weights_of_the_audience_change_from_then_on() -> None:
+    route = written(way(rule(backend("web"))), ALL_TO_PRIMARY, insiders_of())
+
+    [body] = ROUTER.render(insiders_of(), {WAY: route}, ALL_TO_CANARY)
+
+    assert [(one["op"], one["path"], one["value"]) for one in body[PATCH]] == [
+        ("test", "/spec/rules/0/backendRefs/0/name", "web-primary"),
+        ("add", "/spec/rules/0/backendRefs/0/weight", 0),
+        ("test", "/spec/rules/0/backendRefs/1/name", "web-canary"),
+        ("add", "/spec/rules/0/backendRefs/1/weight", 100),
+    ]
+
+
+def test_each_rule_that_leads_to_us_has_an_audience_of_its_own() -> None:
+    route = written(way(rule(backend("web"), name="a"), rule(backend("web"), matches=[A_PATH])), TENTH, insiders_of())
+    names = [part.get("name") for part in route["spec"]["rules"]]
+    assert names == ["web-canary-audience", "a", "web-canary-audience-1", None]
+    assert weights(route)[0] == weights(route)[2] == [("web-primary", 90), ("web-canary", 10)]
+
+
+def test_what_the_user_changes_in_a_rule_is_carried_over_to_its_audience() -> None:
+    route = written(way(rule(backend("web"), matches=[A_PATH])), ALL_TO_CANARY, insiders_of())
+    route["spec"]["rules"][1]["filters"] = [HEADER]
+    assert ROUTER.state(insiders_of(), {WAY: route}).drifted
+
+    after = written(route, ALL_TO_CANARY, insiders_of())
+
+    assert [part["filters"] for part in after["spec"]["rules"]] == [[HEADER], [HEADER]]
+    assert ROUTER.state(insiders_of(), {WAY: after}).routes == ALL_TO_CANARY
+
+
+def test_a_canary_that_tests_no_audience_any_more_loses_its_rules() -> None:
+    route = written(way(rule(backend("web"))), ALL_TO_CANARY, insiders_of())
+    state = ROUTER.state(bringing(), {WAY: route})
+    assert (state.routes, state.drifted) == (ALL_TO_PRIMARY, True)
+    assert weights(written(route, TENTH)) == [[("web-primary", 90), ("web-canary", 10)]]
+
+
+def test_a_tool_that_takes_the_rules_of_the_audience_away_sends_everybody_to_the_primary() -> None:
+    route = way(rule(backend("web")))
+    state = ROUTER.state(insiders_of(), {WAY: route, APEX: HELD})
+    assert (state.routes, state.drifted) == (ALL_TO_PRIMARY, False)
+    route = written(route, ALL_TO_CANARY, insiders_of())
+    del route["spec"]["rules"][0]
+    state = ROUTER.state(insiders_of(), {WAY: route, APEX: HELD})
+    assert (state.routes, state.drifted) == (ALL_TO_PRIMARY, True)
+
+
+@pytest.mark.parametrize(
+    ("owner", "rules", "sentence"),
+    [
+        (
+            insiders_of(),
+            [rule(backend("web"), matches=[{"headers": [{**INSIDER, "value": "x"}]}])],
+            "HTTPRoute way, rule 1: the rule has a condition on x-canary in its headers, and spec.analysis.match",
+        ),
+        (
+            insiders_of(match=MATCH[:1]),
+            [rule(backend("web"), matches=[{"headers": [INSIDER]}]), rule(backend("web"), name="all")],
+            "HTTPRoute way, rule 1: the rule has a condition on x-canary in its headers",
+        ),
+        (
+            insiders_of(match=MATCH[:1]),
+            [rule(backend("other"), matches=[{"headers": [INSIDER]}]), rule(backend("web"), name="all")],
+            "HTTPRoute way, rule all: another rule has the conditions of spec.analysis.match already: remove it.",
+        ),
+    ],
+)
+def test_audiences_that_cannot_be_said_are_told_and_do_not_keep_users_from_leaving(
+    owner: Canary, rules: list[JsonObject], sentence: str
+) -> None:
+    live = {WAY: way(*rules)}
+    with pytest.raises(UserError) as caught:
+        ROUTER.render(owner, live, ALL_TO_CANARY)
+    assert str(caught.value).startswith(sentence)
+    [body] = ROUTER.render(owner, live, ALL_TO_PRIMARY)
+    assert [name for part in weights(body) for name, weight in part if weight and name.startswith("web")] == [
+        "web-primary"
+    ] * sum(part["backendRefs"][0]["name"] == "web" for part in rules)
+    assert not ROUTER.state(owner, live).drifted
+
+
+@pytest.mark.parametrize(
+    ("kind", "sentence"),
+    [
+        (
+            "TCPRoute",
+            "spec.analysis.match cannot be served with a TCPRoute, which does not look at requests: remove it.",
+        ),
+        ("GRPCRoute", "spec.analysis.match asks for queryParams, which a GRPCRoute cannot compare: write headers in"),
+    ],
+)
+def test_kinds_that_cannot_choose_these_users_refuse_them(kind: str, sentence: str) -> None:
+    [problem] = router_behind(insiders_of(kind)).problems(insiders_of(kind))
+    assert problem.startswith(sentence)
+
+
 # A route that was ours
 
 
@@ -293,10 +425,7 @@ def test_a_rule_that_is_not_there_is_told_by_its_name() -> None:
 @pytest.mark.parametrize(
     ("analysis", "sentences"),
     [
-        (
-            {"match": [{"headers": {"a": {"exact": "1"}}}], "iterations": 2},
-            ["spec.analysis.match cannot be served with"],
-        ),
+        ({"match": [{}], "iterations": 2}, ["spec.analysis.match[0] has neither headers nor queryParams"]),
         ({"sessionAffinity": {"cookieName": "c"}}, ["spec.analysis.sessionAffinity cannot be served with"]),
         ({"mirror": True}, ["spec.analysis.mirror cannot be served with spec.routeRef"]),
         ({"iterations": 5, "stepWeight": None}, []),
