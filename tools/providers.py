@@ -6,8 +6,10 @@
 from collections.abc import Callable
 from pathlib import Path
 
+from flaggerpy.kube.resources import GATEWAY_ROUTES
 from flaggerpy.metrics.mesh import UNMEASURED
 from flaggerpy.rollout.traffic import Capabilities
+from flaggerpy.routers.brought import BroughtRouter
 from flaggerpy.routers.registry import END_OF_LIFE, ROUTERS, router_for
 
 DOCS = Path(__file__).resolve().parents[1] / "docs"
@@ -27,6 +29,7 @@ COLUMNS: dict[str, Callable[[Capabilities], str]] = {
     "gRPC": lambda can: _yes(can.grpc),
     "your own route": lambda can: _yes(can.own_route),
     "says what it serves": lambda can: _yes(can.answers),
+    "bring your own": lambda can: _yes(can.brings, "by its weights alone"),
 }
 
 _HEAD = """\
@@ -52,6 +55,8 @@ _NOTES = """
   changed is given back when the Canary goes.
 - **Says what it serves**: its data plane tells which version of a route it has taken, and before that no step is judged
   and nothing scaled down ([live](../concepts.md#when-a-route-counts-as-live)). With the others what is written counts.
+- **Bring your own**: a route that `spec.routeRef` names, in which nothing of yours but the weights of primary and
+  canary is changed. See [bring your own route](../providers/bring-your-own.md).
 """
 
 
@@ -61,7 +66,7 @@ def page() -> str:
     lines = [f"| {' | '.join(titles)} |", "|" + "---|" * len(titles)]
     lines += [row(_link(provider), router_for(provider).capabilities) for provider in ROUTERS]
     unmeasured = [f"- Built-in checks measure nothing behind `{name}`, as {why}." for name, why in UNMEASURED.items()]
-    return _HEAD + "\n".join([*lines, _NOTES.rstrip(), *unmeasured, "", *_not_built(), ""])
+    return _HEAD + "\n".join([*lines, _NOTES.rstrip(), *unmeasured, "", *_brought(), "", *_not_built(), ""])
 
 
 def row(provider: str, can: Capabilities) -> str:
@@ -91,6 +96,21 @@ def page_of(provider: str) -> Path:
 
 def _link(provider: str) -> str:
     return f"[`{provider}`](../{page_of(provider).relative_to(DOCS)})"
+
+
+def _brought() -> list[str]:
+    """Say what can be done with the kinds of routes that users bring along."""
+    columns = {title: cell for title, cell in COLUMNS.items() if title not in {"your own route", "bring your own"}}
+    return [
+        "## Routes that you bring along",
+        "",
+        f"| `routeRef.kind` | {' | '.join(columns)} |",
+        "|" + "---|" * (len(columns) + 1),
+        *(
+            f"| `{kind}` | {' | '.join(cell(BroughtRouter(kind).capabilities) for cell in columns.values())} |"
+            for kind in GATEWAY_ROUTES
+        ),
+    ]
 
 
 def _not_built() -> list[str]:

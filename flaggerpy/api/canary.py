@@ -58,7 +58,7 @@ class CanarySpec(ApiModel):
     ingress_ref: IngressRef | None = None
     """The Ingress of the providers nginx, skipper and alb."""
     route_ref: RouteRef | None = None
-    """The route of the provider apisix."""
+    """Your own route: an ApisixRoute for provider apisix, or one of the Gateway API whose weights alone are changed."""
     upstream_ref: UpstreamRef | None = None
     """The Upstream that serves as a template for the provider gloo."""
     service: CanaryService | None = None

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Any, Final, Literal
 
-from pydantic import Field
+from pydantic import ConfigDict, Field
 
 from flaggerpy.api.base import ApiModel, Integer
 
@@ -60,11 +60,29 @@ class IngressRef(ObjectRef):
     """Kind of the object."""
 
 
-class RouteRef(ObjectRef):
-    """The route of the provider apisix."""
+_BROUGHT_ROUTE: Final[dict[str, Any]] = {
+    "x-kubernetes-validations": [
+        {
+            "rule": "self.kind == 'ApisixRoute' || self.apiVersion.startsWith('gateway.networking.k8s.io/')",
+            "message": "a route of this kind is of the Gateway API: write apiVersion gateway.networking.k8s.io/v1",
+        },
+        {
+            "rule": "self.kind != 'ApisixRoute' || !has(self.sectionName)",
+            "message": "rules of an ApisixRoute cannot be chosen by sectionName: remove it",
+        },
+    ]
+}
 
-    kind: Literal["ApisixRoute"]
+
+class RouteRef(ObjectRef):
+    """Your own route: for provider apisix one that is copied, for the Gateway API one whose weights are changed."""
+
+    model_config = ConfigDict(json_schema_extra=_BROUGHT_ROUTE)
+
+    kind: Literal["ApisixRoute", "HTTPRoute", "GRPCRoute", "TLSRoute", "TCPRoute"]
     """Kind of the object."""
+    section_name: str | None = Field(default=None, json_schema_extra={"minLength": 1, "maxLength": 253})
+    """Name of the rule whose users are shared (Gateway API); all that lead to the apex Service if absent."""
 
 
 class UpstreamRef(ObjectRef):

@@ -15,6 +15,7 @@ from flaggerpy.kube.client import Client
 from flaggerpy.kube.errors import AlreadyExists, Conflict, Invalid, NotFound
 from flaggerpy.kube.objects import JsonObject, generation_of, metadata_of, resource_version_of, uid_of
 from flaggerpy.kube.resources import Ref
+from flaggerpy.routers.base import PATCH
 
 
 class Writes:
@@ -36,10 +37,13 @@ class Writes:
             self._record(ref, written)
 
     async def apply(self, ref: Ref, body: JsonObject) -> None:
-        """Put a whole object in its place, apply any other on the server's side.
+        """Put a whole object in its place, apply any other on the server's side, or send the patch that leads to it.
 
-        Both are conditional on the object that was observed; a whole one carries its resourceVersion.
+        The first two are conditional on the object that was observed; a whole one carries its resourceVersion.
         """
+        if PATCH in body:
+            await self._amend(ref, body[PATCH])
+            return
         if resource_version_of(body):
             await self.put(ref, body)
             return
@@ -99,6 +103,20 @@ class Writes:
             try:
                 self._record(ref, await self._client.json_patch(ref, [*tests, *patch]))
             except Invalid as error:
+                raise Conflict(error.status, error.reason, f"{ref} was changed by somebody else", error.body) from error
+
+    async def _amend(self, ref: Ref, patch: list[JsonObject]) -> None:
+        """Change single fields of an object by a patch that tests what it depends on, whatever else has changed."""
+        live = self.live.get(ref)
+        if live is None:
+            raise Outdated(f"{ref} is gone")
+        same: JsonObject = {"op": "test", "path": "/metadata/uid", "value": uid_of(live)}
+        async with self.honest(ref):
+            try:
+                self._record(ref, await self._client.json_patch(ref, [same, *patch]))
+            except Invalid as error:
+                if (error.body.get("details") or {}).get("name"):
+                    raise  # the server names an object that would not be valid, and none where a test has failed
                 raise Conflict(error.status, error.reason, f"{ref} was changed by somebody else", error.body) from error
 
     async def delete(self, ref: Ref, live: JsonObject) -> None:

@@ -11,6 +11,7 @@ from flaggerpy.kube.resources import KNATIVE_SERVICES, Ref
 from flaggerpy.rollout.errors import UserError
 from flaggerpy.rollout.traffic import Routes
 from flaggerpy.routers.base import Router
+from flaggerpy.routers.brought import BroughtRouter
 from flaggerpy.routers.ingress import own_ref
 
 ROUTING: Final = (
@@ -57,6 +58,8 @@ def _written(canary: Canary, router: Router) -> Any:
     mirrored = router.capabilities.mirror
     users = (ref for ref in router.refs(canary) if ref == own_ref(canary) or ref.resource == KNATIVE_SERVICES)
     live = {ref: _users_own(canary, ref) for ref in users}
+    if isinstance(router, BroughtRouter):
+        live = {ref: _route(canary, ref) for ref in router.refs(canary)}
     try:
         return (
             router.refs(canary),
@@ -73,6 +76,14 @@ def _users_own(canary: Canary, ref: Ref) -> JsonObject:
     ports: tuple[JsonObject, ...] = ({"number": 80}, {"name": "use-annotation"})
     paths = [{"path": "/", "backend": {"service": {"name": canary.apex_name, "port": port}}} for port in ports]
     return {"metadata": {"name": ref.name, "namespace": ref.namespace}, "spec": {"rules": [{"http": {"paths": paths}}]}}
+
+
+def _route(canary: Canary, ref: Ref) -> JsonObject:
+    """Return a route as a user may bring it along, with which there is nothing wrong."""
+    rule: JsonObject = {"backendRefs": [{"name": canary.apex_name, "port": 80}]}
+    if canary.spec.route_ref and canary.spec.route_ref.section_name:
+        rule["name"] = canary.spec.route_ref.section_name
+    return {"metadata": {"name": ref.name, "namespace": ref.namespace}, "spec": {"rules": [rule]}}
 
 
 def _filled(model: Any, fields: tuple[str, ...]) -> Iterator[str]:

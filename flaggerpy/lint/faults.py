@@ -70,6 +70,17 @@ class Rule(Enum):
         Level.ERROR,
         "The Ingress that the canary names leads nobody to it. Only where the input has it.",
     )
+    ROUTE = (
+        "route",
+        Level.ERROR,
+        "The route of the Gateway API that the canary names leads nobody to it, or its users cannot be shared. Only"
+        " where the input has it.",
+    )
+    ROUTE_WEIGHT = (
+        "route-weight",
+        Level.WARNING,
+        "The route that the canary names gives the canary users by itself. Only where the input has it.",
+    )
     SECRET = ("secret", Level.ERROR, "The Secret lacks what it is read for. Only where the input has it.")
     ADDRESS = ("address", Level.ERROR, "The address of a metrics server or of a receiver of alerts cannot be called.")
     LOAD_TEST = (

@@ -53,7 +53,7 @@ def host_faults(subjects: Iterable[tuple[Document, Canary]], inventory: Inventor
 def _claim(document: Document, canary: Canary, inventory: Inventory) -> _Claim | None:
     """Say what a canary wants, None where its provider makes no HTTPRoute or cannot make it."""
     provider = canary.spec.provider or inventory.options.mesh_provider
-    if not provider.startswith("gatewayapi"):
+    if not provider.startswith("gatewayapi") or canary.spec.route_ref is not None:
         return None
     try:
         spec = route_spec(canary, ALL_TO_PRIMARY)

@@ -19,12 +19,14 @@ from flaggerpy.kube.resources import (
     CONFIG_MAPS,
     DAEMONSETS,
     DEPLOYMENTS,
+    GATEWAY_ROUTES,
     HPAS,
     INGRESSES,
     SCALED_OBJECTS,
     SECRETS,
     SERVICES,
     Resource,
+    gateway_route,
 )
 from flaggerpy.lint.document import Document
 from flaggerpy.lint.schema import violations
@@ -80,6 +82,9 @@ _DATA: Final = _object(**_METADATA, data=_TEXTS, stringData=_TEXTS) | {"required
 _SERVICE_PORT: Final = _object(port=_WHOLE) | {"required": ["port"]}
 _BACKEND: Final = _object(service=_object(name=_TEXT, port=_object(name=_TEXT, number=_WHOLE)))
 _RULE: Final = _object(http=_object(paths=_list(_object(backend=_BACKEND))))
+_BACKEND_REF: Final = _object(group=_TEXT, kind=_TEXT, name=_TEXT, namespace=_TEXT, weight=_WHOLE)
+_ROUTES_RULE: Final = _object(name=_TEXT, backendRefs=_list(_BACKEND_REF))
+_ROUTE: Final = _object(**_METADATA, spec=_object(rules=_list(_ROUTES_RULE))) | {"required": ["metadata"]}
 SHAPES: Final[Mapping[Resource, Schema]] = {
     DEPLOYMENTS: _WORKLOAD,
     DAEMONSETS: _WORKLOAD,
@@ -111,6 +116,7 @@ SHAPES: Final[Mapping[Resource, Schema]] = {
     | {"required": ["metadata", "spec"]},
     INGRESSES: _object(**_METADATA, spec=_object(defaultBackend=_BACKEND, rules=_list(_RULE)))
     | {"required": ["metadata"]},
+    **{gateway_route(kind, "gateway.networking.k8s.io/v1"): _ROUTE for kind in GATEWAY_ROUTES},
     SECRETS: _DATA,
     CONFIG_MAPS: _DATA,
 }

@@ -23,6 +23,7 @@ from flaggerpy.lint.inventory import SHAPES, Inventory, Options
 from flaggerpy.lint.loadtest import load_test_faults
 from flaggerpy.lint.metrics import Templates, alert_faults, metric_faults, provider_faults, renders, template_faults
 from flaggerpy.lint.replicas import replica_faults
+from flaggerpy.lint.routes import route_faults
 from flaggerpy.lint.services import doors
 from flaggerpy.lint.source import Source, read_objects
 from flaggerpy.lint.workloads import (
@@ -34,6 +35,7 @@ from flaggerpy.lint.workloads import (
     target_faults,
     workload_faults,
 )
+from flaggerpy.routers.brought import BroughtRouter
 
 OURS: Final = (CANARIES.kind, METRIC_TEMPLATES.kind, ALERT_PROVIDERS.kind)
 _READ: Final = frozenset({*OURS, *(resource.kind for resource in SHAPES)})
@@ -143,9 +145,8 @@ def _canary_faults(admission: Admission[Canary], canary: Canary, inventory: Inve
     yield from admission.news(Rule.NOT_SERVED, *router_problems)
     if router is not None:
         provider = provider_of(canary, options.mesh_provider)
-        unread = [
-            f"{path} has no effect with provider {provider}: remove it." for path in without_effect(canary, router)
-        ]
+        reader = f"provider {provider}" + (" and spec.routeRef" if isinstance(router, BroughtRouter) else "")
+        unread = [f"{path} has no effect with {reader}: remove it." for path in without_effect(canary, router)]
         yield from admission.news(Rule.NO_EFFECT, *unserved(provider, router.capabilities, canary.analysis), *unread)
 
 
@@ -165,6 +166,7 @@ def _cross_faults(subjects: tuple[Subject, ...], inventory: Inventory, templates
         yield from scaler_faults(document, canary, inventory)
         yield from ingress_faults(document, canary, inventory)
         yield from replica_faults(document, canary, inventory)
+        yield from route_faults(document, canary, inventory)
     yield from shared_faults(subjects, inventory)
     yield from label_faults(subjects, inventory)
     yield from host_faults(subjects, inventory)

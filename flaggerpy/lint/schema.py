@@ -248,7 +248,17 @@ def _mirrors_to_a_port(reference: Mapping[str, Any]) -> bool:
     return not to_service or "port" in reference
 
 
+def _is_of_the_gateway_api(value: Mapping[str, Any]) -> bool:
+    return value.get("kind") == "ApisixRoute" or str(value.get("apiVersion")).startswith("gateway.networking.k8s.io/")
+
+
+def _names_a_section_that_there_is(value: Mapping[str, Any]) -> bool:
+    return value.get("kind") != "ApisixRoute" or "sectionName" not in value
+
+
 RULES: Final[dict[str, Callable[[Mapping[str, Any]], bool]]] = {
     "size(self.group) != 0 || self.kind != 'Service' || has(self.port)": _mirrors_to_a_port,
+    "self.kind == 'ApisixRoute' || self.apiVersion.startsWith('gateway.networking.k8s.io/')": _is_of_the_gateway_api,
+    "self.kind != 'ApisixRoute' || !has(self.sectionName)": _names_a_section_that_there_is,
 }
 """The rules in CEL that our CRDs have, by their text."""

@@ -84,7 +84,8 @@ class Capabilities:
     ``whole_audience`` is true, the users whom a match describes go to the canary all or not at all, never a share of
     them. ``tcp`` and ``grpc`` are what a route may carry beside HTTP, and ``own_route`` is whether the user brings a
     routing object that is there before the canary. ``answers`` is whether the data plane says of a route that it serves
-    it; where it does not, what is written counts as served. With ``by_replicas`` shares are numbers of pods.
+    it; where it does not, what is written counts as served. With ``by_replicas`` shares are numbers of pods. ``brings``
+    is whether ``spec.routeRef`` may name a route of the Gateway API, of which the weights are changed and nothing else.
     """
 
     weights: bool = False
@@ -98,6 +99,7 @@ class Capabilities:
     own_route: bool = False
     answers: bool = False
     by_replicas: bool = False
+    brings: bool = False
 
 
 @dataclass(frozen=True, slots=True)

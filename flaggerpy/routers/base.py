@@ -1,14 +1,15 @@
 """What the rest of the program may ask of a provider of traffic: the protocol, and nothing of any provider.
 
 How bodies are written follows from themselves: one that carries ``metadata.resourceVersion`` takes the whole place of
-the live object (PUT), any other is applied on the server's side (``render`` names only what we own).
+the live object (PUT), any other is applied on the server's side (``render`` names only what we own). One with a
+``PATCH`` is neither: it is what the object will be, and the patch is what is sent.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Final, Protocol
 
 from flaggerpy.api.canary import Canary
 from flaggerpy.kube.objects import JsonObject
@@ -17,6 +18,8 @@ from flaggerpy.rollout.traffic import Capabilities, Routes, RouteState
 
 Live = Mapping[Ref, JsonObject]
 """The objects that exist, of those a router wants to read."""
+PATCH: Final = "patch"
+"""Where a body keeps the operations of a JSON Patch that leads to it, and that tests what it depends on."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -33,7 +33,7 @@ class GatewayApiRouter:
     """
 
     capabilities = Capabilities(
-        weights=True, match=True, mirror=True, affinity=True, grpc=True, own_route=True, answers=True
+        weights=True, match=True, mirror=True, affinity=True, grpc=True, own_route=True, answers=True, brings=True
     )
 
     def __init__(self, *, beta: bool = False, mirror_percent: bool = False) -> None:

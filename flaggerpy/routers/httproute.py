@@ -302,3 +302,13 @@ def _duration(place: str, text: str) -> timedelta:
         return parse_duration(text)
     except InvalidDuration as error:
         raise UserError(f"{place}: {error}") from error
+
+
+def audience_matches(matches: tuple[AudienceMatch, ...]) -> list[JsonObject]:
+    """Return the conditions of an A/B test as an HTTPRoute has them.
+
+    Raises:
+        UserError: one of them cannot be said, or would hold for everyone.
+
+    """
+    return _audience_matches(matches)

@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from flaggerpy.api.canary import Canary
+from flaggerpy.kube.resources import GATEWAY_ROUTES
 from flaggerpy.rollout.errors import UserError
 from flaggerpy.routers.alb import AlbRouter
 from flaggerpy.routers.apisix import ApisixRouter
 from flaggerpy.routers.base import DEFAULTS, Options, Router
+from flaggerpy.routers.brought import BroughtRouter
 from flaggerpy.routers.contour import ContourRouter
 from flaggerpy.routers.gatewayapi import GatewayApiRouter
 from flaggerpy.routers.gloo import GlooRouter
@@ -70,14 +72,24 @@ def router_for(provider: str, options: Options = DEFAULTS) -> Router:
 
 
 def router_of(canary: Canary, provider: str, options: Options = DEFAULTS) -> Router:
-    """Return the router of a canary that has this provider.
+    """Return the router of a canary: that of its provider, of numbers of pods, or of the route that it brings along.
 
     Raises:
-        UserError: there is none.
+        UserError: there is no such provider, or it changes no weights in a route of that kind.
 
     """
-    by_replicas = provider == "kubernetes" and canary.analysis.traffic_by_replicas is not None
-    return ReplicaRouter() if by_replicas else router_for(provider, options)
+    if provider == "kubernetes" and canary.analysis.traffic_by_replicas is not None:
+        return ReplicaRouter()
+    router, named = router_for(provider, options), canary.spec.route_ref
+    if named is None or named.kind not in GATEWAY_ROUTES:
+        return router
+    if not router.capabilities.brings:
+        others = [name for name in ROUTERS if router_for(name).capabilities.brings]
+        raise UserError(
+            f"spec.routeRef names kind {named.kind}, of which provider {provider} changes nothing: use provider "
+            f"{' or '.join(others)}, or remove routeRef."
+        )
+    return BroughtRouter(named.kind)
 
 
 def _is(provider: str, name: str) -> bool:

@@ -38,7 +38,9 @@ def test_the_command_says_how_it_is_used(capsys: pytest.CaptureFixture[str]) -> 
         "| `spec.analysis.sessionAffinity.maxAge` | number | `86400`, stored | How long the cookies live, in seconds;"
         " 0 means the default. |",
         "| `spec.service.mirror[].backendRef.group` | string | `(empty)`, stored | API group; empty for Services. |",
-        "| `spec.routeRef.kind` | `ApisixRoute` | **required** | Kind of the object. |",
+        "| `spec.ingressRef.kind` | `Ingress` | **required** | Kind of the object. |",
+        "| `spec.routeRef.kind` | `ApisixRoute` or `HTTPRoute` or `GRPCRoute` or `TLSRoute` or `TCPRoute` |"
+        " **required** | Kind of the object. |",
         "| `spec.service.meshName` | string |  | **Not served yet.** Name of the mesh; App Mesh v1beta1 needs it. |",
         "| `spec.provider` | object | **required** | Who answers the query. |",
         "| `status.rollout.step.startedAt` | time |  | Since when it is wanted. |",

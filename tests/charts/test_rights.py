@@ -2,6 +2,7 @@
 
 import pytest
 
+from flaggerpy.kube.resources import GATEWAY_ROUTES
 from flaggerpy.routers.registry import ROUTERS
 from tests.charts.helm import Json, Rendered, may, render
 
@@ -172,6 +173,18 @@ def test_routes_belong_to_the_provider_that_uses_them(title: str, values: Json, 
 def test_every_provider_with_routing_objects_is_known_here() -> None:
     without_objects = {"kubernetes"}
     assert ROUTERS.keys() - without_objects <= ROUTING_KINDS.keys()
+
+
+@pytest.mark.parametrize("resource", [plural for plural in GATEWAY_ROUTES.values() if plural != "httproutes"])
+def test_routes_that_users_bring_along_are_patched_and_never_made_or_deleted(resource: str) -> None:
+    verbs = {"get", "list", "watch", "create", "update", "patch", "delete"}
+    for provider, given in (
+        ("gatewayapi:v1", READ | {"patch"}),
+        ("gatewayapi:v1beta1", READ | {"patch"}),
+        ("contour", set()),
+    ):
+        rules = main_rules(rights(meshProvider=provider))
+        assert {verb for verb in verbs if may(rules, verb, "gateway.networking.k8s.io", resource)} == given
 
 
 def test_upstreams_of_gloo_come_with_its_route_tables() -> None:

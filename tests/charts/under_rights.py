@@ -139,6 +139,11 @@ class Installed:
 NOT_SEEN = {
     "create httproutes": "the API server asks for it beside patch when an apply makes the object; the log has one verb",
     "update httproutes": "a route that is put back whole, as it was before us",
+    **{
+        f"{verb} {routes}": "only where a canary brings such a route along, which is tested by itself"
+        for routes in ("grpcroutes", "tlsroutes", "tcproutes")
+        for verb in ("get", "list", "watch", "patch")
+    },
     "create httpproxies": "as for httproutes",
     "update httpproxies": "as for httproutes",
     "create virtualservices": "as for httproutes",

@@ -58,6 +58,8 @@ SHARED = (
     "gateway-blue-green",
     "audience-gatewayapi",
     "audience-contour",
+    "brought",
+    "brought-section",
     "mirror-gatewayapi",
     "mirror-contour",
     "mirror-weights",

@@ -6,6 +6,7 @@ Argo CD heals five seconds after it sees a difference, Flux once in an interval 
 from __future__ import annotations
 
 import asyncio
+import copy
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
@@ -26,6 +27,9 @@ class Tool:
     hands: Site
     deployment: JsonObject
     canary: JsonObject
+    route: JsonObject | None = None
+    heals_route: bool = True
+    """Whether a route that differs is put back; else it is only written when it changed in Git."""
     rounds: int = 0
 
     def push(self, tag: str) -> None:
@@ -47,9 +51,13 @@ class Tool:
 
     async def run(self) -> None:
         """Apply until cancelled; the labels tell of the round, so that no round is without a change."""
+        applied: JsonObject | None = None
         while True:
             stamp = {"team": "payments", "example.com/round": str(self.rounds)}
             await self.hands.apply(*(_labelled(obj, stamp) for obj in (self.deployment, self.canary)))
+            if self.route is not None and (self.heals_route or self.route != applied):
+                applied = copy.deepcopy(self.route)
+                await self.hands.apply(_labelled(self.route, stamp))
             self.rounds += 1
             await asyncio.sleep(EVERY)
 
@@ -59,11 +67,13 @@ def _labelled(obj: JsonObject, labels: dict[str, str]) -> JsonObject:
 
 
 @asynccontextmanager
-async def syncing(site: Site, manager: str, deployment: JsonObject, canary: JsonObject) -> AsyncIterator[Tool]:
-    """Keep a Deployment and a Canary as they are in Git for as long as the block lasts."""
+async def syncing(
+    site: Site, manager: str, deployment: JsonObject, canary: JsonObject, route: JsonObject | None = None
+) -> AsyncIterator[Tool]:
+    """Keep a Deployment, a Canary and perhaps a route as they are in Git for as long as the block lasts."""
     async with await connect() as transport:
         hands = replace(site, client=Client(transport, field_manager=manager))
-        tool = Tool(hands, deployment, canary)
+        tool = Tool(hands, deployment, canary, route)
         task = asyncio.create_task(tool.run())
         try:
             await tool.goes_round(1)

@@ -7,7 +7,7 @@ from contextlib import asynccontextmanager
 
 import pytest
 
-from flaggerpy.kube.resources import CANARIES, KNATIVE_SERVICES, Ref
+from flaggerpy.kube.resources import CANARIES, GATEWAY_ROUTES, KNATIVE_SERVICES, Ref
 from tests.charts.under_rights import Install, install
 from tests.integration.beside import another_goes_on
 from tests.integration.contour import Contour
@@ -16,6 +16,7 @@ from tests.integration.ingresses import PORTS, behind, front
 from tests.integration.knative import Knative, knative_service, of_knative
 from tests.integration.objects import config_map, deployment, progressive, proxied
 from tests.integration.site import Site
+from tests.integration.ways import bringing, way
 from tests.kube.real import ROLES
 
 __all__ = ["install"]
@@ -106,6 +107,26 @@ async def test_a_knative_service_lives_under_its_rights_and_uses_each(install: I
     assert installed.refused() == LOOK_AT_SCHEMA
     used = {verb for _, verb, group, _ in installed.requests("flaggerpy") if group == KNATIVE_SERVICES.group}
     assert used == {"get", "list", "watch", "update"}
+
+
+@pytest.mark.parametrize("kind", GATEWAY_ROUTES)
+async def test_canaries_that_bring_a_route_along_live_and_die_under_their_rights(
+    install: Install, site: Site, kind: str
+) -> None:
+    installed = install(meshProvider="gatewayapi:v1", **HERE)
+    async with installed.controller():
+        await site.apply(way(kind), deployment(), bringing(kind))
+        await site.phase_is("Initialized")
+        await site.set_image("6.0.1")
+        await site.phase_is("Succeeded")
+        await site.client.delete(site.ref(CANARIES, "podinfo"))
+        await site.gone()
+
+    assert installed.refused() == LOOK_AT_SCHEMA
+    plural = GATEWAY_ROUTES[kind]
+    used = {verb for _, verb, _, where in installed.requests("flaggerpy") if where == plural}
+    assert used == {"get", "list", "watch", "patch"}
+    assert await site.ours() == []
 
 
 @pytest.mark.usefixtures("calm")

@@ -29,6 +29,7 @@ from flaggerpy.kube.resources import (
     DEPLOYMENTS,
     DESTINATION_RULES,
     EVENTS,
+    GATEWAY_ROUTES,
     HPAS,
     HTTP_PROXIES,
     HTTP_ROUTES,
@@ -45,6 +46,7 @@ from flaggerpy.kube.resources import (
     VIRTUAL_SERVICES,
     Ref,
     Resource,
+    gateway_route,
     ref_of,
 )
 from flaggerpy.kube.transport import connect
@@ -69,7 +71,7 @@ KINDS = {
         DESTINATION_RULES,
         HPAS,
         HTTP_PROXIES,
-        HTTP_ROUTES,
+        *(gateway_route(kind, "gateway.networking.k8s.io/v1") for kind in GATEWAY_ROUTES),
         INGRESSES,
         METRIC_TEMPLATES,
         SCALED_OBJECTS,

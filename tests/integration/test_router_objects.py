@@ -13,10 +13,10 @@ from flaggerpy.kube.objects import JsonObject, resource_version_of
 from flaggerpy.kube.resources import Ref
 from flaggerpy.kube.transport import connect
 from flaggerpy.rollout.traffic import ALL_TO_CANARY, ALL_TO_PRIMARY, Routes
-from flaggerpy.routers.base import Router
-from flaggerpy.routers.registry import ROUTERS, router_for
+from flaggerpy.routers.base import PATCH, Router
+from flaggerpy.routers.registry import ROUTERS
 from tests.integration.site import Site
-from tests.routers.cases import admits, canaries, cookies_at, foreign_routes, prerequisites
+from tests.routers.cases import admits, canaries, cookies_at, foreign_routes, prerequisites, router_behind
 
 pytestmark = [pytest.mark.integration, pytest.mark.router_laws]
 
@@ -27,7 +27,7 @@ CASES = [
     for provider in ROUTERS
     if provider not in WITHOUT_CRDS
     for title, owner in canaries(provider).items()
-    if router_for(provider).refs(owner)
+    if router_behind(owner).refs(owner)
 ]
 
 
@@ -55,7 +55,10 @@ async def write(client: Client, router: Router, owner: Canary, bodies: tuple[Jso
     refs = {ref.name: ref for ref in router.refs(owner)}
     for body in bodies:
         ref = refs[body["metadata"]["name"]]
-        await (client.replace(ref, body) if resource_version_of(body) else client.apply(ref, body))
+        if PATCH in body:
+            await client.json_patch(ref, body[PATCH])
+        else:
+            await (client.replace(ref, body) if resource_version_of(body) else client.apply(ref, body))
 
 
 def _stored(objects: dict[Ref, JsonObject]) -> dict[Ref, JsonObject]:
@@ -70,7 +73,8 @@ def _stored(objects: dict[Ref, JsonObject]) -> dict[Ref, JsonObject]:
 async def test_the_crd_admits_what_is_written_and_it_is_read_back(
     site: Site, ours: Client, provider: str, title: str
 ) -> None:
-    router, owner = router_for(provider), canaries(provider, site.namespace)[title]
+    owner = canaries(provider, site.namespace)[title]
+    router = router_behind(owner)
     await site.apply(*prerequisites(router, owner))
     for routes in shares(router, owner):
         live = await read(site, router, owner)
@@ -86,7 +90,8 @@ async def test_the_crd_admits_what_is_written_and_it_is_read_back(
 
 @pytest.mark.parametrize(("provider", "title"), CASES)
 async def test_a_users_route_is_taken_over_and_given_back(site: Site, ours: Client, provider: str, title: str) -> None:
-    router, owner = router_for(provider), canaries(provider, site.namespace)[title]
+    owner = canaries(provider, site.namespace)[title]
+    router = router_behind(owner)
     for obj in foreign_routes(router, owner):
         await site.apply(obj)
     before = await read(site, router, owner)
@@ -110,7 +115,8 @@ async def test_a_users_route_is_taken_over_and_given_back(site: Site, ours: Clie
 
 @pytest.mark.parametrize(("provider", "title"), CASES)
 async def test_our_own_route_stays_for_users_once_released(site: Site, ours: Client, provider: str, title: str) -> None:
-    router, owner = router_for(provider), canaries(provider, site.namespace)[title]
+    owner = canaries(provider, site.namespace)[title]
+    router = router_behind(owner)
     await site.apply(*prerequisites(router, owner))
     routes = Routes(70, 30) if admits(router, owner, Routes(70, 30)) else ALL_TO_CANARY
     await write(ours, router, owner, router.render(owner, await read(site, router, owner), routes))

@@ -14,10 +14,10 @@ from flaggerpy.kube.objects import JsonObject
 from flaggerpy.kube.resources import Ref
 from flaggerpy.rollout.traffic import to_canary
 from flaggerpy.routers.base import Router
-from flaggerpy.routers.registry import router_for
+from flaggerpy.routers.registry import router_of
 from tools.ci.phases import ROOT
 
-PAGES = ["apisix", "gatewayapi-v1beta1", "gloo", "knative", "kuma", "smi"]
+PAGES = ["apisix", "bring-your-own", "gatewayapi-v1beta1", "gloo", "knative", "kuma", "smi"]
 WRITTEN = {"kuma": "TrafficRoute", "smi": "TrafficSplit"}
 """Pages that show what is written, and its kind."""
 _BLOCK = re.compile(r"^```yaml\n(.*?)^```", re.MULTILINE | re.DOTALL)
@@ -33,13 +33,14 @@ def objects(page: str) -> dict[str, JsonObject]:
 def of(page: str) -> tuple[Canary, Router]:
     obj = objects(page)["Canary"]
     owner = parse_canary({**obj, "metadata": {"namespace": "shop", **obj["metadata"]}})
-    return owner, router_for(owner.spec.provider or "")
+    return owner, router_of(owner, owner.spec.provider or "")
 
 
 def own(page: str, router: Router, owner: Canary) -> dict[Ref, JsonObject]:
     """Return what the page has the user make, or says that the user has."""
     settings: dict[str, Any] = {"metadata": {"name": "settings"}, "spec": {}}
-    named = {"shop": objects(page).get("ApisixRoute"), "settings": settings, "podinfo": objects(page).get("Service")}
+    route = objects(page).get("ApisixRoute") or objects(page).get("HTTPRoute")
+    named = {"shop": route, "settings": settings, "podinfo": objects(page).get("Service")}
     if named["podinfo"] is not None:
         named["podinfo"]["metadata"]["annotations"] = {"flagger.app/primary-revision": "podinfo-00001"}
     return {ref: obj for ref in router.refs(owner) if (obj := named.get(ref.name))}

@@ -10,6 +10,7 @@ import yaml
 from flaggerpy.api.canary import parse_canary
 from flaggerpy.api.validation import problems
 from flaggerpy.kube.objects import JsonObject
+from flaggerpy.kube.resources import GATEWAY_ROUTES
 from flaggerpy.rollout.traffic import Capabilities
 from flaggerpy.routers.registry import END_OF_LIFE, ROUTERS, router_for
 from tools import providers
@@ -27,14 +28,19 @@ def test_every_provider_is_on_it(provider: str) -> None:
     assert f"`{provider}`" in TEXT
 
 
+@pytest.mark.parametrize("kind", GATEWAY_ROUTES)
+def test_every_kind_of_route_that_users_bring_along_is_on_it(kind: str) -> None:
+    assert f"\n| `{kind}` | yes |" in TEXT
+
+
 @pytest.mark.parametrize(
     ("can", "cells"),
     [
-        (Capabilities(), "– | – | – | yes, users move with the promotion | – | – | – | – | – | –"),
-        (Capabilities(weights=True, tcp=True, grpc=True), "yes | – | – | yes | – | – | yes | yes | – | –"),
+        (Capabilities(), "– | – | – | yes, users move with the promotion | – | – | – | – | – | – | –"),
+        (Capabilities(weights=True, tcp=True, grpc=True), "yes | – | – | yes | – | – | yes | yes | – | – | –"),
         (
             Capabilities(weights=True, match=True, mirror=True, affinity=True),
-            "yes | yes | yes | yes | yes, all requests | yes | – | – | – | –",
+            "yes | yes | yes | yes | yes, all requests | yes | – | – | – | – | –",
         ),
         (
             Capabilities(
@@ -46,7 +52,11 @@ def test_every_provider_is_on_it(provider: str) -> None:
                 own_route=True,
                 answers=True,
             ),
-            "yes | yes, all of the audience | yes | yes | yes, all requests or a share | – | – | – | yes | yes",
+            "yes | yes, all of the audience | yes | yes | yes, all requests or a share | – | – | – | yes | yes | –",
+        ),
+        (
+            Capabilities(weights=True, own_route=True, brings=True),
+            "yes | – | – | yes | – | – | – | – | yes | – | yes, by its weights alone",
         ),
     ],
 )

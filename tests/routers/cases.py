@@ -9,11 +9,11 @@ from typing import Any
 from flaggerpy.api.canary import Canary
 from flaggerpy.api.status import CanaryStatus, Revision, RolloutStatus
 from flaggerpy.kube.objects import JsonObject
-from flaggerpy.kube.resources import INGRESSES, Ref
+from flaggerpy.kube.resources import GATEWAY_ROUTES, INGRESSES, Ref
 from flaggerpy.rollout.traffic import Cookies, Routes
 from flaggerpy.routers.base import Router
 from flaggerpy.routers.knative import KnativeRouter
-from flaggerpy.routers.registry import router_for
+from flaggerpy.routers.registry import router_for, router_of
 from flaggerpy.routers.traefik import TraefikRouter
 from tests.builders import canary, same_but
 
@@ -83,6 +83,9 @@ def cookies_at(weight: int, *, primary: bool = True) -> Cookies:
     return Cookies(canary="shop.seen=now", primary="shop-old=now" if primary and weight < 100 else "")
 
 
+AUDIENCES_OF_ROUTES = {"HTTPRoute": AUDIENCE["match"], "GRPCRoute": [{"headers": {"x-canary": {"regex": "in.*"}}}]}
+"""Kinds of routes that users bring along and that choose users, and whom."""
+
 ON_AN_INGRESS = ("nginx", "skipper", "alb")
 """Providers that need spec.ingressRef."""
 
@@ -129,6 +132,16 @@ def canaries(provider: str, namespace: str = "shop") -> dict[str, Canary]:
         **(audiences if can.match or not can.weights else {}),
         **(sticky if can.affinity else {}),
         **{
+            f"with {kind} brought along": canary(namespace=namespace, spec=spec | brought(kind))
+            for kind in (GATEWAY_ROUTES if can.brings else ())
+        },
+        **{
+            f"with {kind} brought along, for an audience": canary(
+                namespace=namespace, spec=spec | brought(kind), analysis={**AUDIENCE, "match": match}
+            )
+            for kind, match in (AUDIENCES_OF_ROUTES.items() if can.brings else ())
+        },
+        **{
             title: canary(namespace=namespace, spec=spec, service=service)
             for title, service in (OF_ISTIO if provider == "istio" else {}).items()
         },
@@ -141,6 +154,16 @@ def of_knative(namespace: str) -> Canary:
     made = canary(namespace=namespace, spec={"provider": "knative", "targetRef": target, "service": None})
     promoted = Revision(template="v1", controller_revision=PRIMARY)
     return same_but(made, status=CanaryStatus(rollout=RolloutStatus(promoted=promoted)))
+
+
+def brought(kind: str, **ref: str) -> JsonObject:
+    """Write the reference to a route of the Gateway API that its user brings along."""
+    return {"routeRef": {"apiVersion": "gateway.networking.k8s.io/v1", "kind": kind, "name": "way", **ref}}
+
+
+def router_behind(owner: Canary) -> Router:
+    """Return the router of one of these canaries."""
+    return router_of(owner, owner.spec.provider or "")
 
 
 def admits_copies(router: Router, owner: Canary) -> bool:
@@ -240,8 +263,9 @@ def _own_service(owner: Canary) -> JsonObject:
 def own_spec(kind: str, owner: Canary) -> JsonObject:
     """Write the spec of a user's own routing object, which leads to the apex Service."""
     match kind:
-        case "HTTPRoute":
-            return {"rules": [{"backendRefs": [{"name": owner.apex_name, "port": 80}], "name": "own"}]}
+        case "HTTPRoute" | "GRPCRoute" | "TLSRoute" | "TCPRoute":
+            hosts = {"hostnames": ["tls.example.com"]} if kind == "TLSRoute" else {}
+            return {**hosts, "rules": [{"backendRefs": [{"name": owner.apex_name, "port": 80}], "name": "own"}]}
         case "HTTPProxy":
             route = {"services": [{"name": owner.apex_name, "port": 80}], "enableWebsockets": True}
             return {"virtualhost": {"fqdn": f"{owner.namespace}.example.com"}, "routes": [route]}

@@ -1,4 +1,4 @@
-"""As much of an API server as routers meet: server-side apply by one manager, and replacement.
+"""As much of an API server as routers meet: server-side apply by one manager, replacement, and JSON Patches.
 
 Lists count as atomic, which is what the routing kinds declare for theirs.
 """
@@ -10,7 +10,8 @@ from typing import Any
 
 from flaggerpy.api.canary import Canary
 from flaggerpy.kube.resources import Ref
-from flaggerpy.routers.base import Router
+from flaggerpy.routers.base import PATCH, Router
+from tests.kube.fake_store import json_patch
 
 JsonObject = dict[str, Any]
 
@@ -31,7 +32,9 @@ class Server:
     def write(self, bodies: tuple[JsonObject, ...]) -> None:
         """Carry out what a router asks for."""
         for body in bodies:
-            if "resourceVersion" in body["metadata"]:
+            if PATCH in body:
+                self._patch(copy.deepcopy(body))
+            elif "resourceVersion" in body["metadata"]:
                 self.live[self._ref(body)] = copy.deepcopy(body)
             else:
                 self._apply(copy.deepcopy(body))
@@ -46,6 +49,11 @@ class Server:
         before = self.live.get(ref, {"metadata": {"resourceVersion": "1", "uid": "uid", "generation": 1}})
         self.live[ref] = _merged(before, self._applied.get(ref, {}), body)
         self._applied[ref] = body
+
+    def _patch(self, body: JsonObject) -> None:
+        ref, operations = self._ref(body), body.pop(PATCH)
+        self.live[ref] = json_patch(copy.deepcopy(self.live[ref]), operations)
+        assert self.live[ref] == body, "the patch leads to what was promised"
 
     def _ref(self, obj: JsonObject) -> Ref:
         return self._refs[obj["kind"], obj["metadata"]["name"]]

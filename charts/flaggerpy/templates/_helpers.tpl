@@ -139,6 +139,10 @@ The label that names a canary's namespace once Prometheus has scraped it: withou
 - apiGroups: [gateway.networking.k8s.io]
   resources: [httproutes]
   verbs: [get, list, watch, create, update, patch, delete]
+{{- /* Routes of these kinds are only ever the user's own: weights in them are patched. */}}
+- apiGroups: [gateway.networking.k8s.io]
+  resources: [grpcroutes, tlsroutes, tcproutes]
+  verbs: [get, list, watch, patch]
 {{- end }}
 {{- if has "contour" $providers }}
 - apiGroups: [projectcontour.io]
