@@ -184,6 +184,19 @@ class PrimaryScaler(ApiModel):
     """When the floor was asked for, or given up."""
 
 
+class NamedRoute(ApiModel):
+    """What routeRef named."""
+
+    api_version: str
+    """API version of the object."""
+    kind: str
+    """Kind of the object."""
+    name: str
+    """Name of the object."""
+    section_name: str | None = None
+    """Name of the rule whose users are shared."""
+
+
 class RoutePlace(ApiModel):
     """What of a spec leads to the objects that carry the routes: an edit of it could leave them behind."""
 
@@ -193,8 +206,8 @@ class RoutePlace(ApiModel):
     """Name of the apex Service, after which routes are named."""
     ingress: str | None = None
     """Name in ingressRef."""
-    route: str | None = None
-    """Name in routeRef."""
+    route: NamedRoute | None = None
+    """The route in routeRef."""
 
 
 class RolloutStatus(ApiModel):

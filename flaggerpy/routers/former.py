@@ -7,19 +7,19 @@ from dataclasses import dataclass, field
 from flaggerpy.api.canary import Canary
 from flaggerpy.api.marks import made_by_us
 from flaggerpy.api.refs import IngressRef, RouteRef
-from flaggerpy.api.status import RoutePlace
+from flaggerpy.api.status import NamedRoute, RoutePlace
 from flaggerpy.kube.objects import JsonObject
 from flaggerpy.kube.resources import HTTP_ROUTES, VIRTUAL_SERVICES, Ref
 from flaggerpy.rollout.errors import UserError
 from flaggerpy.rollout.traffic import Acceptance
 from flaggerpy.routers import custody
 from flaggerpy.routers.base import Live, Options, Router
-from flaggerpy.routers.registry import router_for
+from flaggerpy.routers.registry import router_of
 
 CLAIM_HOSTS = frozenset({HTTP_ROUTES.kind, VIRTUAL_SERVICES.kind})
 """Kinds whose objects ask for hosts themselves, so that an older one of them keeps the users of a newer one."""
 
-_INGRESS, _APISIX = "networking.k8s.io/v1", "apisix.apache.org/v2"
+_INGRESS = "networking.k8s.io/v1"
 
 Identity = tuple[str, str, str, str]
 """Group, kind, namespace and name: the same object in all its versions."""
@@ -92,9 +92,9 @@ def former_routes(
     """Return the routes that the status has on record and the spec does not ask for any more."""
     here = frozenset(map(identity, present.refs(canary))) if present is not None else frozenset()
     return tuple(
-        Former(_as_it_was(canary, one), router, here)
+        Former(before, router, here)
         for one in canary.status.rollout.routes
-        if one != place and (router := _router(one, options)) is not None
+        if one != place and (router := _router(before := _as_it_was(canary, one), one, options)) is not None
     )
 
 
@@ -107,7 +107,7 @@ def place_of(canary: Canary, mesh_provider: str, router: Router | None) -> Route
         provider=spec.provider or mesh_provider,
         service=canary.apex_name,
         ingress=spec.ingress_ref.name if spec.ingress_ref else None,
-        route=spec.route_ref.name if spec.route_ref else None,
+        route=NamedRoute.model_validate(spec.route_ref.model_dump()) if spec.route_ref else None,
     )
 
 
@@ -116,9 +116,9 @@ def identity(ref: Ref) -> Identity:
     return ref.resource.group, ref.resource.kind, ref.namespace, ref.name
 
 
-def _router(place: RoutePlace, options: Options) -> Router | None:
+def _router(before: Canary, place: RoutePlace, options: Options) -> Router | None:
     try:
-        return router_for(place.provider, options)
+        return router_of(before, place.provider, options)
     except UserError:
         return None  # a later version had it, and this one does not
 
@@ -129,7 +129,7 @@ def _as_it_was(canary: Canary, place: RoutePlace) -> Canary:
         "provider": place.provider,
         "service": spec.service and spec.service.model_copy(update={"name": place.service}),
         "ingress_ref": IngressRef(api_version=_INGRESS, kind="Ingress", name=place.ingress) if place.ingress else None,
-        "route_ref": RouteRef(api_version=_APISIX, kind="ApisixRoute", name=place.route) if place.route else None,
+        "route_ref": RouteRef.model_validate(place.route.model_dump()) if place.route else None,
     }
     return canary.model_copy(update={"spec": spec.model_copy(update=changes)})
 
