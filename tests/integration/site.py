@@ -57,7 +57,7 @@ __all__ = ["Controller", "Site", "new_site"]
 PATIENCE = 30.0
 IMAGE = "ghcr.io/stefanprodan/podinfo"
 KINDS = {
-    (resource.api_version, resource.kind): resource
+    resource.kind: resource
     for resource in (
         ALERT_PROVIDERS,
         BUDGETS,
@@ -69,7 +69,6 @@ KINDS = {
         HPAS,
         HTTP_PROXIES,
         HTTP_ROUTES,
-        HTTP_ROUTES_V1BETA1,
         INGRESSES,
         METRIC_TEMPLATES,
         SCALED_OBJECTS,
@@ -77,11 +76,13 @@ KINDS = {
         SERVICES,
         TRAEFIK_SERVICES,
         VIRTUAL_SERVICES,
-        *TRAFFIC_SPLITS.values(),
         Resource("", "v1", "resourcequotas", "ResourceQuota"),
     )
 }
-"""Kinds that users write, by version and name."""
+"""Kinds that users write."""
+_OTHER_VERSIONS = {
+    (resource.api_version, resource.kind): resource for resource in (HTTP_ROUTES_V1BETA1, *TRAFFIC_SPLITS.values())
+}
 _numbers = itertools.count(1)
 
 
@@ -102,7 +103,8 @@ class Site:
         """Apply objects as kubectl does on the server's side."""
         for obj in objects:
             metadata = {**obj["metadata"], "namespace": self.namespace}
-            ref = self.ref(KINDS[obj["apiVersion"], obj["kind"]], metadata["name"])
+            resource = _OTHER_VERSIONS.get((obj["apiVersion"], obj["kind"])) or KINDS[obj["kind"]]
+            ref = self.ref(resource, metadata["name"])
             await self.client.apply(ref, {**obj, "metadata": metadata})
 
     async def get(self, resource: Resource, name: str) -> JsonObject:
