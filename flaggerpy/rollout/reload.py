@@ -11,23 +11,16 @@ from flaggerpy.rollout.turn import Turn
 
 
 def needed(turn: Turn) -> bool:
-    """Whether the target asks for the template that it ran before, with other configs."""
+    """Whether the target's pods may have read other configs than there are now.
+
+    Those of another template count as well: somebody else woke them between rollouts, or made the target again after a
+    loss of the cluster; a crash kept it from being recorded what they were to read; or template and configs changed
+    between two looks, and nobody knows which of them did so first.
+    """
     applied = turn.status.rollout.applied
     if applied is None or turn.status.rollout.serving_canary:
         return False
-    return revision.same_template(applied, turn.target) and not revision.same(applied, turn.seen, turn.target)
-
-
-def woken_before(turn: Turn) -> bool:
-    """Whether pods of another template run before its rollout starts, and may have read other configs than now.
-
-    Somebody else woke the target, or made it: after a loss of the cluster, say. Or we did, and a crash kept that from
-    being recorded, so that nobody knows what its pods have read.
-    """
-    applied, target = turn.status.rollout.applied, turn.target
-    if applied is None or turn.status.rollout.serving_canary or not target.sleeps or target.replicas == 0:
-        return False
-    return applied.configs != dict(turn.seen.configs.ours)
+    return not revision.same_configs(applied, turn.seen)
 
 
 def emptied(turn: Turn) -> bool:

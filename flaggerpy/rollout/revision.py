@@ -42,7 +42,7 @@ def of_primary(seen: Observation, target: Workload) -> Revision | None:
 
 def same(recorded: Revision | None, seen: Observation, target: Workload) -> bool:
     """Whether the target still asks for the recorded revision."""
-    return recorded is not None and _same_configs(recorded, seen) and same_template(recorded, target)
+    return recorded is not None and same_configs(recorded, seen) and same_template(recorded, target)
 
 
 def same_template(recorded: Revision, target: Workload) -> bool:
@@ -68,7 +68,7 @@ def unclear(recorded: Revision | None, seen: Observation, target: Workload) -> b
     """Whether only the workload's controller can tell if the template changed, and it has not yet done so."""
     return (
         recorded is not None
-        and _same_configs(recorded, seen)
+        and same_configs(recorded, seen)
         and not same_template(recorded, target)
         and recorded.uid == target.uid
         and recorded.controller_revision is not None
@@ -83,7 +83,7 @@ def promoted(seen: Observation, target: Workload) -> bool:
     Besides the record, the primary itself answers: both are served by the same API server with the same defaults.
     """
     record = seen.canary.status.rollout.promoted
-    if record is None or not _same_configs(record, seen):
+    if record is None or not same_configs(record, seen):
         return False
     if same_template(record, target):
         return True
@@ -107,7 +107,8 @@ def _other_images(recorded: Revision, seen: Observation, target: Workload) -> bo
     return primary.images != target.images and not target.paused
 
 
-def _same_configs(recorded: Revision, seen: Observation) -> bool:
+def same_configs(recorded: Revision, seen: Observation) -> bool:
+    """Whether the configs that the target names are the recorded ones, with the recorded content."""
     return dict(recorded.configs) == dict(seen.configs.ours)
 
 

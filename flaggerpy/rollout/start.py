@@ -179,7 +179,7 @@ def _begin(turn: Turn) -> NeedChecks | None:
     if turn.target.falling_asleep:
         turn.wait(turn.before.rollout.reason)
         return None
-    if (reload.needed(turn) or reload.woken_before(turn)) and not reload.emptied(turn):
+    if reload.needed(turn) and not reload.emptied(turn):
         return None
     primary = turn.primary_readiness()
     if not primary.ready and not primary.stuck and not turn.canary.spec.skip_analysis:

@@ -96,6 +96,21 @@ def test_a_target_that_serves_all_users_keeps_its_pods_when_a_config_is_edited()
     assert not [action for _, action in world.actions if isinstance(action, d.ScaleTarget)]
 
 
+@pytest.mark.parametrize("template", ["v1", "v3"])
+def test_pods_that_started_between_two_edits_may_have_read_the_older_config(template: str) -> None:
+    world = initialized(configs={"configmap/app": "1"}).push("v2")
+    world.advance()
+    world.tick()
+    # Its pods start here, and nobody looks before their config is edited.
+    world.push(template)
+    world.configure(app="2").run()
+    assert world.phase is Phase.SUCCEEDED
+    assert world.primary
+    assert (world.primary.template, world.primary_configs) == (template, {"configmap/app": "2"})
+    sizes = [action.replicas for _, action in world.actions if isinstance(action, d.ScaleTarget)]
+    assert sizes[:2] == [0, 2], "those pods go before others are analysed"
+
+
 def test_a_config_that_changes_between_look_and_copy_is_not_promoted() -> None:
     world = initialized(configs={"configmap/app": "1"}).configure(app="2")
     world.run(Phase.PROMOTING)
