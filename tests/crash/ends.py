@@ -63,6 +63,10 @@ async def end_of(scene: Scene) -> End:
     for resource in _KINDS:
         items, _ = await scene.site.client.list(resource, scene.site.namespace)
         found |= {f"{resource.kind} {name_of(item)}": _stripped(item) for item in items if not _is_of_daemon_set(item)}
+    if any(name.startswith((f"{HPAS.kind} ", f"{SCALED_OBJECTS.kind} ")) for name in found):
+        # How many pods there were when a revision was kept depends on whether the autoscaler had spoken already.
+        kept = {name: obj for name, obj in found.items() if name.startswith(f"{CONTROLLER_REVISIONS.kind} ")}
+        found |= {name: _without(obj, "replicas".__eq__) for name, obj in kept.items()}
     text = json.dumps(found).replace(scene.site.namespace, "NAMESPACE").replace(scene.oracle.url, "ORACLE")
     stripped: End = json.loads(_COOKIE.sub(r"\1\2…", text))
     stripped.pop("ConfigMap kube-root-ca.crt", None)
@@ -92,9 +96,6 @@ def _stripped(obj: JsonObject) -> JsonObject:
         kept["status"] = _without(status, _CLOCKS.__contains__)
     elif obj["kind"] == DEPLOYMENTS.kind:
         kept["status"] = {field: status.get(field, 0) for field in _COUNTS}
-    elif obj["kind"] == CONTROLLER_REVISIONS.kind and (spec := (obj.get("data") or {}).get("spec")):
-        # How many there were when it was kept depends on whether an autoscaler had spoken already.
-        kept["data"] = {**obj["data"], "spec": _without(spec, "replicas".__eq__)}
     masked: JsonObject = _masked(_without(kept, _ADDRESSES.__contains__))
     return masked
 

@@ -286,6 +286,9 @@ async def fire_rollback(play: Play) -> None:
 
 async def delete_primary(play: Play) -> None:
     await play.site.client.delete(play.site.ref(DEPLOYMENTS, play.primary))
+    if play.cell.phase == "Finalising":
+        # Were the new one ready before anybody looked, nobody would have to leave.
+        play.stage.pods.break_pods(play.primary)
 
 
 async def delete_services(play: Play) -> None:

@@ -93,12 +93,11 @@ async def test_a_canary_that_breaks_during_its_promotion_does_not_undo_it_w15(
     site: Site, gateway: Gateway, pods: Breaker
 ) -> None:
     async with site.controller():
-        made = progressive(step=50, most=50, stepWeightPromotion=10)
-        made["spec"]["progressDeadlineSeconds"] = 2
-        await site.apply(careful(), made)
+        await site.apply(careful(), progressive(step=50, most=50, stepWeightPromotion=10))
         await site.phase_is("Initialized")
         await site.set_image("6.0.1")
         await site.until(lambda: _share_below(gateway, 50), "the first step back")
+        await site.edit(CANARIES, "podinfo", {"spec": {"progressDeadlineSeconds": 2}})
         pods.break_pods("podinfo")
         await site.phase_is("Succeeded")
         await site.settled()

@@ -53,6 +53,17 @@ def test_an_idle_canary_stays_as_it_is(phase: Phase, routed: bool) -> None:
     assert world.texts == [f"Taken over from Flagger in phase {phase.value}: nothing to roll out"]
 
 
+def test_whoever_wakes_a_target_that_flagger_left_asleep_is_named_and_answered_once_an_interval() -> None:
+    world = left(initialized(), Phase.SUCCEEDED)
+    world.run()
+    world.actions.clear()
+    for _ in range(10):
+        world.meanwhile = lambda world: world.edit()
+        world.scale(3).run_for(4)
+    assert "something else scales payment.shop up" in world.status.rollout.reason
+    assert 4 <= len(world.actions) <= 5, "once an interval of ten seconds"
+
+
 def test_the_tick_that_takes_over_writes_nothing_but_the_status() -> None:
     world = takeover(left(rolling(), Phase.PROGRESSING))
     assert world.actions == []

@@ -125,7 +125,7 @@ PHASES: tuple[Phase, ...] = (
     # Each leaves the machine idle for most of its time, so CI runs them side by side.
     Phase(
         "control-plane",
-        (_python("pytest", *_workers(5), "-m", "integration or crash or takeover or replay", "tests"),),
+        (_python("pytest", *_workers(4), "-m", "integration or crash or takeover or replay", "tests"),),
         tests=True,
         paths=("tests/integration", "tests/crash", "tests/replay"),
         prefix=_python("tests.cluster", "run", "--control-plane", "--"),
