@@ -90,6 +90,8 @@ class Simulation:
     services: set[d.ServiceRole] = field(default_factory=set)
     route: Route | None = None
     configs: dict[str, str] = field(default_factory=dict)
+    config_writes: int = 1
+    """How often anybody wrote one of them."""
     primary_configs: dict[str, str] = field(default_factory=dict)
     kept: list[Kept] = field(default_factory=list)
     """Promoted revisions that are kept, the newest first."""
@@ -177,7 +179,7 @@ class Simulation:
                 **{can.name: self.routed and can.name not in self.cannot for can in fields(Capabilities)}
             ),
             routed=self.routed,
-            configs=ConfigsSeen(ours=dict(self.configs), flagger=dict(self.configs)),
+            configs=ConfigsSeen(dict(self.configs), dict(self.configs), str(self.config_writes)),
             kept=self._kept_seen(),
             limits=Limits(min_interval=timedelta(seconds=1), fail_fast_after=self.fail_fast_after),
             pods=self._pods_seen(),
