@@ -62,6 +62,8 @@ class Revision(ApiModel):
     """Identity of the pod template."""
     configs: dict[str, str] = Field(default_factory=dict)
     """Checksum of each config it read, by configmap/<name> or secret/<name>."""
+    config_writes: str = ""
+    """Which writes of those configs it read: a digest of their resourceVersions, empty where nobody looked."""
     uid: str = ""
     """Identity of the workload object."""
     generation: int = 0

@@ -55,11 +55,13 @@ class ServicesSeen:
 class ConfigsSeen:
     """Checksums of the ConfigMaps and Secrets that the target's template reads, by ``configmap/x`` or ``secret/x``.
 
-    ``ours`` covers binaryData too; ``flagger`` is what Flagger would write into ``status.trackedConfigs``.
+    ``ours`` covers binaryData too; ``flagger`` is what Flagger would write into ``status.trackedConfigs``. ``writes``
+    changes whenever one of them is written, be it with the content that it had.
     """
 
     ours: Mapping[str, str] = field(default_factory=dict)
     flagger: Mapping[str, str] = field(default_factory=dict)
+    writes: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,12 +15,15 @@ def needed(turn: Turn) -> bool:
 
     Those of another template count as well: somebody else woke them between rollouts, or made the target again after a
     loss of the cluster; a crash kept it from being recorded what they were to read; or template and configs changed
-    between two looks, and nobody knows which of them did so first.
+    between two looks, and nobody knows which of them did so first. Then a config may even be as it was, if somebody
+    changed it and put it back: its pods could have started in between.
     """
     applied = turn.status.rollout.applied
     if applied is None or turn.status.rollout.serving_canary:
         return False
-    return not revision.same_configs(applied, turn.seen)
+    if not revision.same_configs(applied, turn.seen):
+        return True
+    return revision.rewritten(applied, turn.seen) and not revision.same_template(applied, turn.target)
 
 
 def emptied(turn: Turn) -> bool:

@@ -18,6 +18,7 @@ def current(seen: Observation, target: Workload) -> Revision:
     return Revision(
         template=target.template,
         configs=dict(seen.configs.ours),
+        config_writes=seen.configs.writes,
         uid=target.uid,
         generation=target.generation,
         controller_revision=target.controller_revision if _counted(target) else None,
@@ -110,6 +111,12 @@ def _other_images(recorded: Revision, seen: Observation, target: Workload) -> bo
 def same_configs(recorded: Revision, seen: Observation) -> bool:
     """Whether the configs that the target names are the recorded ones, with the recorded content."""
     return dict(recorded.configs) == dict(seen.configs.ours)
+
+
+def rewritten(recorded: Revision, seen: Observation) -> bool:
+    """Whether a config was written since, with other content or not: in between it may have had any."""
+    known = recorded.config_writes and seen.configs.writes
+    return bool(known) and recorded.config_writes != seen.configs.writes
 
 
 def _counted(target: Workload) -> bool:

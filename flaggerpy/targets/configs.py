@@ -16,7 +16,7 @@ from typing import Any
 from flaggerpy.api.canary import Canary
 from flaggerpy.api.constants import CONFIG_TRACKING, OWNER
 from flaggerpy.api.marks import MARK_LABELS, owner_key, owners_in, without_canary_owners
-from flaggerpy.kube.objects import JsonObject, annotations_of, labels_of, metadata_of, name_of
+from flaggerpy.kube.objects import JsonObject, annotations_of, labels_of, metadata_of, name_of, resource_version_of
 from flaggerpy.kube.resources import CONFIG_MAPS, SECRETS, Ref, Resource
 from flaggerpy.rollout.errors import UserError
 from flaggerpy.rollout.observation import ConfigsSeen
@@ -54,11 +54,12 @@ class ConfigRef:
 
 @dataclass(frozen=True, slots=True)
 class ConfigDigest:
-    """All that has to be remembered of a config's content, by its resourceVersion."""
+    """All that has to be remembered of a config's content, and the resourceVersion of the write that gave it."""
 
     tracked: bool
     ours: str
     flagger: str
+    version: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,7 +133,7 @@ def checksum(config: Mapping[str, Any]) -> str:
 
 def digest(config: Mapping[str, Any]) -> ConfigDigest:
     """Return what may be kept of a config that was read."""
-    return ConfigDigest(is_tracked(config), checksum(config), flagger_checksum(config))
+    return ConfigDigest(is_tracked(config), checksum(config), flagger_checksum(config), resource_version_of(config))
 
 
 def configs_seen(
@@ -141,6 +142,7 @@ def configs_seen(
     """Put together what is tracked, and a sentence for every config that pods need and nobody made."""
     ours: dict[str, str] = {}
     flagger: dict[str, str] = {}
+    versions: dict[str, str] = {}
     problems = []
     for ref in refs:
         found = digests.get(ref)
@@ -151,8 +153,9 @@ def configs_seen(
                     f"{namespace}: create it, or mark the reference as optional."
                 )
         elif found.tracked:
-            ours[ref.key], flagger[ref.key] = found.ours, found.flagger
-    return ConfigsSeen(ours, flagger), tuple(problems)
+            ours[ref.key], flagger[ref.key], versions[ref.key] = found.ours, found.flagger, found.version
+    writes = _short_hash(json.dumps(versions, sort_keys=True)) if any(versions.values()) else ""
+    return ConfigsSeen(ours, flagger, writes), tuple(problems)
 
 
 def refuse_collisions(refs: tuple[ConfigRef, ...], tracked: TrackedConfigs) -> None:

@@ -96,6 +96,8 @@ class Simulation:
     former: Route | None = None
     """What the spec asked for before it was edited, with users who still come through it."""
     configs: dict[str, str] = field(default_factory=dict)
+    config_writes: int = 1
+    """How often anybody wrote one of them."""
     primary_configs: dict[str, str] = field(default_factory=dict)
     kept: list[Kept] = field(default_factory=list)
     """Promoted revisions that are kept, the newest first."""
@@ -183,7 +185,7 @@ class Simulation:
                 **{can.name: self.routed and can.name not in self.cannot for can in fields(Capabilities)}
             ),
             routed=self.routed,
-            configs=ConfigsSeen(ours=dict(self.configs), flagger=dict(self.configs)),
+            configs=ConfigsSeen(dict(self.configs), dict(self.configs), str(self.config_writes)),
             kept=self._kept_seen(),
             limits=Limits(min_interval=timedelta(seconds=1), fail_fast_after=self.fail_fast_after),
             pods=self._pods_seen(),

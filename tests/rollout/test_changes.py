@@ -61,6 +61,11 @@ def test_pods_that_somebody_else_started_before_a_config_changed_go_before_it_is
     assert world.primary_configs == {"configmap/app": "2"}
 
 
+def _sizes(world: World) -> list[int]:
+    """Sizes that the target was given, in their order."""
+    return [action.replicas for _, action in world.actions if isinstance(action, d.ScaleTarget)]
+
+
 @pytest.mark.parametrize("routed", [True, False])
 def test_a_config_edited_in_mid_analysis_is_read_by_new_pods_before_it_is_analysed(routed: bool) -> None:
     made = spec() if routed else spec(iterations=3)
@@ -101,14 +106,39 @@ def test_pods_that_started_between_two_edits_may_have_read_the_older_config(temp
     world = initialized(configs={"configmap/app": "1"}).push("v2")
     world.advance()
     world.tick()
+    world.actions.clear()
     # Its pods start here, and nobody looks before their config is edited.
     world.push(template)
     world.configure(app="2").run()
     assert world.phase is Phase.SUCCEEDED
     assert world.primary
     assert (world.primary.template, world.primary_configs) == (template, {"configmap/app": "2"})
-    sizes = [action.replicas for _, action in world.actions if isinstance(action, d.ScaleTarget)]
-    assert sizes[:2] == [0, 2], "those pods go before others are analysed"
+    assert _sizes(world) == [0, 2, 0], "those pods go before others are analysed"
+
+
+def test_pods_that_started_while_a_config_was_another_go_though_it_was_put_back() -> None:
+    world = initialized(configs={"configmap/app": "1"}).push("v2")
+    world.advance()
+    world.tick()
+    world.actions.clear()
+    world.configure(app="2")
+    # Its pods start here, and nobody looks before the config is as it was.
+    world.push("v3")
+    world.configure(app="1").run()
+    assert world.phase is Phase.SUCCEEDED
+    assert world.primary
+    assert (world.primary.template, world.primary_configs) == ("v3", {"configmap/app": "1"})
+    assert _sizes(world) == [0, 2, 0], "those pods go before others are analysed"
+
+
+def test_pods_stay_when_a_config_is_written_with_the_content_that_they_read() -> None:
+    world = initialized(configs={"configmap/app": "1"}).push("v2")
+    world.advance()
+    world.tick()
+    world.actions.clear()
+    world.configure(app="1").run()
+    assert world.phase is Phase.SUCCEEDED
+    assert _sizes(world) == [0], "they sleep after the promotion and never before"
 
 
 def test_a_config_that_changes_between_look_and_copy_is_not_promoted() -> None:

@@ -78,6 +78,7 @@ class World(Simulation):
 
     def configure(self, **configs: str) -> World:
         self.configs = {f"configmap/{name}": value for name, value in configs.items()}
+        self.config_writes += 1
         self.reread()
         return self.touch()
 

@@ -126,6 +126,21 @@ def test_a_config_that_pods_need_and_nobody_made_is_a_problem_and_an_optional_on
     assert "ConfigMap needed, which does not exist in namespace shop" in problem
 
 
+def test_every_write_of_a_tracked_config_is_told_apart_whatever_its_content() -> None:
+    followed, aside = ConfigRef(CONFIG_MAPS, "settings"), ConfigRef(SECRETS, "token")
+
+    def writes(version: str, other: str) -> str:
+        config = config_map()
+        config["metadata"]["resourceVersion"] = version
+        secret = {"kind": "Secret", "type": "helm.sh/release.v1", "metadata": {"resourceVersion": other}}
+        digests = {followed: digest(config), aside: digest(secret)}
+        return configs_seen((followed, aside), digests, "shop")[0].writes
+
+    assert writes("7", "1") == writes("7", "2"), "a config that takes no part does not matter"
+    assert writes("7", "1") != writes("8", "1")
+    assert configs_seen((), {}, "shop")[0].writes == ""
+
+
 def test_a_copy_has_all_content_and_says_whose_it_is() -> None:
     source = config_map(binaryData={"logo": "AAEC"}, immutable=True)
 
