@@ -6,16 +6,16 @@ User mistakes found on the way become sentences in the observation; none of them
 from __future__ import annotations
 
 from collections.abc import Container, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 
-from flaggerpy.api.canary import Canary, parse_canary
+from flaggerpy.api.canary import parse_canary
 from flaggerpy.api.errors import InvalidObject
 from flaggerpy.api.marks import owned_through_flagger
-from flaggerpy.api.status import RoutePlace
 from flaggerpy.api.validation import cross_namespace, remarks
 from flaggerpy.api.validation import problems as problems_of
 from flaggerpy.controller.beside import Beside
 from flaggerpy.controller.configs import ConfigDigests
+from flaggerpy.controller.draft import Draft
 from flaggerpy.controller.pods import PodReader
 from flaggerpy.controller.served import choose_router, choose_target, provider_of, unserved
 from flaggerpy.controller.sources import Library, template_refs, unmeasured
@@ -27,10 +27,10 @@ from flaggerpy.kube.store import Absent, Present
 from flaggerpy.kube.workqueue import Key
 from flaggerpy.rollout.decision import ServiceRole
 from flaggerpy.rollout.errors import UserError
-from flaggerpy.rollout.observation import ConfigsSeen, KeptSeen, Limits, Observation, ScalerSeen, ServicesSeen
+from flaggerpy.rollout.observation import KeptSeen, Limits, Observation, ScalerSeen, ServicesSeen
 from flaggerpy.rollout.traffic import ALL_TO_CANARY, Acceptance, Capabilities, RouteState
-from flaggerpy.routers.base import Options, Router
-from flaggerpy.routers.former import Former, former_routes, place_of
+from flaggerpy.routers.base import Options
+from flaggerpy.routers.former import former_routes, place_of
 from flaggerpy.settings import Settings
 from flaggerpy.targets.autoscaler import (
     is_former,
@@ -42,10 +42,10 @@ from flaggerpy.targets.autoscaler import (
     scaler_seen,
     target_scaler_refs,
 )
-from flaggerpy.targets.base import Recipe, Target, TargetFacts, target_state
+from flaggerpy.targets.base import Recipe, target_state
 from flaggerpy.targets.budgets import BudgetChanges, budget_changes
 from flaggerpy.targets.configs import ConfigDigest, ConfigRef, config_refs, configs_seen, refs_of_keys
-from flaggerpy.targets.kept import Kept, foreign, kept_refs, kept_revisions
+from flaggerpy.targets.kept import foreign, kept_refs, kept_revisions
 from flaggerpy.targets.labels import LabelRules
 from flaggerpy.targets.services import desired_service, released_service, service_notes, service_ref
 
@@ -58,28 +58,6 @@ class Unreadable(Exception):
     def __init__(self, sentence: str, raw: JsonObject) -> None:
         super().__init__(sentence)
         self.raw = raw
-
-
-@dataclass(slots=True)
-class _Draft:
-    """A world in the making."""
-
-    raw: JsonObject
-    canary: Canary
-    problems: list[str]
-    live: dict[Ref, JsonObject] = field(default_factory=dict)
-    target: Target | None = None
-    router: Router | None = None
-    place: RoutePlace | None = None
-    formers: tuple[Former, ...] = ()
-    facts: TargetFacts | None = None
-    configs: tuple[ConfigRef, ...] = ()
-    seen_configs: ConfigsSeen = field(default_factory=ConfigsSeen)
-    kept: tuple[Kept, ...] = ()
-    lacking: tuple[str, ...] = ()
-
-    def object(self, ref: Ref | None) -> JsonObject | None:
-        return None if ref is None else self.live.get(ref)
 
 
 class Observer:
@@ -136,7 +114,7 @@ class Observer:
         except InvalidObject as error:
             self._pods.forget(key)
             raise Unreadable(str(error), found.obj) from error
-        draft = _Draft(found.obj, canary, list(problems_of(canary)))
+        draft = Draft(found.obj, canary, list(problems_of(canary)))
         if self._settings.no_cross_namespace_refs:
             draft.problems += cross_namespace(canary)
         self._choose(draft)
@@ -145,7 +123,7 @@ class Observer:
         world = replace(world, seen=replace(world.seen, pods=await self._pods.read(world)))
         return await self._beside.observe(world)
 
-    def _choose(self, draft: _Draft) -> None:
+    def _choose(self, draft: Draft) -> None:
         """Pick the translators; what is not served is a problem."""
         draft.target, unserved_target = choose_target(draft.canary)
         draft.router, unserved_route = choose_router(draft.canary, self._settings.mesh_provider, self._options)
@@ -153,7 +131,7 @@ class Observer:
         draft.place = place_of(draft.canary, self._settings.mesh_provider, draft.router)
         draft.formers = former_routes(draft.canary, draft.router, self._options, draft.place)
 
-    async def _read(self, draft: _Draft, key: Key) -> None:
+    async def _read(self, draft: Draft, key: Key) -> None:
         """Follow and read every object around the canary; first those with fixed names, then what the target names."""
         canary = draft.canary
         refs = [service_ref(canary, role) for role in ServiceRole]
@@ -187,13 +165,13 @@ class Observer:
         draft.problems += problems
         draft.configs = tuple(config for config in configs if config.key in seen.ours)
 
-    def _lost_configs(self, draft: _Draft) -> tuple[ConfigRef, ...]:
+    def _lost_configs(self, draft: Draft) -> tuple[ConfigRef, ...]:
         """The configs that a primary has to get back that is not there."""
         primary = draft.object(draft.target.primary_ref(draft.canary) if draft.target else None)
         return refs_of_keys(draft.kept[0].revision.configs) if primary is None and draft.kept else ()
 
     async def _lacking(
-        self, draft: _Draft, lost: tuple[ConfigRef, ...], digests: Mapping[ConfigRef, ConfigDigest | None]
+        self, draft: Draft, lost: tuple[ConfigRef, ...], digests: Mapping[ConfigRef, ConfigDigest | None]
     ) -> tuple[str, ...]:
         """Name the configs of which there is no copy, and which do not have the promoted content themselves."""
         namespace, promoted = draft.canary.namespace, draft.kept[0].revision.configs
@@ -207,7 +185,7 @@ class Observer:
             if found is None or found.ours != promoted[config.key]
         )
 
-    async def _load(self, draft: _Draft, key: Key, refs: list[Ref], silent: Container[Ref]) -> None:
+    async def _load(self, draft: Draft, key: Key, refs: list[Ref], silent: Container[Ref]) -> None:
         """Follow and read objects; that there are none of a kind is no trouble where they are only to be let go."""
         self._caches.follow(key, [*refs, *self._configs.get(key, ())])
         await self._caches.ensure(refs)
@@ -220,7 +198,7 @@ class Observer:
             if isinstance(found, Present):
                 draft.live[ref] = found.obj
 
-    def _world(self, draft: _Draft, announced: frozenset[str]) -> World:
+    def _world(self, draft: Draft, announced: frozenset[str]) -> World:
         canary, target = draft.canary, draft.target
         target_obj = draft.object(target.ref(canary) if target else None)
         primary_obj = draft.object(target.primary_ref(canary) if target else None)
@@ -273,7 +251,7 @@ class Observer:
             tracking=self._settings.config_tracking,
         )
 
-    def _kept(self, draft: _Draft, target: JsonObject | None) -> KeptSeen:
+    def _kept(self, draft: Draft, target: JsonObject | None) -> KeptSeen:
         unreadable = self._caches.trouble(CONTROLLER_REVISIONS, draft.canary.namespace)
         copied = draft.target is not None and draft.target.copied
         has_template = copied and bool(((target or {}).get("spec") or {}).get("template"))
@@ -284,7 +262,7 @@ class Observer:
         last, before = draft.kept[0], next((kept.revision for kept in draft.kept[1:]), None)
         return KeptSeen(True, last.revision, last.ref.name, before, draft.lacking)
 
-    def _services(self, draft: _Draft, target: JsonObject | None, primary: JsonObject | None) -> ServicesSeen:
+    def _services(self, draft: Draft, target: JsonObject | None, primary: JsonObject | None) -> ServicesSeen:
         canary = draft.canary
         apex_ref = service_ref(canary, ServiceRole.APEX)
         released = released_service(canary, draft.object(apex_ref)) is None
@@ -306,7 +284,7 @@ class Observer:
             apex_released=released,
         )
 
-    def _scaler(self, draft: _Draft) -> ScalerSeen | None:
+    def _scaler(self, draft: Draft) -> ScalerSeen | None:
         """The autoscalers of target and primary; None where there are to be none, and where they cannot be served."""
         canary = draft.canary
         ref = scaler_ref(canary)
@@ -319,7 +297,7 @@ class Observer:
             draft.problems.append(str(error))
             return None
 
-    def _budgets(self, draft: _Draft, target: JsonObject | None) -> BudgetChanges:
+    def _budgets(self, draft: Draft, target: JsonObject | None) -> BudgetChanges:
         """What is to be done about the PodDisruptionBudgets in the namespace; nothing where they may not be read."""
         canary = draft.canary
         budgets = self._caches.in_namespace(BUDGETS, canary.namespace)
@@ -328,7 +306,7 @@ class Observer:
         draft.live |= {ref_of(BUDGETS, budget): budget for budget in budgets}
         return budget_changes(canary, target, draft.facts, budgets, self.rules)
 
-    def _route(self, draft: _Draft) -> tuple[RouteState, bool]:
+    def _route(self, draft: Draft) -> tuple[RouteState, bool]:
         """The routing object's state, and whether it is as it stays after a release."""
         if draft.router is None:
             return NO_ROUTE, True
@@ -340,7 +318,7 @@ class Observer:
         released = not draft.router.restore(draft.canary, draft.live)
         return draft.router.state(draft.canary, draft.live), released
 
-    def _notes(self, draft: _Draft) -> tuple[str, ...]:
+    def _notes(self, draft: Draft) -> tuple[str, ...]:
         """Settings that work and are served differently from how they read."""
         notes = [*remarks(draft.canary), *scaler_notes(draft.canary, draft.object(scaler_ref(draft.canary)))]
         unkept = self._caches.trouble(CONTROLLER_REVISIONS, draft.canary.namespace) or foreign(draft.canary, draft.live)

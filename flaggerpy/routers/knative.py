@@ -26,7 +26,7 @@ Traffic = list[JsonObject]
 class KnativeRouter:
     """Knative Serving, whatever network layer it has."""
 
-    capabilities = Capabilities(weights=True, grpc=True, own_route=True)
+    capabilities = Capabilities(weights=True, grpc=True, own_route=True, answers=True)
 
     def refs(self, canary: Canary) -> tuple[Ref, ...]:
         """Return the user's service."""
@@ -136,13 +136,13 @@ def _plain(traffic: Traffic) -> Iterator[tuple[str, int, str]]:
 
 def _acceptance(service: JsonObject) -> tuple[Acceptance, str]:
     """Say whether Knative serves the shares as they are written, and in its words why it does not."""
-    routes = condition(service, "RoutesReady")
-    if observed_generation_of(service) < generation_of(service):
-        return Acceptance.UNKNOWN, ""
+    routes, observed = condition(service, "RoutesReady"), observed_generation_of(service)
+    if observed < generation_of(service):
+        return (Acceptance.BEHIND if observed else Acceptance.UNKNOWN), ""
     if routes.get("status") == "False":
         return Acceptance.NO, f"Knative does not serve the route: {routes.get('message') or routes.get('reason')}"
     served = _served(service, "status") == _served(service, "spec")
-    return (Acceptance.YES if served and routes.get("status") == "True" else Acceptance.UNKNOWN), ""
+    return (Acceptance.YES if served and routes.get("status") == "True" else Acceptance.BEHIND), ""
 
 
 def _served(service: JsonObject, part: str) -> list[tuple[str, int]]:

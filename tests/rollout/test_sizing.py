@@ -435,13 +435,13 @@ def test_one_pod_of_two_is_half_of_the_users_whatever_was_asked_for() -> None:
 
 
 def test_nothing_is_told_of_pods_that_come_or_go() -> None:
-    world = by_replicas(stepWeights=[10, 50])
+    world = by_replicas(16, stepWeights=[10, 50])
     at_weight(world.push("v2"), 10).run_for(0.1)
     assert world.target
-    world.target.room = 0
+    world.target.room = 1
     world.laws.sabotaged = True
     world.touch().run_for(0.1)
-    assert world.status.rollout.share == "asked 10 %, 1 of 9 pods = 11.1 %"
+    assert world.status.rollout.share == "asked 10 %, 2 of 18 pods = 11.1 %"
 
 
 def test_pods_that_a_stranger_adds_are_told_as_what_they_are_and_go_again() -> None:

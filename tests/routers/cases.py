@@ -307,6 +307,9 @@ def answer(route: JsonObject, generation: int, *, good: bool = True) -> JsonObje
             return {"conditions": [{"type": "Valid", **truth}]}
         case "ApisixRoute":
             return {"conditions": [{"type": "ResourcesAvailable", **truth}]}
+        case "Service":
+            conditions = [{"type": "RoutesReady", "status": str(good), "message": "so it is"}]
+            return {"observedGeneration": generation, "traffic": route["spec"]["traffic"], "conditions": conditions}
         case "RouteTable":
             return {"statuses": {"gloo-system": {"state": "Accepted" if good else "Rejected", "reason": "so it is"}}}
     raise ValueError(f"nobody said how a data plane answers about {route['kind']}")

@@ -138,14 +138,15 @@ MISSING = {"type": "RoutesReady", "status": "False", "reason": "RevisionMissing"
     ("status", "accepted", "note"),
     [
         ({"observedGeneration": 3, "traffic": SERVED, "conditions": [ROUTES_READY]}, Acceptance.YES, ""),
-        ({"observedGeneration": 2, "traffic": SERVED, "conditions": [ROUTES_READY]}, Acceptance.UNKNOWN, ""),
-        ({"observedGeneration": 3, "traffic": BEFORE, "conditions": [ROUTES_READY]}, Acceptance.UNKNOWN, ""),
+        ({"traffic": SERVED, "conditions": [ROUTES_READY]}, Acceptance.UNKNOWN, ""),
+        ({"observedGeneration": 2, "traffic": SERVED, "conditions": [ROUTES_READY]}, Acceptance.BEHIND, ""),
+        ({"observedGeneration": 3, "traffic": BEFORE, "conditions": [ROUTES_READY]}, Acceptance.BEHIND, ""),
         (
             {"observedGeneration": 3, "traffic": SERVED, "conditions": [{**ROUTES_READY, "status": "Unknown"}]},
-            Acceptance.UNKNOWN,
+            Acceptance.BEHIND,
             "",
         ),
-        ({"observedGeneration": 3, "traffic": SERVED}, Acceptance.UNKNOWN, ""),
+        ({"observedGeneration": 3, "traffic": SERVED}, Acceptance.BEHIND, ""),
         (
             {"observedGeneration": 3, "traffic": BEFORE, "conditions": [MISSING]},
             Acceptance.NO,
