@@ -31,6 +31,8 @@ def begin(turn: Turn) -> None:
 def run(turn: Turn) -> None:
     """Wait for the primary, then move the traffic back, at once or in steps."""
     unchanged = revision.same(turn.status.rollout.applied, turn.seen, turn.target)
+    if unchanged and _leave_primary(turn):
+        return
     if not _primary_has_it(turn, unchanged=unchanged):
         _write_primary(turn, unchanged=unchanged)
         return
@@ -111,11 +113,24 @@ def _write_primary(turn: Turn, *, unchanged: bool) -> None:
     turn.do(CopyConfigs(dict(applied.configs)))
     kept.keep(turn, applied)
     turn.do(UpdatePrimary() if primary is not None else CreatePrimary())
-    if primary is None and turn.only_canary_serves() and turn.seen.route.routes != turn.routes_at(100):
-        turn.do(SetRoutes(turn.routes_at(100)))
-        turn.begin_step(100)
     turn.note(promoted=applied)
     turn.wait_for_new_pods()
+
+
+def _leave_primary(turn: Turn) -> bool:
+    """Take users off a primary that has no pod to serve them, before anything else: the canary was analysed and has.
+
+    It was deleted, its old pods were killed before there were new ones, or all of them broke.
+    """
+    if not turn.only_canary_serves() or turn.status.rollout.step.weight == 100:
+        return False
+    if turn.seen.route.routes != turn.routes_at(100):
+        turn.do(SetRoutes(turn.routes_at(100)))
+    turn.begin_step(100)
+    turn.moved()
+    turn.warn(f"no pod of {turn.primary_name} can serve: routing all traffic to {turn.target_name}, which was analysed")
+    turn.wake_now()
+    return True
 
 
 def leave_changed_canary(turn: Turn) -> bool:

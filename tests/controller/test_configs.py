@@ -10,6 +10,7 @@ from flaggerpy.controller.configs import ConfigDigests
 from flaggerpy.kube.cache import Caches
 from flaggerpy.kube.client import Client
 from flaggerpy.kube.errors import KubeError
+from flaggerpy.kube.objects import JsonObject
 from flaggerpy.kube.resources import CONFIG_MAPS, SECRETS, Ref
 from flaggerpy.kube.sessions import HttpTransport, Server
 from flaggerpy.targets.configs import ConfigRef, digest
@@ -27,6 +28,11 @@ class Stage:
         self.caches.follow(("shop", "web"), [config.ref("shop") for config in (SETTINGS, NOWHERE)])
         self.digests = ConfigDigests(client, self.caches)
 
+    @property
+    def config(self) -> JsonObject:
+        """The config as the server has it now."""
+        return self.server.objects[REF]
+
     def reads(self) -> int:
         """How often the content was asked for; what follows configs asks for their metadata."""
         asked = self.server.seen("GET", "/configmaps/settings")
@@ -43,11 +49,11 @@ async def stage() -> AsyncIterator[Stage]:
 async def test_content_is_read_once_a_version(stage: Stage) -> None:
     for _ in range(3):
         found = await stage.digests.read([SETTINGS, NOWHERE], "shop")
-        assert found == {SETTINGS: digest(config_map()), NOWHERE: None}
+        assert found == {SETTINGS: digest(stage.config), NOWHERE: None}
     assert stage.reads() == 1
     stage.server.change(REF, lambda obj: obj["data"].update(color="blue"))
     await stage.caches.refresh([REF])
-    assert (await stage.digests.read([SETTINGS], "shop"))[SETTINGS] == digest(config_map(data={"color": "blue"}))
+    assert (await stage.digests.read([SETTINGS], "shop"))[SETTINGS] == digest(stage.config)
     assert stage.reads() == 2
 
 
@@ -59,4 +65,4 @@ async def test_what_cannot_be_read_is_no_missing_config(stage: Stage, fault: Fau
     with pytest.raises(KubeError, match=str(fault.status)):
         await stage.digests.read([SETTINGS], "shop")
     fault.times = 0
-    assert (await stage.digests.read([SETTINGS], "shop"))[SETTINGS] == digest(config_map())
+    assert (await stage.digests.read([SETTINGS], "shop"))[SETTINGS] == digest(stage.config)

@@ -186,7 +186,8 @@ async def test_a_request_carries_the_name_that_the_server_knows_and_stays_until_
 
 async def test_a_paused_rollout_stays_where_it_is_and_goes_on_when_asked(site: Site, gateway: Gateway) -> None:
     async with site.controller():
-        await site.apply(deployment(), progressive(step=25, most=50, interval="2s"))
+        # However long the command takes to start, the second step is not due before it.
+        await site.apply(deployment(), progressive(step=25, most=50, interval="10m"))
         await site.phase_is("Initialized")
         await site.set_image("6.0.1")
         await site.until(lambda: _weight_is(site, 25), "the first step")
@@ -196,6 +197,7 @@ async def test_a_paused_rollout_stays_where_it_is_and_goes_on_when_asked(site: S
         assert (rollout["request"]["accepted"], rollout["request"]["answer"] in said) == (True, True)
         code, said = await status(site)
         assert (code, "is paused by" in said) == (4, True), said
+        await site.edit(CANARIES, "podinfo", {"spec": {"analysis": {"interval": "2s"}}})
         code, said = await flaggerpy("resume", "podinfo", "-n", site.namespace)
         assert code == 0, said
         code, said = await status(site)

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
+
 import pytest
 
 from flaggerpy.api.status import Phase
 from flaggerpy.rollout import decision as d
 from flaggerpy.rollout.checks import Verdict
+from tests.rollout.simulation import CrashError
 from tests.rollout.world import World, hook, initialized, spec
 
 
@@ -23,6 +26,34 @@ def failed_promotion(*, routed: bool = True) -> World:
     assert world.primary
     world.primary.broken = {"v2"}
     return world.push("v2").run()
+
+
+def test_users_leave_a_primary_without_pods_in_mid_promotion_and_return_when_it_has_some() -> None:
+    world = initialized().push("v2").run(Phase.PROMOTING)
+    assert world.primary
+    assert world.weight < 100
+    world.laws.sabotaged = True
+    world.primary.room = 0
+    world.touch().run_for(3)
+    assert world.destinations() == {"target"}
+    why = "no pod of payment-primary.shop can serve: routing all traffic to payment.shop, which was analysed"
+    assert why in world.texts
+    world.primary.room = 8
+    world.touch().run()
+    assert (world.phase, world.destinations(), world.outcomes) == (Phase.SUCCEEDED, {"primary"}, ["succeeded"])
+
+
+@pytest.mark.parametrize("writes", range(8))
+def test_users_leave_a_primary_that_was_deleted_in_mid_promotion_wherever_a_write_fails(writes: int) -> None:
+    world = initialized().push("v2").run(Phase.PROMOTING)
+    world.run_for(0.1)
+    world.primary_breaks = {"v2"}
+    world.delete_primary()
+    for _ in range(3):
+        with suppress(CrashError):
+            world.tick(crash_after=writes)
+    world.run_for(3)
+    assert (world.phase, world.destinations()) == (Phase.PROMOTING, {"target"})
 
 
 def test_a_rollback_hook_that_answers_rolls_back_at_the_next_due_tick() -> None:

@@ -179,16 +179,20 @@ async def test_nobody_listening_is_a_failure_too() -> None:
 
 
 async def test_a_kept_connection_cut_under_a_request_is_not_hidden_by_a_retry() -> None:
+    heard: Counter[str] = Counter()
+
     async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await reader.readuntil(b"\r\n\r\n")
         writer.write(answer(podinfo("6.0.0")))
+        heard["200"] += 1
         await reader.readuntil(b"\r\n\r\n")
         writer.transport.abort()
+        heard["reset"] += 1
 
     async with server(talk) as url:
         summary = await seen(url, Plan(url, "app", rate=20, duration=0.3, keep_alive=True))
-    assert summary.total == 6
-    assert Counter(record.result for record in summary.records) == {"200": 3, "reset": 3}
+    assert (summary.total, heard["reset"] > 0) == (6, True)
+    assert Counter(record.result for record in summary.records) == heard
 
 
 async def test_errors_of_pods_are_told_from_errors_of_the_proxy() -> None:
