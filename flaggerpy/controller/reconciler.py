@@ -23,13 +23,14 @@ from flaggerpy.controller.sources import checksum_of
 from flaggerpy.controller.world import World
 from flaggerpy.kube.cache import Caches
 from flaggerpy.kube.controller import Result
-from flaggerpy.kube.errors import Forbidden, Invalid
+from flaggerpy.kube.errors import Forbidden, Invalid, KubeError
 from flaggerpy.kube.objects import generation_of, is_deleting
 from flaggerpy.kube.store import Present
 from flaggerpy.kube.workqueue import Key
 from flaggerpy.rollout.checks import Answer, Check
 from flaggerpy.rollout.decide import decide
 from flaggerpy.rollout.decision import Decision, NeedChecks, Plan
+from flaggerpy.rollout.errors import UserError
 
 log = structlog.get_logger()
 
@@ -118,7 +119,10 @@ class Reconciler:
         try:
             await self._rooms.executor.run(plan, world)
         except (Invalid, Forbidden) as error:
-            plan = await self._refused(world, error)
+            refusal = f"The API server refused a change for canary {world.canary.name}: {error.message}"
+            plan = await self._refused(world, refusal, error)
+        except UserError as error:
+            plan = await self._refused(world, str(error), Outdated(str(error)))
         self._rooms.announcer.plan(world.raw, after(world.canary, plan.status), plan)
         return plan
 
@@ -163,9 +167,8 @@ class Reconciler:
         if not isinstance(target, Present) or generation_of(target.obj) != generation_of(world.target):
             raise Outdated("the target changed while its checks ran")
 
-    async def _refused(self, world: World, error: Invalid | Forbidden) -> Plan:
-        """Say what the API server refused; nothing further is tried until something changes or time passes."""
-        sentence = f"The API server refused a change for canary {world.canary.name}: {error.message}"
+    async def _refused(self, world: World, sentence: str, error: KubeError) -> Plan:
+        """Say why a change cannot be made; nothing further is tried until something changes or time passes."""
         seen = replace(world.seen, problems=(*world.seen.problems, sentence))
         decision = decide(seen, self._clock.now())
         if isinstance(decision, NeedChecks) or decision.actions:

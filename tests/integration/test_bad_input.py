@@ -7,9 +7,14 @@ from typing import Any
 
 import pytest
 
+from flaggerpy.api.canary import Canary
 from flaggerpy.kube.errors import Invalid
 from flaggerpy.kube.objects import JsonObject, name_of
 from flaggerpy.kube.resources import CANARIES, CONFIG_MAPS, DEPLOYMENTS, SERVICES
+from flaggerpy.rollout.errors import UserError
+from flaggerpy.rollout.traffic import Routes
+from flaggerpy.routers.base import Live
+from flaggerpy.routers.gatewayapi import GatewayApiRouter
 from tests.integration.beside import another_goes_on, touched
 from tests.integration.gateway import Gateway
 from tests.integration.objects import blue_green, canary, config_map, deployment, progressive, routed
@@ -173,6 +178,32 @@ async def test_a_mistake_made_during_a_rollout_holds_it_where_it_is(site: Site, 
 
         await site.edit(CANARIES, "podinfo", {"spec": {"analysis": {"webhooks": [], "stepWeight": 100}}})
         await site.phase_is("Succeeded")
+
+
+async def test_a_mistake_that_only_a_write_finds_is_told_holds_the_rollout_and_is_tried_again(
+    site: Site, gateway: Gateway, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    why, mended, render = (
+        "spec.service.match says what no route of 20 % can: write prefix.",
+        [False],
+        GatewayApiRouter.render,
+    )
+
+    def choosy(router: GatewayApiRouter, canary: Canary, live: Live, routes: Routes) -> tuple[JsonObject, ...]:
+        if routes.canary == 20 and not mended[0]:
+            raise UserError(why)
+        return render(router, canary, live, routes)
+
+    monkeypatch.setattr(GatewayApiRouter, "render", choosy)
+    async with site.controller():
+        await site.apply(deployment(), progressive(step=10, most=30))
+        await site.phase_is("Initialized")
+        await site.set_image("6.0.1")
+        await site.stalled(why)
+        assert (gateway.shares()[-1], await site.phase()) == (10, "Progressing")
+        mended[0] = True
+        await site.phase_is("Succeeded")
+        assert len([text for text in await site.events() if why in text]) == 1
 
 
 async def test_w20_a_reference_into_another_namespace_stops_a_canary_that_was_valid_before(site: Site) -> None:
