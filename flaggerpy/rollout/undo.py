@@ -48,12 +48,21 @@ def run(turn: Turn) -> None:
     if scaling.enough(turn, state):
         # Wherever the route leads now: a crash may have kept it from being recorded that users have returned already.
         rollback.fail(turn, turn.status.rollout.failing, stay=False)
-    elif not children.mend_route(turn):
+    elif not _route_stands(turn):
         return
     elif state.stuck:
         promote.fail(turn, state.message)
     else:
         scaling.wait(turn, state)
+
+
+def _route_stands(turn: Turn) -> bool:
+    """Whether the weights are the intended ones; users who returned before that was recorded stay on the primary."""
+    live = turn.seen.route.routes
+    if live is None or live.canary >= turn.intended.canary or turn.only_canary_serves():
+        return children.mend_route(turn)
+    turn.begin_step(live.canary)
+    return True
 
 
 def _before(turn: Turn) -> Revision | None:

@@ -409,6 +409,17 @@ def test_users_who_have_returned_from_an_aborted_promotion_stay_where_they_are_t
     assert [action for _, action in dying.actions if isinstance(action, SetRoutes)] == []
 
 
+def test_users_who_had_returned_unrecorded_when_a_promotion_is_aborted_stay_where_they_are() -> None:
+    world = rolling(Phase.PROMOTING)
+    while (moved := dead_after_a_write(world)).weight > 0:
+        world.tick()
+    assert (moved.phase, moved.status.canary_weight > 0) == (Phase.PROMOTING, True)
+    moved.actions.clear()
+    asked(moved, "abort").run()
+    assert (moved.phase, moved.primary and moved.primary.template) == (Phase.FAILED, "v1")
+    assert [action for _, action in moved.actions if isinstance(action, SetRoutes)] == []
+
+
 def dead_after_a_write(world: World) -> World:
     """A copy of a world whose controller dies after the first write of its next tick."""
     assert world.advance()
