@@ -38,7 +38,7 @@ class Desk:
             metrics_server=server.url,
             mesh_provider="kubernetes",
         )
-        self.checker = Checker(WebhookClient(outbound), outbound, sources, self.recorder)
+        self.checker = Checker(WebhookClient(outbound, self._secret), outbound, sources, self.recorder)
 
     async def metric(self, source: MetricSource, written: dict[str, Any], spec: dict[str, Any] | None = None) -> Answer:
         """Ask for the only metric of a canary."""

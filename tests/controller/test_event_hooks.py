@@ -12,6 +12,7 @@ from flaggerpy.api.payloads import EventType, WebhookPayload, event_payload
 from flaggerpy.controller.hooks import EventHooks, WebhookClient
 from flaggerpy.metrics.outbound import Outbound
 from tests.builders import webhook
+from tests.controller.keeping import no_secrets
 from tests.metrics.loopback import Asked, Loopback, Say, loopback, never
 
 PAYLOAD = WebhookPayload(name="podinfo", namespace="prod", phase="Progressing", checksum="664667f95d")
@@ -21,7 +22,7 @@ NOON = datetime(2026, 11, 25, 12, tzinfo=UTC)
 @pytest.fixture
 async def client() -> AsyncIterator[WebhookClient]:
     async with Outbound(trust_env=False) as outbound:
-        yield WebhookClient(outbound)
+        yield WebhookClient(outbound, no_secrets)
 
 
 @pytest.fixture

@@ -14,6 +14,7 @@ from flaggerpy.api.analysis import CanaryWebhook
 from flaggerpy.api.payloads import WebhookPayload
 from flaggerpy.controller.hooks import HookAnswer, WebhookClient, backoff, retry_after
 from flaggerpy.metrics.outbound import Outbound, Reply
+from tests.controller.keeping import no_secrets
 from tests.kube.clocks import SkippingClock
 from tests.metrics.loopback import Asked, Loopback, Say, closed_port, loopback, never, raw_server, self_signed
 
@@ -41,7 +42,7 @@ def naps() -> Naps:
 @pytest.fixture
 async def client(naps: Naps) -> AsyncIterator[WebhookClient]:
     async with Outbound(trust_env=False) as outbound:
-        yield WebhookClient(outbound, sleep=naps)
+        yield WebhookClient(outbound, no_secrets, sleep=naps)
 
 
 @pytest.fixture
@@ -88,7 +89,7 @@ async def test_the_payload_is_flaggers_and_the_key_names_the_question(server: Lo
         (Say(403, b"Forbidden\n"), HookAnswer(False, 403, "Forbidden")),
         (Say(500, b"helm test failed"), HookAnswer(False, 500, "helm test failed")),
         (Say(503), HookAnswer(False, 503, "it answered 503 without a reason")),
-        (Say(500, b"\x00\xffa\r\nb"), HookAnswer(False, 500, "�a \nb")),
+        (Say(500, b"\x00\xffa\r\nb"), HookAnswer(False, 500, "�a b")),
     ],
     ids=lambda value: str(value.status),
 )
@@ -317,6 +318,7 @@ async def test_whoever_counts_is_told_of_every_answer_and_how_long_it_took(naps:
     async with Outbound(trust_env=False) as outbound:
         client = WebhookClient(
             outbound,
+            no_secrets,
             sleep=naps,
             on_answer=lambda hook, answer, seconds: told.append((hook.type.value, answer, seconds)),
             clock=clock,
