@@ -117,3 +117,28 @@ async def test_closing_takes_a_limited_time(server: Loopback, client: WebhookCli
     events.publish(("prod", "a"), [hook(server.url)], telling("z"), key="k")
 
     assert events.dropped >= 1
+
+
+async def test_one_receiver_of_a_canary_does_not_wait_for_another(server: Loopback, client: WebhookClient) -> None:
+    heard = asyncio.Event()
+
+    async def answer(asked: Asked) -> Say:
+        if asked.path == "/slow":
+            await asyncio.Event().wait()
+        heard.set()
+        return Say()
+
+    server.says(answer)
+    events = EventHooks(client)
+    hooks = [hook(f"{server.url}/slow"), hook(f"{server.url}/quick")]
+    events.publish(("prod", "a"), hooks, telling("x"), key="k")
+    async with asyncio.timeout(30):
+        await heard.wait()
+    await events.aclose(0.05)
+
+
+async def test_two_receivers_of_one_name_are_told_under_two_keys(server: Loopback, client: WebhookClient) -> None:
+    events = EventHooks(client)
+    events.publish(("prod", "a"), [hook(server.url), hook(server.url)], telling("x"), key="k")
+    await events.aclose(30)
+    assert len({asked.headers["Idempotency-Key"] for asked in server.asked}) == 2
