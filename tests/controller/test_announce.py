@@ -84,7 +84,7 @@ async def test_what_a_crash_may_have_swallowed_is_said_again_under_its_name(kind
     assert len({key for _, key in calls}) == 2, "hooks of the same name are two receivers"
 
 
-async def test_every_post_rollout_hook_is_called_and_told_about_in_the_order_of_the_list() -> None:
+async def test_w74_every_post_rollout_hook_is_called_and_told_about_in_the_order_of_the_list() -> None:
     async with running() as (receiver, client, outbound):
 
         async def answer(asked: Asked) -> Say:

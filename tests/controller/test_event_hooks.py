@@ -43,7 +43,7 @@ def telling(message: str) -> Callable[[CanaryWebhook], WebhookPayload]:
     return lambda _: event(message)
 
 
-async def test_events_arrive_in_order_and_nobody_waits_for_them(server: Loopback, client: WebhookClient) -> None:
+async def test_w75_events_arrive_in_order_and_nobody_waits_for_them(server: Loopback, client: WebhookClient) -> None:
     events = EventHooks(client)
     for number in range(20):
         events.publish(("prod", "podinfo"), [hook(server.url)], telling(f"e{number}"), key=f"uid/{number}")

@@ -326,3 +326,28 @@ async def test_whoever_counts_is_told_of_every_answer_and_how_long_it_took(naps:
         await call(client, server.url, type="confirm-rollout")
 
     assert told == [("confirm-rollout", HookAnswer(passed=False, status=403, reason="closed"), 2.5)]
+
+
+@pytest.mark.parametrize("status", [200, 201, 202, 203, 204, 206, 226, 299])
+async def test_w70_every_2xx_passes(server: Loopback, client: WebhookClient, status: int) -> None:
+    server.says(Say(status, b""))
+
+    assert await call(client, server.url) == HookAnswer(True, status)
+
+
+@pytest.mark.parametrize("status", [429, 500, 503])
+@pytest.mark.parametrize("retries", [0, 2])
+async def test_w71_the_body_of_the_last_attempt_is_the_reason(
+    server: Loopback, client: WebhookClient, status: int, retries: int
+) -> None:
+    server.says(*[Say(status, f"run {run} failed:\n  exit 3\n".encode()) for run in range(retries + 1)])
+
+    answer = await call(client, server.url, retries=retries)
+
+    assert answer.reason == f"run {retries} failed: exit 3"
+
+
+async def test_a_reason_is_one_line_whatever_the_server_says(client: WebhookClient, server: Loopback) -> None:
+    server.says(Say(403, "<html>\r\n<p>\tno\u2028\x1b[31m entry</p>\n\n".encode()))
+
+    assert (await call(client, server.url)).reason == "<html> <p> no [31m entry</p>"
