@@ -268,7 +268,8 @@ async def test_a_rollback_hook_that_passes_too_late_is_told_about(site: Site, ga
     assert told.startswith(
         f"Rollback check rollback passed too late: all users are on podinfo-primary.{site.namespace}; put the template"
     )
-    assert [call.body["phase"] for call in hooks.to("rollback")].count("Finalising") == 1
+    # A question that a write conflict repeats has the same key.
+    assert len({call.key for call in hooks.to("rollback") if call.body["phase"] == "Finalising"}) == 1
 
 
 async def test_hooks_of_one_type_are_called_at_the_same_time_where_the_canary_wants_it(
