@@ -81,7 +81,7 @@ class App:
         self._queue = WorkQueue(clock, first_delay=FIRST_RETRY_SECONDS)
         self._events = EventRecorder(Client(counted, throttle=behind), clock=clock)
         library = Library(self._reader, self._caches)
-        hooks = WebhookClient(outbound, on_answer=self._answered, clock=clock)
+        hooks = WebhookClient(outbound, library.secret, on_answer=self._answered, clock=clock)
         self._event_hooks = EventHooks(hooks, everywhere=settings.event_webhook, on_drop=self._dropped("event"))
         self._alerts = AlertSender(outbound, library.secret, on_drop=self._dropped("alert"), on_end=self._alerted)
         channels = Channels(

@@ -107,6 +107,8 @@ OUTCOMES = {
     "tried again": Outcome(now=("Progressing",), end="Succeeded", runs="change"),
     "refuses it": Outcome(now=("Failed",), end="Failed", runs="before"),
     "rolled back": Outcome(now=("Failed",), users="primary", end="Failed", runs="before"),
+    "called back": Outcome(now=("Promoting",), end="Failed", runs="before"),
+    "too late": SAME,
     "held": SAME,
     "written": SAME,
     "goes by it": SAME,

@@ -9,6 +9,7 @@ from typing import Annotated, Any, Final, Literal
 from pydantic import BeforeValidator, ConfigDict, Field, WithJsonSchema, field_validator
 
 from flaggerpy.api.base import ApiModel, Duration, DurationText, Number
+from flaggerpy.api.hookcall import HookHeader, HookTls
 from flaggerpy.api.matching import AudienceMatch
 from flaggerpy.api.refs import NamespacedRef
 from flaggerpy.api.schema import stored_default
@@ -131,6 +132,10 @@ class CanaryWebhook(ApiModel):
     """Whether a closed gate sends no alert (the event stays)."""
     metadata: dict[str, str] | None = None
     """Entries that are sent along."""
+    headers: tuple[HookHeader, ...] = ()
+    """Headers that are sent along; their values may be kept in Secrets."""
+    tls: HookTls | None = None
+    """Who may vouch for the server; whom the controller trusts otherwise if absent."""
 
     @field_validator("timeout")
     @classmethod
@@ -219,6 +224,8 @@ class CanaryAnalysis(ApiModel):
     """Who is told; replaces the controller's own receiver."""
     webhooks: tuple[CanaryWebhook, ...] = ()
     """Gates, tests and other calls."""
+    webhooks_parallel: bool = False
+    """Whether webhooks of one type are called at the same time; if not, one by one, up to the first refusal."""
     session_affinity: SessionAffinity | None = None
     """Cookies that keep a user on the version they have seen."""
     canary_scale: CanaryScale | None = None

@@ -171,6 +171,15 @@ class Advance(ApiModel):
     """For which revision; it does not hold for another."""
 
 
+class Recall(ApiModel):
+    """Rollback hooks when the analysis is over."""
+
+    asked_at: MicroTime | None = None
+    """When they were last asked."""
+    too_late: str = ""
+    """Which of them passed when nothing could be rolled back any more; they are not asked again."""
+
+
 class PrimaryScaler(ApiModel):
     """The primary's autoscaler: which object it is, and the floor under it while users come to the primary."""
 
@@ -257,6 +266,8 @@ class RolloutStatus(ApiModel):
     """Who holds the rollout, if somebody does."""
     advance: Advance | None = None
     """What is to go on without waiting, if somebody wants it."""
+    recall: Recall | None = None
+    """Rollback hooks of the promotion under way."""
     checks: list[CheckResult] = Field(default_factory=list)
     """The last measurement of each metric."""
     pending: list[Pending] = Field(default_factory=list)

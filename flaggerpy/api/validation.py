@@ -25,6 +25,7 @@ from flaggerpy.api.analysis import (
 )
 from flaggerpy.api.canary import Canary
 from flaggerpy.api.constants import PRIMARY_SUFFIX
+from flaggerpy.api.hookcall import header_problems, tls_problems
 from flaggerpy.api.replicas import size_problems, size_remarks
 from flaggerpy.api.service import CanaryService
 from flaggerpy.durations import format_duration
@@ -148,6 +149,9 @@ def _without_effect(canary: Canary) -> Iterator[str]:
     for index, metric in enumerate(analysis.metrics):
         if metric.threshold is not None and metric.threshold_range is not None:
             yield f"spec.analysis.metrics[{index}].threshold has no effect beside thresholdRange: remove it."
+    for index, webhook in enumerate(analysis.webhooks):
+        if webhook.tls is not None and webhook.url.startswith("http://"):
+            yield f"spec.analysis.webhooks[{index}].tls has no effect with http: write https:// in url, or remove tls."
     if canary.spec.target_ref.is_knative and canary.spec.service is not None:
         yield "spec.service has no effect with a Knative service as target, which has its own name and port: remove it."
     if scaler and scaler.primary_scaler_queries and scaler.kind != "ScaledObject":
@@ -278,6 +282,9 @@ def _webhooks(analysis: CanaryAnalysis) -> Iterator[str]:
             yield f"{where}.url: {reason}."
         if webhook.retries < 0:
             yield f"{where}.retries: {webhook.retries} is less than nothing: write 0 or more."
+        yield from header_problems(where, webhook.headers)
+        if webhook.tls is not None:
+            yield from tls_problems(where, webhook.tls, unchecked=webhook.disable_tls)
 
 
 def _affinity(affinity: SessionAffinity) -> Iterator[str]:

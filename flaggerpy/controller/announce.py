@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Literal
 
 import structlog
@@ -15,7 +16,7 @@ from flaggerpy.api.payloads import EventType, event_payload
 from flaggerpy.api.status import CanaryStatus, Pending, Phase
 from flaggerpy.clock import Clock
 from flaggerpy.controller.alerts import AlertSender, Receiver, receivers_for
-from flaggerpy.controller.hooks import EventHooks, WebhookClient
+from flaggerpy.controller.hooks import EventHooks, WebhookClient, in_order
 from flaggerpy.controller.sources import Library, payload
 from flaggerpy.kube.events import EventRecorder
 from flaggerpy.kube.objects import JsonObject
@@ -86,10 +87,13 @@ class Announcer:
         self._running.add(task)
         task.add_done_callback(self._running.discard)
 
-    def event(self, raw: JsonObject, canary: Canary, event: Event, *, important: bool = False) -> None:
-        """Record an event, log it, and tell the event webhooks."""
-        name = f"{canary.name}.{canary.namespace}"
-        (log.info if event.type == "Normal" else log.warning)(event.message, canary=name)
+    def event(self, raw: JsonObject, canary: Canary, event: Event, *, important: bool = False, name: str = "") -> None:
+        """Record an event, log it, and tell the event webhooks.
+
+        ``name`` is what an event is called that a restart may repeat, so that receivers know it again.
+        """
+        author = f"{canary.name}.{canary.namespace}"
+        (log.info if event.type == "Normal" else log.warning)(event.message, canary=author)
         self._out.events.event(raw, event.type, event.message, important=important)
         now, phase = self._clock.now(), event.phase or canary.status.phase
         self._out.event_hooks.publish(
@@ -98,7 +102,7 @@ class Announcer:
             lambda hook: event_payload(
                 payload(canary, phase, hook.metadata), event.message, EventType(event.type), now
             ),
-            key=f"{canary.metadata.uid}/{now.timestamp()}/{event.message}",
+            key=f"{canary.metadata.uid}/{name or f'{now.timestamp()}/{event.message}'}",
         )
 
     async def aclose(self, seconds: float) -> None:
@@ -116,7 +120,7 @@ class Announcer:
                         await self._alert(canary, item)
                     case "event":
                         kind: Literal["Normal", "Warning"] = "Normal" if item.severity == "info" else "Warning"
-                        self.event(raw, canary, Event(kind, item.message), important=True)
+                        self.event(raw, canary, Event(kind, item.message), important=True, name=item.id)
                     case "hooks":
                         await self._post_rollout(raw, canary, item)
                 self._made.setdefault(canary.key, set()).add(item.id)
@@ -140,9 +144,19 @@ class Announcer:
 
     async def _post_rollout(self, raw: JsonObject, canary: Canary, item: Pending) -> None:
         """Call every post-rollout hook; none keeps the next from being called."""
-        for hook in canary.analysis.hooks(HookType.POST_ROLLOUT):
-            key = f"{canary.metadata.uid}/{item.id}/{hook.name}"
-            answer = await self._out.hooks.call(hook, payload(canary, Phase(item.phase), hook.metadata), key=key)
+        hooks = canary.analysis.hooks(HookType.POST_ROLLOUT)
+        asks = [
+            partial(
+                self._out.hooks.call,
+                hook,
+                payload(canary, Phase(item.phase), hook.metadata),
+                key=f"{canary.metadata.uid}/{item.id}/{index}/{hook.name}",
+            )
+            for index, hook in enumerate(hooks)
+        ]
+        answers = in_order(asks, at_once=canary.analysis.webhooks_parallel)
+        for hook in hooks:
+            answer = await anext(answers)
             kind: Literal["Normal", "Warning"] = "Normal" if answer.passed else "Warning"
             text = f"Post-rollout check {hook.name} passed"
             if not answer.passed:

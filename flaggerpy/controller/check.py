@@ -8,8 +8,9 @@ be rendered or is refused) are failed checks.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import assert_never
 
 from flaggerpy.api.analysis import CanaryMetric
@@ -17,7 +18,8 @@ from flaggerpy.api.canary import Canary
 from flaggerpy.api.payloads import WebhookPayload
 from flaggerpy.api.templates import MetricTemplate
 from flaggerpy.clock import Clock, SystemClock
-from flaggerpy.controller.hooks import WebhookClient
+from flaggerpy.controller.credentials import ReadSecret
+from flaggerpy.controller.hooks import WebhookClient, in_order
 from flaggerpy.controller.series import labels_of
 from flaggerpy.controller.served import kind_of_target, provider_of, query_context
 from flaggerpy.kube.errors import KubeError
@@ -32,9 +34,6 @@ from flaggerpy.rollout.checks import Answer, Check, HookCheck, MetricCheck, Metr
 from flaggerpy.rollout.errors import UserError
 from flaggerpy.telemetry.controller import QueryOutcome
 from flaggerpy.telemetry.recorder import METRIC, CheckName, Recorder
-
-ReadSecret = Callable[[str, str], Awaitable[Mapping[str, str] | None]]
-"""Reads the decoded data of a Secret by namespace and name; None when there is none."""
 
 FindTemplate = Callable[[str, str], MetricTemplate | None]
 """Finds a MetricTemplate by namespace and name; a UserError says why one cannot be read."""
@@ -84,23 +83,32 @@ class Checker:
         self._clock = clock or SystemClock()
 
     async def run(self, canary: Canary, checks: tuple[Check, ...], checksum: str) -> dict[Check, Answer]:
-        """Answer checks up to and including the first that does not pass.
+        """Answer checks up to and including the first that does not pass; hooks all at once where the canary wants it.
 
         ``checksum`` is what webhooks are told about the revision.
+
+        Raises:
+            KubeError: a hook's Secret could not be read now, which says nothing about the canary.
+
         """
+        at_once = canary.analysis.webhooks_parallel and all(isinstance(check, HookCheck) for check in checks)
+        found = in_order([partial(self._answered, canary, check, checksum) for check in checks], at_once=at_once)
         answers: dict[Check, Answer] = {}
         for check in checks:
-            match check:
-                case HookCheck():
-                    answers[check] = await self._call(canary, check, checksum)
-                case MetricCheck():
-                    answers[check] = await self._measure(canary, check)
-                case _:
-                    assert_never(check)
+            answers[check] = await anext(found)
             self._count(canary, check, answers[check])
-            if not answers[check].passed:
+            if not answers[check].passed and not at_once:
                 break
         return answers
+
+    async def _answered(self, canary: Canary, check: Check, checksum: str) -> Answer:
+        match check:
+            case HookCheck():
+                return await self._call(canary, check, checksum)
+            case MetricCheck():
+                return await self._measure(canary, check)
+            case _:
+                assert_never(check)
 
     def _count(self, canary: Canary, check: Check, answer: Answer) -> None:
         if isinstance(check, HookCheck):
@@ -119,6 +127,8 @@ class Checker:
             metadata=hook.metadata,
         )
         answer = await self._hooks.call(hook, payload, key=check.key)
+        if answer.unread is not None:
+            raise answer.unread
         return Answer(Verdict.PASSED if answer.passed else Verdict.FAILED, answer.reason)
 
     async def _measure(self, canary: Canary, check: MetricCheck) -> Answer:

@@ -8,24 +8,30 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Awaitable, Callable, Sequence
+import traceback
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from hashlib import sha256
+from typing import TypeVar
 
 import structlog
 
 from flaggerpy.api.analysis import CanaryWebhook, HookType
 from flaggerpy.api.payloads import WebhookPayload
 from flaggerpy.clock import Clock, SystemClock
+from flaggerpy.controller.credentials import Credentials, ReadSecret, credentials_of
 from flaggerpy.controller.outbox import Outbox
+from flaggerpy.kube.errors import Forbidden, KubeError
 from flaggerpy.metrics.outbound import Call, Outbound, OutboundError, Reply, place
+from flaggerpy.rollout.errors import UserError
 
 IDEMPOTENCY_HEADER = "Idempotency-Key"
 LONGEST_WAIT = 30.0
 REASON_LENGTH = 512
 _BODY_SIZE = 16 * 1024
+Told = TypeVar("Told")
 _WORTH_RETRYING = frozenset({429, *range(500, 600)}) - {501}
 
 log = structlog.get_logger()
@@ -37,13 +43,16 @@ class HookAnswer:
 
     Attributes:
         status: the last answer's status, None when there was no answer.
-        reason: why it did not pass: the answer's body, cut to 512 characters, or what went wrong on the way.
+        reason: why it did not pass: the answer's body as one line of at most 512 characters, or what went wrong on the
+            way; without secrets.
+        unread: why the cluster did not give us its Secret, so that it was not called: nobody's fault.
 
     """
 
     passed: bool
     status: int | None = None
     reason: str = ""
+    unread: KubeError | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,19 +65,21 @@ class _Attempt:
 class WebhookClient:
     """Calls webhooks as their settings say.
 
-    ``sleep`` is how the waits between attempts pass, so that tests need not wait. ``on_answer`` is told of every
-    answer and of the seconds that it took, by ``clock``.
+    ``read_secret`` reads what headers and certificates are kept in. ``sleep`` is how the waits between attempts pass,
+    so that tests need not wait. ``on_answer`` is told of every answer and of the seconds that it took, by ``clock``.
     """
 
     def __init__(
         self,
         outbound: Outbound,
+        read_secret: ReadSecret,
         *,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
         on_answer: Callable[[CanaryWebhook, HookAnswer, float], None] | None = None,
         clock: Clock | None = None,
     ) -> None:
         self._outbound = outbound
+        self._read_secret = read_secret
         self._sleep = sleep
         self._on_answer = on_answer
         self._clock = clock or SystemClock()
@@ -86,38 +97,68 @@ class WebhookClient:
         return answer
 
     async def _call(self, hook: CanaryWebhook, payload: WebhookPayload, key: str) -> HookAnswer:
-        call = Call(
-            method="POST",
-            url=hook.url,
-            headers=(("Content-Type", "application/json"), (IDEMPOTENCY_HEADER, _printable(key))),
-            content=json.dumps(payload.to_json(), ensure_ascii=False).encode(),
-            seconds=hook.timeout.total_seconds(),
-            size=_BODY_SIZE,
-            verify=not hook.disable_tls,
-        )
         for attempt in range(max(0, hook.retries)):
-            result = await self._attempt(call)
+            result = await self._attempt(hook, payload, key)
             if not result.again:
                 return result.answer
             await self._sleep(backoff(attempt, result.wait))
-        return (await self._attempt(call)).answer
+        return (await self._attempt(hook, payload, key)).answer
 
-    async def _attempt(self, call: Call) -> _Attempt:
+    async def _attempt(self, hook: CanaryWebhook, payload: WebhookPayload, key: str) -> _Attempt:
+        try:
+            held = await credentials_of(hook, payload.namespace, self._read_secret)
+        except UserError as error:
+            return _Attempt(HookAnswer(False, reason=str(error)))
+        except KubeError as error:
+            reason = f"its Secret could not be read: {error}"
+            if isinstance(error, Forbidden):
+                return _Attempt(HookAnswer(False, reason=reason))
+            return _Attempt(HookAnswer(False, reason=reason, unread=error), again=True)
+        return await self._send(_call_of(hook, payload, key, held), held)
+
+    async def _send(self, call: Call, held: Credentials) -> _Attempt:
         try:
             reply = await self._outbound.send(call)
         except OutboundError as error:
-            return _Attempt(HookAnswer(False, None, f"{place(call.url)}: {error}"), again=error.retryable)
+            reason = presentable(held.hide(f"{place(call.url)}: {error}"))
+            return _Attempt(HookAnswer(False, reason=reason), again=error.retryable)
         except Exception as error:
-            # A hook is the user's: whatever a strange server provokes must not end the canary's tick.
-            log.exception("webhook call failed in an unforeseen way", where=place(call.url))
-            return _Attempt(HookAnswer(False, None, f"{place(call.url)}: {type(error).__name__}"))
+            # A hook is the user's: whatever a strange server provokes must not end the canary's tick. What was sent may
+            # be quoted in it.
+            trace = held.hide(traceback.format_exc())
+            log.error("webhook call failed in an unforeseen way", where=place(call.url), stacktrace=trace)  # noqa: TRY400
+            return _Attempt(HookAnswer(False, reason=f"{place(call.url)}: {type(error).__name__}"))
         if 200 <= reply.status < 300:
             return _Attempt(HookAnswer(True, reply.status))
         return _Attempt(
-            HookAnswer(False, reply.status, reason_of(reply)),
+            HookAnswer(False, reply.status, reason_of(reply, held)),
             again=reply.status in _WORTH_RETRYING,
             wait=retry_after(reply, datetime.now(UTC)),
         )
+
+
+def _call_of(hook: CanaryWebhook, payload: WebhookPayload, key: str, held: Credentials) -> Call:
+    ours = (("Content-Type", "application/json"), (IDEMPOTENCY_HEADER, _printable(key)))
+    return Call(
+        method="POST",
+        url=hook.url,
+        headers=(*ours, *held.headers),
+        content=json.dumps(payload.to_json(), ensure_ascii=False).encode(),
+        seconds=hook.timeout.total_seconds(),
+        size=_BODY_SIZE,
+        verify=not hook.disable_tls,
+        authorities=held.authorities,
+    )
+
+
+async def in_order(asks: Sequence[Callable[[], Awaitable[Told]]], *, at_once: bool) -> AsyncIterator[Told]:
+    """Give answers in the order of the questions, whichever comes first; one after the other if not ``at_once``."""
+    if at_once:
+        for answer in await asyncio.gather(*(ask() for ask in asks)):
+            yield answer
+        return
+    for ask in asks:
+        yield await ask()
 
 
 def backoff(attempt: int, asked: float | None = None) -> float:
@@ -142,15 +183,16 @@ def retry_after(reply: Reply, now: datetime) -> float | None:
     return max(0.0, (moment - now).total_seconds())
 
 
-def reason_of(reply: Reply) -> str:
+def reason_of(reply: Reply, held: Credentials) -> str:
     """Make a refusal's body presentable; an empty one is replaced by the status."""
-    text = "".join(
-        character if character.isprintable() or character in "\n\t" else " "
-        for character in reply.body.decode("utf-8", "replace")
-    ).strip()
-    if not text:
-        return f"it answered {reply.status} without a reason"
-    return text if len(text) <= REASON_LENGTH else f"{text[: REASON_LENGTH - 1]}…"
+    text = presentable(held.hide(reply.body.decode("utf-8", "replace")))
+    return text or f"it answered {reply.status} without a reason"
+
+
+def presentable(text: str) -> str:
+    """Put what a server said into one line that an event has room for."""
+    line = " ".join("".join(character if character.isprintable() else " " for character in text).split())
+    return line if len(line) <= REASON_LENGTH else f"{line[: REASON_LENGTH - 1]}…"
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,7 +203,7 @@ class _Notice:
 
 
 class EventHooks:
-    """Tells event webhooks of events in the background: in order for each canary, and bounded.
+    """Tells event webhooks of events in the background: in order for each webhook of a canary, and bounded.
 
     ``everywhere`` is the controller's own event webhook, which hears of the canaries that have none
     themselves; ``on_drop`` is told how many notices a slow receiver just cost.
@@ -185,8 +227,9 @@ class EventHooks:
         key: str,
     ) -> None:
         """Hand an event to the canary's event webhooks, or to the controller's; returns at once."""
-        for hook in hooks or self._everywhere:
-            self._outbox.put(canary, _Notice(hook, payload_for(hook), f"{key}/{hook.name}"))
+        for index, hook in enumerate(hooks or self._everywhere):
+            notice = _Notice(hook, payload_for(hook), f"{key}/{index}/{hook.name}")
+            self._outbox.put((*canary, index), notice)
 
     @property
     def dropped(self) -> int:

@@ -9,6 +9,7 @@ from collections.abc import Container, Mapping
 from dataclasses import replace
 
 from flaggerpy.api.canary import parse_canary
+from flaggerpy.api.confine import confined
 from flaggerpy.api.errors import InvalidObject
 from flaggerpy.api.marks import owned_through_flagger
 from flaggerpy.api.validation import cross_namespace, remarks
@@ -22,7 +23,7 @@ from flaggerpy.controller.sources import Library, template_refs, unmeasured
 from flaggerpy.controller.world import World
 from flaggerpy.kube.cache import Caches
 from flaggerpy.kube.objects import JsonObject
-from flaggerpy.kube.resources import BUDGETS, CANARIES, CONTROLLER_REVISIONS, Ref, ref_of
+from flaggerpy.kube.resources import BUDGETS, CANARIES, CONTROLLER_REVISIONS, UPSTREAMS, Ref, ref_of
 from flaggerpy.kube.store import Absent, Present
 from flaggerpy.kube.workqueue import Key
 from flaggerpy.rollout.decision import ServiceRole
@@ -117,6 +118,7 @@ class Observer:
         draft = Draft(found.obj, canary, list(problems_of(canary)))
         if self._settings.no_cross_namespace_refs:
             draft.problems += cross_namespace(canary)
+            draft.canary = confined(canary)
         self._choose(draft)
         await self._read(draft, key)
         world = self._world(draft, announced)
@@ -143,6 +145,8 @@ class Observer:
         refs += former
         refs += [*target_scaler_refs(canary), *made_scaler_refs(canary)]
         refs += [*template_refs(canary), *kept_refs(canary)]
+        if self._settings.no_cross_namespace_refs:
+            refs = [ref for ref in refs if ref.resource != UPSTREAMS or ref.namespace == canary.namespace]
         await self._load(draft, key, refs, silent=former)
         served = draft.router is not None
         draft.problems += unmeasured(canary, self._library, self._settings.mesh_provider, served=served)

@@ -17,6 +17,7 @@ from flaggerpy.lint.admission import Admission, admit, kind_faults
 from flaggerpy.lint.document import Document
 from flaggerpy.lint.effects import without_effect
 from flaggerpy.lint.faults import Fault, Level, Rule
+from flaggerpy.lint.hooks import hook_faults
 from flaggerpy.lint.hosts import host_faults
 from flaggerpy.lint.ingresses import ingress_faults
 from flaggerpy.lint.inventory import SHAPES, Inventory, Options
@@ -156,6 +157,7 @@ def _cross_faults(subjects: tuple[Subject, ...], inventory: Inventory, templates
     for document, canary in subjects:
         yield from metric_faults(document, canary, inventory, templates)
         yield from alert_faults(document, canary, inventory)
+        yield from hook_faults(document, canary, inventory)
         mistaken = tuple(target_faults(document, canary, inventory, subjects))
         yield from mistaken
         if not mistaken:

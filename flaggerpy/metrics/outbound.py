@@ -44,6 +44,7 @@ class Call:
         seconds: limit for the whole exchange, redirects and body included.
         size: how many bytes of the answer are read.
         proxy: URL of a proxy, empty for the process' own settings.
+        authorities: PEM certificates of whom to trust, empty for those whom the process trusts.
 
     """
 
@@ -55,6 +56,7 @@ class Call:
     size: int = MEBIBYTE
     verify: bool = True
     proxy: str = field(default="", repr=False)
+    authorities: str = field(default="", repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,9 +103,9 @@ class Outbound:
         """
         try:
             async with asyncio.timeout(call.seconds):
-                if not call.proxy:
+                if not (call.proxy or call.authorities):
                     return await self._exchange(self._shared(call.verify), call)
-                async with self._client(call.verify, call.proxy) as client:
+                async with self._client(self._trust(call), call.proxy or None) as client:
                     return await self._exchange(client, call)
         except TimeoutError:
             raise OutboundError(f"no answer within {call.seconds:g} s", retryable=True) from None
@@ -131,12 +133,20 @@ class Outbound:
 
     def _shared(self, verify: bool) -> httpx.AsyncClient:
         if verify not in self._clients:
-            self._clients[verify] = self._client(verify, None)
+            self._clients[verify] = self._client(_context(verify, self._trust_env), None)
         return self._clients[verify]
 
-    def _client(self, verify: bool, proxy: str | None) -> httpx.AsyncClient:
+    def _trust(self, call: Call) -> ssl.SSLContext:
+        if not (call.authorities and call.verify):
+            return _context(call.verify, self._trust_env)
+        try:
+            return ssl.create_default_context(cadata=call.authorities)
+        except (ssl.SSLError, ValueError):
+            raise OutboundError("the certificates to trust it by cannot be read as PEM", retryable=False) from None
+
+    def _client(self, trust: ssl.SSLContext, proxy: str | None) -> httpx.AsyncClient:
         return httpx.AsyncClient(
-            verify=_context(verify, self._trust_env),
+            verify=trust,
             proxy=proxy,
             trust_env=self._trust_env,
             timeout=None,  # noqa: S113 - asyncio.timeout in send bounds the exchange as a whole

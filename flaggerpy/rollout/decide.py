@@ -9,8 +9,8 @@ Read this first. A decision is a short chain of guards, then the room that belon
     the target is gone            → rollback.py       Succeeded, Failed         → start.py
     found bad, not yet acted on   → rollback.py     Progressing,
     a user's mistake              → nothing           WaitingPromotion          → analyse.py
-    a status that Flagger left    → adopt.py        Promoting                   → promote.py
-    routes of a former provider   → leaving.py      Finalising                  → finalize.py
+    a status that Flagger left    → adopt.py        Promoting                   → recall.py, promote.py
+    routes of a former provider   → leaving.py      Finalising                  → recall.py, finalize.py
 
 and last, whatever the phase, the canary's size → sizing.py, the primary's autoscaler → scaling.py and disruption
 budgets → children.py
@@ -33,7 +33,7 @@ from flaggerpy.rollout import (
     initialize,
     leaving,
     predecessor,
-    promote,
+    recall,
     refusal,
     release,
     requests,
@@ -41,7 +41,6 @@ from flaggerpy.rollout import (
     scaling,
     sizing,
     start,
-    undo,
 )
 from flaggerpy.rollout.decision import AddFinalizer, Decision, DisownPrimary, NeedChecks
 from flaggerpy.rollout.observation import Observation
@@ -119,10 +118,8 @@ def _dispatch(turn: Turn) -> NeedChecks | None:
             return start.run(turn)
         case Phase.PROGRESSING | Phase.WAITING_PROMOTION:
             return analyse.run(turn)
-        case Phase.PROMOTING:
-            (undo if turn.status.rollout.failing else promote).run(turn)
-        case Phase.FINALISING:
-            finalize.run(turn)
+        case Phase.PROMOTING | Phase.FINALISING:
+            return recall.run(turn)
         case _ as unreachable:
             assert_never(unreachable)
     return None

@@ -39,6 +39,7 @@ def succeed(turn: Turn) -> None:
     """Say that the rollout is over."""
     skipped = turn.canary.spec.skip_analysis
     turn.set(phase=Phase.SUCCEEDED, failed_checks=0, iterations=0, last_promoted_spec=turn.status.last_applied_spec)
+    turn.note(recall=None)
     turn.outcome = "skipped" if skipped else "succeeded"
     if skipped:
         turn.say(f"Promotion completed! Canary analysis was skipped for {turn.target_name}", arrived=True)

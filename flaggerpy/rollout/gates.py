@@ -57,12 +57,17 @@ def ask(turn: Turn, kind: HookType, phase: Phase) -> NeedChecks | Gate:
 
 
 def rollback_signal(turn: Turn) -> NeedChecks | str:
-    """Ask the rollback hooks one by one; the name of the first that wants a rollback, or an empty string."""
-    for index, hook in hooks_of(turn, HookType.ROLLBACK):
-        check = HookCheck(index, HookType.ROLLBACK, turn.status.phase, _key(turn, index, hook))
+    """Ask the rollback hooks; the name of the first that wants a rollback, or an empty string.
+
+    One by one, if not all at the same time: one that is refused keeps nobody from asking the next.
+    """
+    hooks = hooks_of(turn, HookType.ROLLBACK)
+    checks = tuple(HookCheck(i, HookType.ROLLBACK, turn.status.phase, _key(turn, i, hook)) for i, hook in hooks)
+    for number, (check, (_, hook)) in enumerate(zip(checks, hooks, strict=True)):
         answer = turn.seen.answers.get(check)
         if answer is None:
-            return NeedChecks((check,))
+            last = None if turn.canary.analysis.webhooks_parallel else number + 1
+            return NeedChecks(checks[number:last])
         if answer.passed:
             return hook.name
     return ""
@@ -86,5 +91,6 @@ def _key(turn: Turn, index: int, hook: CanaryWebhook) -> str:
         step.attempt,
         index,
         hook.name,
+        *([str(before.rollout.recall.asked_at)] if before.rollout.recall else []),
     ]
     return hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:32]

@@ -39,7 +39,7 @@ def fail(turn: Turn, why: str, *, stay: bool) -> None:
     if not stay:
         scaling.hurry(turn)
     turn.begin_step(weight)
-    turn.note(failing=why, serving_canary=stay)
+    turn.note(failing=why, serving_canary=stay, recall=None)
     turn.hopeless(None)
     turn.moved()
     turn.wait(why)

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import AsyncIterator, Mapping
 from typing import Any
@@ -38,7 +39,7 @@ class Desk:
             metrics_server=server.url,
             mesh_provider="kubernetes",
         )
-        self.checker = Checker(WebhookClient(outbound), outbound, sources, self.recorder)
+        self.checker = Checker(WebhookClient(outbound, self._secret), outbound, sources, self.recorder)
 
     async def metric(self, source: MetricSource, written: dict[str, Any], spec: dict[str, Any] | None = None) -> Answer:
         """Ask for the only metric of a canary."""
@@ -332,3 +333,85 @@ async def test_a_hook_that_cannot_be_reached_has_failed(desk: Desk) -> None:
 
     assert answers[check].verdict is Verdict.FAILED
     assert "cannot connect" in answers[check].message
+
+
+def many(url: str, **analysis: Any) -> Canary:
+    hooks = [{"name": name, "type": "rollout", "url": f"{url}/{name}"} for name in ("first", "second", "third")]
+    return canary(analysis={"webhooks": hooks, **analysis})
+
+
+def asks(kind: HookType = HookType.ROLLOUT) -> tuple[HookCheck, ...]:
+    return tuple(HookCheck(index, kind, Phase.PROGRESSING, f"k{index}") for index in range(3))
+
+
+async def test_hooks_are_called_at_the_same_time_where_the_canary_wants_it(desk: Desk) -> None:
+    """The first is answered when the last has come; the answers keep the order of the list."""
+    all_there = asyncio.Event()
+
+    async def wait_for_all(asked: Asked) -> Say:
+        if len(desk.server.asked) == 3:
+            all_there.set()
+        async with asyncio.timeout(30):
+            await all_there.wait()
+        return Say(403, b"no") if asked.path == "/first" else Say()
+
+    desk.server.says(wait_for_all)
+    first, second, third = asks()
+
+    answers = await desk.run(many(desk.server.url, webhooksParallel=True), first, second, third)
+
+    assert list(answers.items()) == [
+        (first, Answer(Verdict.FAILED, "no")),
+        (second, Answer(Verdict.PASSED)),
+        (third, Answer(Verdict.PASSED)),
+    ]
+    counted = 'flaggerpy_canary_checks_total{check="%s",name="web",namespace="shop",result="passed",type="rollout"}'
+    assert desk.counted(counted, "first", "second", "third") == {"first": 0, "second": 1, "third": 1}
+
+
+async def test_one_by_one_the_first_refusal_is_the_last_call(desk: Desk) -> None:
+    desk.server.says(Say(), Say(403, b"no"))
+
+    answers = await desk.run(many(desk.server.url), *asks())
+
+    assert [answer.passed for answer in answers.values()] == [True, False]
+    assert [asked.path for asked in desk.server.asked] == ["/first", "/second"]
+
+
+async def test_metrics_are_measured_one_by_one_whatever_hooks_do(desk: Desk) -> None:
+    desk.server.says(value("5"))
+    made = many(desk.server.url, webhooksParallel=True, metrics=[SUCCESS, DURATION])
+
+    answers = await desk.run(made, MetricCheck(0, BUILTIN, "a"), MetricCheck(1, BUILTIN, "a"))
+
+    assert [answer.verdict for answer in answers.values()] == [Verdict.FAILED]
+
+
+@pytest.mark.parametrize("parallel", [False, True])
+async def test_a_hook_whose_secret_cannot_be_read_now_ends_the_tick_and_nothing_is_counted(
+    desk: Desk, parallel: bool
+) -> None:
+    header = {"name": "Authorization", "valueFrom": {"secretKeyRef": {"name": "s", "key": "k"}}}
+    hooks = [{"name": "load", "url": desk.server.url, "headers": [header]}]
+    desk.secrets_unreachable = True
+
+    with pytest.raises(Unreachable):
+        await desk.run(
+            canary(analysis={"webhooks": hooks, "webhooksParallel": parallel}),
+            HookCheck(0, HookType.ROLLOUT, Phase.PROGRESSING, "k"),
+        )
+
+    assert desk.server.asked == []
+    counted = 'flaggerpy_canary_checks_total{check="load",name="web",namespace="shop",result="%s",type="rollout"}'
+    assert set(desk.counted(counted).values()) == {0}
+
+
+async def test_a_hook_gets_the_secret_of_its_canarys_namespace(desk: Desk) -> None:
+    header = {"name": "Authorization", "valueFrom": {"secretKeyRef": {"name": "s", "key": "k"}}}
+    hooks = [{"name": "load", "url": desk.server.url, "headers": [header]}]
+    desk.secrets["shop", "s"] = {"k": "Bearer ours"}
+    desk.secrets["ops", "s"] = {"k": "Bearer theirs"}
+    check = HookCheck(0, HookType.ROLLOUT, Phase.PROGRESSING, "k")
+
+    assert (await desk.run(canary(analysis={"webhooks": hooks}), check))[check].passed
+    assert desk.server.asked[0].headers["Authorization"] == "Bearer ours"

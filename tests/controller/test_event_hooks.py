@@ -12,6 +12,7 @@ from flaggerpy.api.payloads import EventType, WebhookPayload, event_payload
 from flaggerpy.controller.hooks import EventHooks, WebhookClient
 from flaggerpy.metrics.outbound import Outbound
 from tests.builders import webhook
+from tests.controller.keeping import no_secrets
 from tests.metrics.loopback import Asked, Loopback, Say, loopback, never
 
 PAYLOAD = WebhookPayload(name="podinfo", namespace="prod", phase="Progressing", checksum="664667f95d")
@@ -21,7 +22,7 @@ NOON = datetime(2026, 11, 25, 12, tzinfo=UTC)
 @pytest.fixture
 async def client() -> AsyncIterator[WebhookClient]:
     async with Outbound(trust_env=False) as outbound:
-        yield WebhookClient(outbound)
+        yield WebhookClient(outbound, no_secrets)
 
 
 @pytest.fixture
@@ -42,7 +43,7 @@ def telling(message: str) -> Callable[[CanaryWebhook], WebhookPayload]:
     return lambda _: event(message)
 
 
-async def test_events_arrive_in_order_and_nobody_waits_for_them(server: Loopback, client: WebhookClient) -> None:
+async def test_w75_events_arrive_in_order_and_nobody_waits_for_them(server: Loopback, client: WebhookClient) -> None:
     events = EventHooks(client)
     for number in range(20):
         events.publish(("prod", "podinfo"), [hook(server.url)], telling(f"e{number}"), key=f"uid/{number}")
@@ -116,3 +117,28 @@ async def test_closing_takes_a_limited_time(server: Loopback, client: WebhookCli
     events.publish(("prod", "a"), [hook(server.url)], telling("z"), key="k")
 
     assert events.dropped >= 1
+
+
+async def test_one_receiver_of_a_canary_does_not_wait_for_another(server: Loopback, client: WebhookClient) -> None:
+    heard = asyncio.Event()
+
+    async def answer(asked: Asked) -> Say:
+        if asked.path == "/slow":
+            await asyncio.Event().wait()
+        heard.set()
+        return Say()
+
+    server.says(answer)
+    events = EventHooks(client)
+    hooks = [hook(f"{server.url}/slow"), hook(f"{server.url}/quick")]
+    events.publish(("prod", "a"), hooks, telling("x"), key="k")
+    async with asyncio.timeout(30):
+        await heard.wait()
+    await events.aclose(0.05)
+
+
+async def test_two_receivers_of_one_name_are_told_under_two_keys(server: Loopback, client: WebhookClient) -> None:
+    events = EventHooks(client)
+    events.publish(("prod", "a"), [hook(server.url), hook(server.url)], telling("x"), key="k")
+    await events.aclose(30)
+    assert len({asked.headers["Idempotency-Key"] for asked in server.asked}) == 2

@@ -32,6 +32,7 @@ from flaggerpy.metrics.outbound import Outbound
 from flaggerpy.settings import Settings
 from flaggerpy.telemetry.recorder import Recorder
 from tests.builders import canary_json
+from tests.controller.keeping import no_secrets
 from tests.kube.clocks import ManualClock, eventually
 from tests.kube.fake_apiserver import FakeApiServer
 from tests.targets.objects import deployment
@@ -71,7 +72,7 @@ class Controller:
     def __init__(self, client: Client, outbound: Outbound) -> None:
         clock = self.clock = ManualClock()
         self.caches = Caches(client, clock=clock)
-        library, hooks = Library(client, self.caches), WebhookClient(outbound)
+        library, hooks = Library(client, self.caches), WebhookClient(outbound, no_secrets)
         channels = Channels(EventRecorder(client), EventHooks(hooks), hooks, AlertSender(outbound, library.secret))
         pods = PodReader(client, Dependents(client, PODS, PODS_OF_DEPLOYMENTS), SETTINGS.fail_fast_after)
         digests, takeover = ConfigDigests(client, self.caches), Takeover(client, clock)

@@ -14,6 +14,7 @@ from flaggerpy.api.analysis import CanaryWebhook
 from flaggerpy.api.payloads import WebhookPayload
 from flaggerpy.controller.hooks import HookAnswer, WebhookClient, backoff, retry_after
 from flaggerpy.metrics.outbound import Outbound, Reply
+from tests.controller.keeping import no_secrets
 from tests.kube.clocks import SkippingClock
 from tests.metrics.loopback import Asked, Loopback, Say, closed_port, loopback, never, raw_server, self_signed
 
@@ -41,7 +42,7 @@ def naps() -> Naps:
 @pytest.fixture
 async def client(naps: Naps) -> AsyncIterator[WebhookClient]:
     async with Outbound(trust_env=False) as outbound:
-        yield WebhookClient(outbound, sleep=naps)
+        yield WebhookClient(outbound, no_secrets, sleep=naps)
 
 
 @pytest.fixture
@@ -88,7 +89,7 @@ async def test_the_payload_is_flaggers_and_the_key_names_the_question(server: Lo
         (Say(403, b"Forbidden\n"), HookAnswer(False, 403, "Forbidden")),
         (Say(500, b"helm test failed"), HookAnswer(False, 500, "helm test failed")),
         (Say(503), HookAnswer(False, 503, "it answered 503 without a reason")),
-        (Say(500, b"\x00\xffa\r\nb"), HookAnswer(False, 500, "�a \nb")),
+        (Say(500, b"\x00\xffa\r\nb"), HookAnswer(False, 500, "�a b")),
     ],
     ids=lambda value: str(value.status),
 )
@@ -317,6 +318,7 @@ async def test_whoever_counts_is_told_of_every_answer_and_how_long_it_took(naps:
     async with Outbound(trust_env=False) as outbound:
         client = WebhookClient(
             outbound,
+            no_secrets,
             sleep=naps,
             on_answer=lambda hook, answer, seconds: told.append((hook.type.value, answer, seconds)),
             clock=clock,
@@ -324,3 +326,28 @@ async def test_whoever_counts_is_told_of_every_answer_and_how_long_it_took(naps:
         await call(client, server.url, type="confirm-rollout")
 
     assert told == [("confirm-rollout", HookAnswer(passed=False, status=403, reason="closed"), 2.5)]
+
+
+@pytest.mark.parametrize("status", [200, 201, 202, 203, 204, 206, 226, 299])
+async def test_w70_every_2xx_passes(server: Loopback, client: WebhookClient, status: int) -> None:
+    server.says(Say(status, b""))
+
+    assert await call(client, server.url) == HookAnswer(True, status)
+
+
+@pytest.mark.parametrize("status", [429, 500, 503])
+@pytest.mark.parametrize("retries", [0, 2])
+async def test_w71_the_body_of_the_last_attempt_is_the_reason(
+    server: Loopback, client: WebhookClient, status: int, retries: int
+) -> None:
+    server.says(*[Say(status, f"run {run} failed:\n  exit 3\n".encode()) for run in range(retries + 1)])
+
+    answer = await call(client, server.url, retries=retries)
+
+    assert answer.reason == f"run {retries} failed: exit 3"
+
+
+async def test_a_reason_is_one_line_whatever_the_server_says(client: WebhookClient, server: Loopback) -> None:
+    server.says(Say(403, "<html>\r\n<p>\tno\u2028\x1b[31m entry</p>\n\n".encode()))
+
+    assert (await call(client, server.url)).reason == "<html> <p> no [31m entry</p>"

@@ -19,7 +19,16 @@ from flaggerpy.kube.cache import Caches
 from flaggerpy.kube.client import Client
 from flaggerpy.kube.dependents import Dependents
 from flaggerpy.kube.objects import generation_of
-from flaggerpy.kube.resources import CANARIES, DEPLOYMENTS, HTTP_PROXIES, INGRESSES, PODS, Ref
+from flaggerpy.kube.resources import (
+    CANARIES,
+    DEPLOYMENTS,
+    HTTP_PROXIES,
+    INGRESSES,
+    METRIC_TEMPLATES,
+    PODS,
+    UPSTREAMS,
+    Ref,
+)
 from flaggerpy.kube.sessions import HttpTransport, Server
 from flaggerpy.kube.store import Present
 from flaggerpy.rollout.traffic import ALL_TO_PRIMARY, Routes
@@ -178,16 +187,42 @@ async def test_w19_a_canary_without_an_analysis_is_unreadable_with_a_sentence() 
 
 
 async def test_w20_a_reference_into_another_namespace_is_refused_in_canaries_that_were_valid_before() -> None:
-    elsewhere = [{"name": "x", "templateRef": {"name": "there", "namespace": "monitoring"}}]
+    """With one sentence for each, and nothing there is followed, read or kept for those who send alerts."""
+    inside, outside = {"name": "here"}, {"name": "there", "namespace": "monitoring"}
+    gloo = {"provider": "gloo"}
+    upstream = {"apiVersion": "gloo.solo.io/v1", "kind": "Upstream", **outside}
     async with running() as stage:
-        stage.put(spec={"provider": "kubernetes"})
+        stage.put(spec=gloo)
         assert (await stage.observe(no_cross_namespace_refs=True)).seen.problems == ()
-        edited = canary_json(spec={"provider": "kubernetes"}, analysis={"metrics": elsewhere})
+        edited = canary_json(
+            spec=gloo | {"upstreamRef": upstream},
+            analysis={
+                "metrics": [{"name": "x", "templateRef": outside}],
+                "alerts": [{"name": "a", "providerRef": inside}, {"name": "b", "providerRef": outside}],
+            },
+        )
         edited["metadata"]["generation"] = 2
         stage.server.put(CANARIES, edited)
         await eventually(lambda: _generation(stage) == 2)
-        problems = (await stage.observe(no_cross_namespace_refs=True)).seen.problems
-        assert any("monitoring is another namespace, which this controller forbids" in said for said in problems)
+        world = await stage.observe(no_cross_namespace_refs=True)
+        assert world.seen.problems == tuple(
+            f"{where}.namespace: monitoring is another namespace, which this controller forbids "
+            "(--no-cross-namespace-refs): move the object to shop."
+            for where in (
+                "spec.upstreamRef",
+                "spec.analysis.metrics[0].templateRef",
+                "spec.analysis.alerts[1].providerRef",
+            )
+        )
+        assert [alert.name for alert in world.canary.analysis.alerts] == ["a"]
+        assert world.canary.analysis.metrics[0].template_ref is None
+        there = [Ref(resource, "monitoring", "there") for resource in (METRIC_TEMPLATES, UPSTREAMS)]
+        assert [stage.caches.owners(ref) for ref in there] == [frozenset()] * 2
+        assert not [seen.path for seen in stage.server.requests if "namespaces/monitoring" in seen.path]
+
+        allowed = await stage.observe()
+        assert [stage.caches.owners(ref) for ref in there] == [frozenset({KEY})] * 2
+        assert [alert.name for alert in allowed.canary.analysis.alerts] == ["a", "b"]
 
 
 def _generation(stage: Stage) -> int:

@@ -62,6 +62,14 @@ def _changed(
     return lambda url: change(canary(url))
 
 
+def _with_rollback_hook(canary: JsonObject) -> JsonObject:
+    analysis = canary["spec"]["analysis"]
+    url = analysis["webhooks"][0]["url"].rpartition("/")[0]
+    hook = {"name": "rollback", "type": "rollback", "url": f"{url}/rollback", "retries": 0}
+    with_it = {**analysis, "webhooks": [*analysis["webhooks"], hook]}
+    return {**canary, "spec": {**canary["spec"], "analysis": with_it}}
+
+
 def _of_service(canary: JsonObject) -> JsonObject:
     named = {"apiVersion": "v1", "kind": "Service", "name": NAME}
     return {**canary, "spec": {**canary["spec"], "targetRef": named}}
@@ -187,6 +195,11 @@ def _primary_has_it(state: State) -> bool:
 async def _promote_and_abort(scene: Scene) -> None:
     await _push_until_primary_has_it(scene)
     await scene.ask("abort")
+
+
+async def _promote_and_call_back(scene: Scene) -> None:
+    await _push_until_primary_has_it(scene)
+    scene.oracle.calling_back = True
 
 
 async def _promote_and_push(scene: Scene) -> None:
@@ -379,6 +392,16 @@ REQUESTS = (
         told="Failed",
         ready_after=2,
         about=("ControllerRevision", "Deployment podinfo-primary", "Promoting at 50%, failing", "HTTPRoute"),
+    ),
+    Flow(
+        "called back in its promotion by a hook",
+        _changed(progressive_with(), _with_rollback_hook),
+        _promote_and_call_back,
+        ends("Failed", "6.0.0"),
+        armed=False,
+        told="Failed",
+        ready_after=2,
+        about=("Promoting at 50%",),
     ),
 )
 CHANGES = (

@@ -10,9 +10,21 @@ from collections.abc import Iterator
 from datetime import timedelta
 
 from flaggerpy.kube.objects import JsonObject
-from flaggerpy.kube.resources import CONFIG_MAPS, HTTP_ROUTES, SERVICES
+from flaggerpy.kube.resources import CANARIES, CONFIG_MAPS, HTTP_ROUTES, SERVICES
 from tests.crash.flows import STEPS, THRESHOLD, Flow
-from tests.crash.journal import Asked, Did, Entry, Journal, Lost, Requested, Wrote, image_in, shares_in, weights_in
+from tests.crash.journal import (
+    Asked,
+    Did,
+    Died,
+    Entry,
+    Journal,
+    Lost,
+    Requested,
+    Wrote,
+    image_in,
+    shares_in,
+    weights_in,
+)
 from tests.crash.questions import METRIC
 from tests.crash.scene import INTERVAL, NAME, PRIMARY, asleep, ready_pods
 from tests.crash.watcher import WORKLOADS, Change, State, Watcher
@@ -250,6 +262,26 @@ def hooks_are_called(flow: Flow, journal: Journal) -> Iterator[str]:
         yield f"post-rollout hooks were called for {sorted(phases)} only, not for {flow.told}"
 
 
+def questions_are_recorded(journal: Journal) -> Iterator[str]:
+    """A question is asked again under its name only until its answer is in the status, or a crash may have hidden that.
+
+    Post-rollout hooks are called when the status is written, and until another write says that they were.
+    """
+    last: dict[str, int] = {}
+    for index, entry in enumerate(journal.entries):
+        if not isinstance(entry, Asked) or not entry.key or entry.kind == "post-rollout":
+            continue
+        since = journal.entries[last.get(entry.key, index) : index]
+        recorded = any(isinstance(e, Wrote) and e.done and _is_status(e) for e in since)
+        if recorded and not any(isinstance(e, Died | Requested) for e in since):
+            yield f"{entry.kind} was asked again as {entry.key} after its answer was recorded"
+        last[entry.key] = index
+
+
+def _is_status(write: Wrote) -> bool:
+    return write.place.resource == CANARIES and write.place.subresource == "status"
+
+
 def _shifts(journal: Journal) -> Iterator[tuple[int, Wrote, int, int]]:
     """Every write that changed the canary's weight: its position, itself, the weight before and after."""
     old = 0
@@ -298,4 +330,5 @@ JOURNAL_LAWS = (
     workloads_drain,
     promotions_are_earned,
     what_comes_back_was_promoted,
+    questions_are_recorded,
 )

@@ -18,13 +18,15 @@ METRIC = "metric"
 class Oracle:
     """What the answers are: hooks pass, and so does the metric while ``good``; ``holding`` gives no answer at all.
 
-    Without an answer a rollout neither goes on nor fails.
+    Without an answer a rollout neither goes on nor fails. A rollback hook passes only while ``calling_back``; that it
+    does not is worth no line.
     """
 
     journal: Journal
     url: str = ""
     good: bool = True
     holding: bool = False
+    calling_back: bool = False
 
     async def answer(self, request: Request) -> Say:
         """Answer one question."""
@@ -37,6 +39,8 @@ class Oracle:
             return Say(
                 body=json.dumps({"status": "success", "data": {"resultType": "vector", "result": result}}).encode()
             )
+        if request.path == "/rollback" and not self.calling_back:
+            return Say(403)
         payload = json.loads(request.body)
         self.journal.add(
             Asked(

@@ -9,11 +9,11 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from flaggerpy.kube.objects import JsonObject
-from flaggerpy.kube.resources import CONFIG_MAPS, DEPLOYMENTS, HTTP_ROUTES, SERVICES, Resource
+from flaggerpy.kube.resources import CANARIES, CONFIG_MAPS, DEPLOYMENTS, HTTP_ROUTES, SERVICES, Resource
 from tests.crash import laws
 from tests.crash.explore import ATTEMPTS, Exploration, Run, beyond, plan, uncovered
 from tests.crash.flows import FLOWS
-from tests.crash.journal import Asked, Did, Entry, Journal, Lost, Origin, Place, Requested, Wrote
+from tests.crash.journal import Asked, Did, Died, Entry, Journal, Lost, Origin, Place, Requested, Wrote
 from tests.crash.mortal import Crash, Mode, Trap
 from tests.crash.report import left_undisturbed
 from tests.crash.scene import INTERVAL, NAME, PRIMARY
@@ -56,6 +56,10 @@ def workload(name: str, *, replicas: int = 2, ready: int = 2, tag: str = "2") ->
     template = {"metadata": {"labels": {"app": name}}, "spec": {"containers": [{"image": f"app:{tag}"}]}}
     spec = {"replicas": replicas, "template": template}
     return {"metadata": {"name": name}, "spec": spec, "status": {"readyReplicas": ready}}
+
+
+def recorded(when: float) -> Wrote:
+    return wrote(when, CANARIES, NAME, {}, sub="status")
 
 
 def stopped(when: float, name: str = NAME) -> Wrote:
@@ -159,6 +163,12 @@ def test_a_good_story_breaks_no_law() -> None:
             "came back with 2",
             id="never promoted",
         ),
+        pytest.param(
+            laws.questions_are_recorded,
+            [asked(1, "rollout"), recorded(1.1), asked(1, "rollout")],
+            "rollout was asked again",
+            id="asked again",
+        ),
     ],
 )
 def test_a_broken_law_is_noticed(law: Callable[[Journal], Iterator[str]], story: list[Entry], words: str) -> None:
@@ -195,6 +205,14 @@ def change(version: int, resource: Resource, name: str, obj: JsonObject | None) 
 
 def apex(version: int, app: str) -> Change:
     return change(version, SERVICES, NAME, {"spec": {"selector": {"app": app}}})
+
+
+@pytest.mark.parametrize(
+    "between", [[], [recorded(1.1), Died("PUT Canary podinfo/status", "after", at(1.2))]], ids=["a conflict", "a crash"]
+)
+def test_a_question_is_repeated_while_its_answer_may_not_be_recorded(between: list[Entry]) -> None:
+    story: list[Entry] = [asked(1, "rollout"), *between, asked(1, "rollout")]
+    assert list(laws.questions_are_recorded(Journal(story))) == []
 
 
 def test_users_sent_to_nobody_while_somebody_is_ready_are_noticed() -> None:

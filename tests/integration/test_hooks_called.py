@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import json
 
 import pytest
+import structlog
 
 from tests.integration.beside import another_goes_on
 from tests.integration.gateway import Gateway
 from tests.integration.objects import blue_green, deployment, progressive
+from tests.integration.pods import Breaker
 from tests.integration.servers import Before, Call, Hooks
 from tests.integration.site import Site
 
@@ -29,7 +32,9 @@ async def test_every_hook_is_called_in_order_with_flaggers_payload(site: Site, g
         await site.phase_is("Succeeded")
         await site.until(lambda: _called(hooks, "post-rollout"), "call of the post-rollout hook")
 
-    assert [(call.path, call.body["phase"]) for call in hooks.calls if call.path != "event"] == [
+    told = [(call.path, call.body["phase"]) for call in hooks.calls if call.path != "event"]
+    # A primary that is not ready for an interval is asked about once more.
+    assert [entry for entry, before in zip(told, [None, *told], strict=False) if entry != before] == [
         ("confirm-rollout", "Initialized"),
         ("rollback", "Progressing"),
         ("pre-rollout", "Progressing"),
@@ -38,6 +43,8 @@ async def test_every_hook_is_called_in_order_with_flaggers_payload(site: Site, g
         ("rollout", "Progressing"),
         ("confirm-traffic-increase", "Progressing"),
         ("confirm-promotion", "Progressing"),
+        ("rollback", "Promoting"),
+        ("rollback", "Finalising"),
         ("post-rollout", "Succeeded"),
     ]
     for call in hooks.calls:
@@ -219,6 +226,128 @@ async def test_a_rollback_hook_is_asked_while_the_rollout_waits_w05(site: Site, 
         assert await site.replicas("podinfo") == 0
 
 
+async def test_a_rollback_hook_takes_a_promotion_back(
+    site: Site, gateway: Gateway, hooks: Hooks, pods: Breaker
+) -> None:
+    hooks.close("rollback")
+    async with site.controller():
+        await site.apply(deployment(), progressive(step=50, most=50, webhooks=[hooks.webhook("rollback")]))
+        await site.phase_is("Initialized")
+        pods.break_pods("podinfo-primary", "6.0.1")
+        await site.set_image("6.0.1")
+        await site.phase_is("Promoting")
+        await site.until(lambda: _has_image(site, "podinfo-primary", "6.0.1"), "new template of the primary")
+        assert gateway.shares()[-1] == 50
+        hooks.open("rollback")
+        await site.phase_is("Failed")
+        await site.until(lambda: _asleep(site), "sleep of the target")
+
+        assert hooks.to("rollback")[-1].body["phase"] == "Promoting"
+        assert gateway.shares()[-1] == 0
+        assert await site.image("podinfo-primary") == "6.0.0"
+        assert "manual webhook invoked: rollback" in await site.reason()
+
+
+async def test_a_rollback_hook_that_passes_too_late_is_told_about(site: Site, gateway: Gateway, hooks: Hooks) -> None:
+    hooks.close("rollback")
+    webhooks = [hooks.webhook("rollback"), hooks.webhook("confirm-promotion")]
+
+    async def open_in_the_end(call: Call) -> None:
+        if call.body["phase"] == "Finalising":
+            hooks.open("rollback")
+
+    hooks.before["rollback"] = open_in_the_end
+    async with site.controller():
+        await site.apply(deployment(), progressive(step=50, most=50, webhooks=webhooks))
+        await site.phase_is("Initialized")
+        await site.set_image("6.0.1")
+        await site.phase_is("Progressing")
+        await site.phase_is("Succeeded")
+        told = await site.event("passed too late")
+
+    assert told.startswith(
+        f"Rollback check rollback passed too late: all users are on podinfo-primary.{site.namespace}; put the template"
+    )
+    # A question that a write conflict repeats has the same key.
+    assert len({call.key for call in hooks.to("rollback") if call.body["phase"] == "Finalising"}) == 1
+
+
+async def test_hooks_of_one_type_are_called_at_the_same_time_where_the_canary_wants_it(
+    site: Site, hooks: Hooks
+) -> None:
+    names = ("first", "second", "third")
+    both = asyncio.Event()
+
+    async def wait_for_all(_: Call) -> None:
+        if all(hooks.to(name) for name in names):
+            both.set()
+        async with asyncio.timeout(20):
+            await both.wait()
+
+    hooks.before |= dict.fromkeys(names, wait_for_all)
+    webhooks = [hooks.webhook("pre-rollout", name, timeout="30s") for name in names]
+    async with site.controller():
+        await site.apply(deployment(), blue_green(webhooks=webhooks, webhooksParallel=True))
+        await site.phase_is("Initialized")
+        await site.set_image("6.0.1")
+        await site.phase_is("Succeeded")
+
+    assert hooks.most_at_once == 3
+
+
+async def test_a_planted_secret_is_sent_and_told_to_nobody_else(site: Site, gateway: Gateway, hooks: Hooks) -> None:
+    """The receiver repeats what it was sent; logs, events, status and other receivers are searched for it."""
+    planted = "pl4nted-v4lue"
+    header = {"name": "Authorization", "valueFrom": {"secretKeyRef": {"name": "gate", "key": "token"}}}
+    kinds = ("confirm-rollout", "pre-rollout", "rollout", "post-rollout", "rollback")
+    webhooks = [hooks.webhook(kind, headers=[header]) for kind in kinds] + [hooks.webhook("event")]
+    for kind in ("rollout", "post-rollout", "rollback"):
+        hooks.answers[kind] = (403, f"nobody is called\nBearer {planted}")
+    secret = {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "gate"}}
+    with structlog.testing.capture_logs() as logs:
+        async with site.controller():
+            await site.apply(secret | {"stringData": {"token": f"Bearer {planted}\n"}})
+            await site.apply(deployment(), progressive(step=50, most=50, threshold=1, webhooks=webhooks))
+            await site.phase_is("Initialized")
+            await site.set_image("6.0.1")
+            await site.phase_is("Failed")
+            told = await site.event("Post-rollout hook post-rollout failed")
+            await site.until(lambda: _told(hooks, "Post-rollout hook"), "event of the post-rollout hook")
+            found = await site.canary()
+            events = await site.events()
+
+    assert {kind: {call.headers.get("Authorization") for call in hooks.to(kind)} for kind in kinds} == {
+        kind: {f"Bearer {planted}"} for kind in kinds
+    }
+    assert told.endswith("failed nobody is called [hidden]")
+    assert any("external check rollout failed nobody is called [hidden]" in text for text in events)
+    heard = [(call.body, call.headers) for call in hooks.to("event")]
+    assert logs
+    assert heard
+    for output in (logs, found, events, heard):
+        assert planted not in json.dumps(output, default=str)
+
+
+async def test_a_secret_that_is_not_there_is_named_and_one_that_comes_later_is_used(
+    site: Site, gateway: Gateway, hooks: Hooks
+) -> None:
+    header = {"name": "Authorization", "valueFrom": {"secretKeyRef": {"name": "gate", "key": "token"}}}
+    async with site.controller():
+        webhooks = [hooks.webhook("pre-rollout", headers=[header])]
+        await site.apply(deployment(), progressive(step=50, most=50, threshold=100, webhooks=webhooks))
+        await site.phase_is("Initialized")
+        await site.set_image("6.0.1")
+        told = await site.event("pre-rollout check pre-rollout failed")
+        lacking = f"the Secret gate, which does not exist in namespace {site.namespace}: create it"
+        assert told.endswith(f"its header Authorization needs {lacking}")
+        assert hooks.calls == []
+        secret = {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "gate"}}
+        await site.apply(secret | {"stringData": {"token": "Bearer late"}})
+        await site.phase_is("Succeeded")
+
+    assert {call.headers["Authorization"] for call in hooks.to("pre-rollout")} == {"Bearer late"}
+
+
 async def test_a_failing_pre_rollout_hook_ends_it_before_any_user_was_moved_w71(
     site: Site, gateway: Gateway, hooks: Hooks
 ) -> None:
@@ -320,6 +449,10 @@ async def _told(hooks: Hooks, words: str) -> bool:
 
 def _message(call: Call) -> str:
     return str(call.body["metadata"]["eventMessage"])
+
+
+async def _has_image(site: Site, name: str, tag: str) -> bool:
+    return await site.image(name) == tag
 
 
 async def _asleep(site: Site) -> bool:

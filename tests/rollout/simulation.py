@@ -334,7 +334,8 @@ class Simulation:
             for check in decided.checks:
                 answers[check] = self._answer(check)
                 self.asked.append((self.now, check, answers[check]))
-                if not answers[check].passed:
+                at_once = self.spec.analysis.webhooks_parallel and isinstance(check, HookCheck)
+                if not answers[check].passed and not at_once:
                     break
 
     def _answer(self, check: Check) -> Answer:

@@ -84,6 +84,13 @@ def ask_in_promotion(ticks: int) -> Step:
     return abort
 
 
+def call_back(world: World) -> None:
+    """A rollback hook passes as the promotion begins."""
+    world.push("v2").run(Phase.PROMOTING)
+    world.hooks["rollback"] = Verdict.PASSED
+    world.touch()
+
+
 def with_users(world: World) -> World:
     world.push("v2")
     while world.weight == 0 and world.advance():
@@ -198,6 +205,7 @@ FLOWS: dict[str, list[Step]] = {
     "aborted as its promotion begins": [ask_in_promotion(0)],
     "aborted in its promotion": [ask_in_promotion(1)],
     "aborted while the primary starts": [ask_in_promotion(3)],
+    "called back in its promotion by a hook": [call_back],
     "retried": [judged_bad, ask("retry")],
     "release and back": [lambda world: world.release(), release_back],
 }
