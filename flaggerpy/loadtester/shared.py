@@ -37,13 +37,11 @@ async def shared_board(place: str) -> AsyncIterator[Board | None]:
         _log.warning(_ONLY_HERE, reason=str(error))
         yield None
         return
-    try:
+    async with transport:
         board = ConfigMapBoard(Client(transport, field_manager=_MANAGER), namespace, name)
         if why := await board.why_not():
             _log.warning(_ONLY_HERE, reason=why)
             yield None
-        else:
-            _log.info("gates and results are kept in the cluster", configmap=f"{namespace}/{name}")
-            yield board
-    finally:
-        await transport.close()
+            return
+        _log.info("gates and results are kept in the cluster", configmap=f"{namespace}/{name}")
+        yield board

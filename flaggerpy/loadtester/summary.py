@@ -48,7 +48,7 @@ class Summary:
 def summaries(output: str) -> tuple[Summary, ...]:
     """Find every summary in an output, in their order."""
     starts = [match.start() for match in _STARTS.finditer(output)]
-    sections = [output[start:end] for start, end in zip(starts, [*starts[1:], len(output)], strict=True)]
+    sections = [output[start:end] for start, end in zip(starts, [*starts, len(output)][1:], strict=True)]
     return tuple(found for section in sections if (found := _read(section)) is not None)
 
 

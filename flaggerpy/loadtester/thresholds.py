@@ -76,10 +76,11 @@ def parse_thresholds(metadata: Mapping[str, str]) -> Thresholds | None:
 def _too_slow(what: str, value: float | None, bound: float, summary: Summary) -> Iterator[str]:
     if value is None and summary.failed == summary.requests:
         yield f"nothing was answered, so {what} is not known"
+    elif value is None and not summary.percentiles:
+        yield f"{summary.tool} tells no percentiles{' without --latency' if summary.tool == 'wrk' else ''}"
     elif value is None:
-        hint = "; it needs --latency for that" if summary.tool == "wrk" and not summary.percentiles else ""
-        told = ", ".join(f"p{known:g}" for known in sorted(summary.percentiles)) or "no percentiles"
-        yield f"{summary.tool} does not tell {what}, only {told}{hint}"
+        told = ", ".join(f"p{known:g}" for known in sorted(summary.percentiles))
+        yield f"{summary.tool} does not tell {what}, only {told}"
     elif value > bound:
         yield f"{what} is {_milliseconds(value)}, which is more than {_milliseconds(bound)}"
 
