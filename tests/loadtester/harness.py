@@ -37,6 +37,7 @@ class Caller:
 
     session: aiohttp.ClientSession
 
+    url: str
     headers: Mapping[str, str] = field(default_factory=dict)
     revision: str = "85d5"
 
@@ -82,8 +83,9 @@ async def load_tester(settings: Settings, board: Board | None = None) -> AsyncIt
 @asynccontextmanager
 async def calling(port: int) -> AsyncIterator[Caller]:
     timeout = aiohttp.ClientTimeout(total=LIMIT)
-    async with aiohttp.ClientSession(f"http://127.0.0.1:{port}", timeout=timeout) as session:
-        yield Caller(session)
+    url = f"http://127.0.0.1:{port}"
+    async with aiohttp.ClientSession(url, timeout=timeout) as session:
+        yield Caller(session, url)
 
 
 @dataclass(frozen=True, slots=True)

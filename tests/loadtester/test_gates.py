@@ -120,7 +120,9 @@ def test_what_is_written_on_the_board_is_read_again(opening: Opening) -> None:
     assert read_opening(opening.text()) == opening
 
 
-@pytest.mark.parametrize("text", ["", "closed", "opened", "open until soon", "open until 2031-05-17T08:30:00", "open for"])
+@pytest.mark.parametrize(
+    "text", ["", "closed", "opened", "open until soon", "open until 2031-05-17T08:30:00", "open for"]
+)
 def test_what_nobody_can_read_is_closed(text: str) -> None:
     assert read_opening(text) is None
 
@@ -128,7 +130,9 @@ def test_what_nobody_can_read_is_closed(text: str) -> None:
 async def test_a_person_may_write_on_the_board_too(
     server: FakeApiServer, boards: tuple[ConfigMapBoard, ConfigMapBoard]
 ) -> None:
-    server.create(CONFIG_MAPS, {"metadata": {"name": "gates", "namespace": "test"}, "data": {GATE: "open\n", "note": "x"}})
+    server.create(
+        CONFIG_MAPS, {"metadata": {"name": "gates", "namespace": "test"}, "data": {GATE: "open\n", "note": "x"}}
+    )
     gates = Gates(boards[0], Clock().now)
     assert await gates.is_open(GATE)
     await gates.close(GATE)
@@ -150,7 +154,9 @@ async def test_changes_at_the_same_moment_are_all_kept(
     opened = [f"gate.podinfo-{number}.test" for number in range(6)]
     await asyncio.gather(*((one if index % 2 else two).open(gate) for index, gate in enumerate(opened)))
     assert server.get(STATE)["data"] == dict.fromkeys(opened, "open")
-    assert len(server.seen("PUT")) + len(server.seen("POST")) > len(opened), "nobody was ever faster: nothing was tested"
+    assert len(server.seen("PUT")) + len(server.seen("POST")) > len(opened), (
+        "nobody was ever faster: nothing was tested"
+    )
 
 
 async def test_one_revision_uses_a_gate_up_for_all_replicas(boards: tuple[ConfigMapBoard, ConfigMapBoard]) -> None:

@@ -40,7 +40,9 @@ class Elsewhere:
             if isinstance(status, int):
                 return web.Response(status=status, headers={"Location": "http://127.0.0.1:9/"})
             ngrinder = {"status": [{"id": 77, "status_id": status}]}
-            return web.json_response(ngrinder if "perftest" in request.path else {"instanceId": "b1a-7", "status": status})
+            return web.json_response(
+                ngrinder if "perftest" in request.path else {"instanceId": "b1a-7", "status": status}
+            )
         if request.content_type.startswith("multipart/"):
             self.form = {str(key): str(value) for key, value in (await request.post()).items()}
         return web.json_response(self.start)
@@ -110,7 +112,9 @@ async def test_a_test_of_ngrinder_out_of_time_is_stopped(settings: Settings, els
     assert elsewhere.seen[-1] == "PUT /perftest/api/77?action=stop"
 
 
-async def test_a_test_of_ngrinder_is_stopped_when_the_load_tester_goes(settings: Settings, elsewhere: Elsewhere) -> None:
+async def test_a_test_of_ngrinder_is_stopped_when_the_load_tester_goes(
+    settings: Settings, elsewhere: Elsewhere
+) -> None:
     elsewhere.statuses = ["TESTING"]
     async with load_tester(settings) as caller:
         await caller.ask("/", type="ngrinder", server=elsewhere.url, **NGRINDER)
@@ -188,7 +192,9 @@ async def test_a_server_that_starts_nothing_is_a_failure(
     assert len(answer.body) < 1000
 
 
-async def test_a_server_that_is_not_there_is_a_failure_without_secrets(caller: Caller, tmp_path: Path, key: str) -> None:
+async def test_a_server_that_is_not_there_is_a_failure_without_secrets(
+    caller: Caller, tmp_path: Path, key: str
+) -> None:
     job = {**CONCORD, "server": "http://127.0.0.1:9", "apiKeyPath": key}
     answer = await caller.ask("/", type="concord", **job)
     assert answer.status == 500

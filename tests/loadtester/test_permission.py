@@ -60,7 +60,17 @@ async def test_a_caller_with_a_token_is_let_in(guarded: Settings, header: str) -
 
 @pytest.mark.parametrize(
     "header",
-    ["", "Bearer", "Bearer ", f"Bearer {TOKEN}x", TOKEN, f"Digest {TOKEN}", basic(TOKEN, ""), "Basic %%%", "Bearer \u00e9"],
+    [
+        "",
+        "Bearer",
+        "Bearer ",
+        f"Bearer {TOKEN}x",
+        TOKEN,
+        f"Digest {TOKEN}",
+        basic(TOKEN, ""),
+        "Basic %%%",
+        "Bearer \u00e9",
+    ],
 )
 async def test_anything_else_is_no_token(guarded: Settings, header: str) -> None:
     async with load_tester(guarded) as caller:

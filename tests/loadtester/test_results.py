@@ -119,7 +119,9 @@ async def test_a_result_that_is_too_old_is_none(caller: Caller) -> None:
         pytest.param({"cmd": "true", "id": "x" * 64}, "up to 63", id="a long id"),
         pytest.param({"type": "result", "task": "a", "wait": "1d"}, "metadata.wait", id="no duration"),
         pytest.param({"type": "result", "task": "a", "maxAge": "0s"}, "not longer than zero", id="no time at all"),
-        pytest.param({"type": "result", "task": "a", "onNoResult": "wait"}, "neither fail nor pass", id="another answer"),
+        pytest.param(
+            {"type": "result", "task": "a", "onNoResult": "wait"}, "neither fail nor pass", id="another answer"
+        ),
         pytest.param({"cmd": "true", "maxP99": "5"}, "metadata.maxP99", id="a bound that is none"),
         pytest.param({"cmd": "true", "maxLatency": "5s"}, "metadata.maxLatency is no bound", id="an unknown bound"),
         pytest.param(

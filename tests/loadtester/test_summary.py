@@ -66,9 +66,7 @@ def test_rates_are_requests_a_second() -> None:
 
 
 def test_errors_of_sockets_are_requests_without_an_answer() -> None:
-    text = recorded("wrk-bad").replace(
-        "  Non-2xx", "  Socket errors: connect 3, read 2, write 1, timeout 4\n  Non-2xx"
-    )
+    text = recorded("wrk-bad").replace("  Non-2xx", "  Socket errors: connect 3, read 2, write 1, timeout 4\n  Non-2xx")
     (found,) = summaries(text)
     assert (found.requests, found.failed) == (46, 22)
 
