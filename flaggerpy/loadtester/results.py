@@ -18,8 +18,6 @@ MOST = 500
 KEPT = timedelta(days=1)
 _PREFIX = "result."
 _SENTENCE = 600
-_LOOK_AGAIN = 2.0
-"""Seconds between two looks at a board that another replica may have written to."""
 
 _log: structlog.typing.FilteringBoundLogger = structlog.get_logger()
 
@@ -51,11 +49,15 @@ def read_result(text: str) -> Result | None:
 
 
 class Results:
-    """The last results, by canary and id of the task."""
+    """The last results, by canary and id of the task.
 
-    def __init__(self, board: Board, now: Callable[[], datetime]) -> None:
+    `look_again` are seconds between two looks at a board that another replica may have written to.
+    """
+
+    def __init__(self, board: Board, now: Callable[[], datetime], *, look_again: float = 2.0) -> None:
         self._board = board
         self._now = now
+        self._look_again = look_again
         self._news = asyncio.Condition()
 
     async def file(self, canary: str, task: str, *, revision: str, fault: str) -> None:
@@ -87,7 +89,7 @@ class Results:
     async def _wait_for_news(self) -> None:
         async with self._news:
             try:
-                async with asyncio.timeout(_LOOK_AGAIN):
+                async with asyncio.timeout(self._look_again):
                     await self._news.wait()
             except TimeoutError:
                 return

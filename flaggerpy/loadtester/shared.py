@@ -15,6 +15,8 @@ from flaggerpy.loadtester.configmap import ConfigMapBoard
 
 _ONLY_HERE = "gates and results are kept in memory: they are lost with this process, and replicas do not agree"
 _MANAGER = "flaggerpy-loadtester"
+_SECONDS = 5.0
+"""Shorter than hooks wait by default, so that they hear why."""
 
 _log: structlog.typing.FilteringBoundLogger = structlog.get_logger()
 
@@ -38,7 +40,7 @@ async def shared_board(place: str) -> AsyncIterator[Board | None]:
         yield None
         return
     async with transport:
-        board = ConfigMapBoard(Client(transport, field_manager=_MANAGER), namespace, name)
+        board = ConfigMapBoard(Client(transport, field_manager=_MANAGER, timeout=_SECONDS), namespace, name)
         if why := await board.why_not():
             _log.warning(_ONLY_HERE, reason=why)
             yield None

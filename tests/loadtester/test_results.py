@@ -184,6 +184,18 @@ async def test_a_long_sentence_keeps_what_ran_and_what_went_wrong() -> None:
     assert len(found.sentence) < 700
 
 
+async def test_a_question_hears_of_a_result_that_another_replica_keeps() -> None:
+    board = MemoryBoard()
+    one, two = (Results(board, lambda: START, look_again=0.02) for _ in range(2))
+    question = Question("podinfo.test", "load", "85d5", timedelta(minutes=1), patience=30)
+    asked = asyncio.create_task(one.last(question))
+    await asyncio.sleep(0)
+    await two.file("podinfo.test", "load", revision="85d5", fault="")
+    found = await asked
+    assert found is not None
+    assert found.passed
+
+
 async def test_a_result_that_cannot_be_kept_hurts_no_task() -> None:
     class Broken(MemoryBoard):
         async def change(self, edit: object) -> None:
