@@ -92,8 +92,8 @@ class Rule(Enum):
     LOAD_TASK = (
         "load-task",
         Level.WARNING,
-        "The load tester refuses the task of a webhook, so that every check fails. Asked are webhooks that call a Service"
-        " `flagger-loadtester` or `loadtester` at `/`.",
+        "The load tester refuses the task of a webhook, so that every check fails. Asked are webhooks that call a"
+        " Service `flagger-loadtester` or `loadtester` at `/`.",
     )
     SHARED = (
         "shared",

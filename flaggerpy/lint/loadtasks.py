@@ -1,7 +1,7 @@
 """Tasks that the load tester would refuse, in the load tester's own words.
 
-Asked are webhooks that call a Service named like a load tester at its root: other paths are gates, other servers have tasks
-of their own.
+Asked are webhooks that call a Service named like a load tester at its root: other paths are gates, other servers have
+tasks of their own.
 """
 
 from __future__ import annotations

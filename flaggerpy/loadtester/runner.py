@@ -23,6 +23,8 @@ from flaggerpy.loadtester.verdict import Verdict, judge
 _REMEMBERED = 1000
 """As many failures and answers are remembered, the newest ones."""
 
+_LONGEST_COMMAND = 200
+
 _log: structlog.typing.FilteringBoundLogger = structlog.get_logger()
 
 
@@ -191,7 +193,7 @@ class Runner:
         try:
             verdict = await self._judged(task, log)
             if task.id and verdict.counts:
-                fault = f"command {task.command} failed: {verdict.fault}" if verdict.fault else ""
+                fault = _sentence(task, verdict) if verdict.fault else ""
                 await self._journal.results.file(task.canary, task.id, revision=task.revision, fault=fault)
         except Exception as error:
             log.exception("command could not be run")
@@ -218,12 +220,19 @@ def _report(task: Task, verdict: Verdict, log: structlog.typing.FilteringBoundLo
         log.info("load test measured", tool=one.tool, requests=one.requests, error_rate=rate, rate=one.rate)
     if verdict.fault:
         log.error("command failed", error=verdict.fault, output=verdict.output)
-        return Failed(f"command {task.command} failed: {verdict.output}: {verdict.fault}")
+        output = f": {verdict.output}" if verdict.output else ""
+        return Failed(f"{_sentence(task, verdict)}{output}")
     if task.log_output:
         log.info("command finished", output=verdict.output)
     else:
         log.info("command finished")
     return Done(output=verdict.output if task.return_output else "")
+
+
+def _sentence(task: Task, verdict: Verdict) -> str:
+    """Say what is wrong in so few words that it is seen in an event, whatever the command and its output are."""
+    command = task.command if len(task.command) <= _LONGEST_COMMAND else f"{task.command[:_LONGEST_COMMAND]}…"
+    return f"command {command} failed: {verdict.fault}"
 
 
 def _remember(memory: OrderedDict[tuple[_Key, str], _T], key: tuple[_Key, str], value: _T) -> None:
