@@ -30,7 +30,7 @@ from flaggerpy.loadtester.jobs import (
 )
 from flaggerpy.loadtester.outcomes import Broken, Finished, Interrupted, NotStarted, Outcome, TimedOut
 
-_REQUEST_SECONDS = 30.0
+_REQUEST_SECONDS = 15.0
 _STOP_SECONDS = 5.0
 _ANSWER_LIMIT = 1 << 20
 _FAULTS_IN_A_ROW = 5
@@ -97,7 +97,7 @@ class Jobs:
 
     async def _concord(self, job: ConcordProcess, limit: float) -> Outcome:
         try:
-            headers = {"Authorization": _key(job.key_file)} if job.key_file else {}
+            headers = {"Authorization": _key(job.key_file)}
             form = [(key, (None, value)) for key, value in job.fields]
             process = concord_process(await self._ask("POST", job.start_url, headers=headers, files=form))
         except (_Unanswered, UnreadableAnswer) as error:
@@ -170,6 +170,9 @@ class Jobs:
 def _key(path: str) -> str:
     """Read the API key at use, so that a new one needs no restart."""
     try:
-        return Path(path).read_text(encoding="utf-8").strip()
+        key = Path(path).read_text(encoding="ascii").strip()
     except (OSError, UnicodeDecodeError) as error:
         raise _Unanswered(f"metadata.apiKeyPath: {path} cannot be read") from error
+    if not key.isprintable():
+        raise _Unanswered(f"metadata.apiKeyPath: {path} holds no key, which is one line")
+    return key

@@ -200,8 +200,11 @@ async def test_a_server_that_is_not_there_is_a_failure_without_secrets(
     assert answer.status == 500
     assert "no answer: ConnectError" in answer.body
     assert "the-api-key" not in answer.body
-    missing = await caller.ask("/", type="concord", **job | {"apiKeyPath": str(tmp_path / "none")})
-    assert f"{tmp_path / 'none'} cannot be read" in missing.body
+    (tmp_path / "two").write_text("a\nb\n", encoding="utf-8")
+    (tmp_path / "umlaut").write_text("schlüssel", encoding="utf-8")
+    for name, words in (("none", "cannot be read"), ("two", "holds no key"), ("umlaut", "cannot be read")):
+        refused = await caller.ask("/", type="concord", **job | {"apiKeyPath": str(tmp_path / name)})
+        assert f"{tmp_path / name} {words}" in refused.body
 
 
 def test_passwords_are_not_shown() -> None:
