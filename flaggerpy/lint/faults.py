@@ -89,6 +89,12 @@ class Rule(Enum):
         "A webhook calls a Service at a port or under a name that it does not have, so that the canary gets no load"
         " and looks idle. Services are those of the canaries and those in the input.",
     )
+    LOAD_TASK = (
+        "load-task",
+        Level.WARNING,
+        "The load tester refuses the task of a webhook, so that every check fails. Asked are webhooks that call a"
+        " Service `flagger-loadtester` or `loadtester` at `/`.",
+    )
     SHARED = (
         "shared",
         Level.ERROR,

@@ -21,6 +21,7 @@ from flaggerpy.lint.hooks import hook_faults
 from flaggerpy.lint.hosts import host_faults
 from flaggerpy.lint.ingresses import ingress_faults
 from flaggerpy.lint.inventory import SHAPES, Inventory, Options
+from flaggerpy.lint.loadtasks import load_task_faults
 from flaggerpy.lint.loadtest import load_test_faults
 from flaggerpy.lint.metrics import Templates, alert_faults, metric_faults, provider_faults, renders, template_faults
 from flaggerpy.lint.replicas import replica_faults
@@ -163,6 +164,7 @@ def _cross_faults(subjects: tuple[Subject, ...], inventory: Inventory, templates
         if not mistaken:
             # A wrong name of the target is in the names of its Services as well.
             yield from load_test_faults(document, canary, inventory.namespace_of(document), every_door)
+        yield from load_task_faults(document, canary)
         yield from workload_faults(document, canary, inventory)
         yield from port_faults(document, canary, inventory)
         yield from scaler_faults(document, canary, inventory)

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import re
+from pathlib import Path
 from typing import Any, get_args
 
 import click
 
 from flaggerpy.durations import InvalidDuration, parse_duration
+from flaggerpy.loadtester.permission import AllowList, NoToken, Tokens
 from flaggerpy.loadtester.program import Settings, run
 from flaggerpy.telemetry.logging import LEVELS, Encoding, configure
 
@@ -109,14 +111,54 @@ class _Pattern(click.ParamType[re.Pattern[str]]):
     show_default=True,
     help="How long tasks whose callers wait may go on after SIGTERM.",
 )
-def main(log_level: str, encoding: Encoding, zap_replace_globals: bool, **settings: Any) -> None:
+@click.option(
+    "-state-configmap",
+    "--state-configmap",
+    "state",
+    default="",
+    metavar="[NAMESPACE/]NAME",
+    help="Keep gates and results in this ConfigMap, where they outlive the process and all replicas see the same. "
+    "Empty: in memory.",
+)
+@click.option(
+    "-token-file",
+    "--token-file",
+    type=click.Path(path_type=Path),
+    help="File with the tokens of which callers must send one, one a line. Without it everybody may ask.",
+)
+@click.option(
+    "-allow-command",
+    "--allow-command",
+    "allowed",
+    type=_Pattern(),
+    multiple=True,
+    help="Run only commands that this pattern matches from beginning to end, and without a shell; may be repeated. "
+    "Without it every command is run.",
+)
+@click.option(
+    "-allow-shell",
+    "--allow-shell",
+    type=bool,
+    is_flag=False,
+    flag_value="true",
+    default="false",
+    help="Run commands by a shell although there is -allow-command, whose patterns must then think of all that a "
+    "shell can do.",
+)
+def main(log_level: str, encoding: Encoding, zap_replace_globals: bool, **flags: Any) -> None:
     """Answer rollout hooks: manual gates, and commands that load or test what is being rolled out.
 
-    Whoever can reach this server can run commands in its container. Keep it inside the cluster.
+    Whoever can reach this server can run commands in its container, within -allow-command. Keep it inside the cluster.
     """
     del zap_replace_globals
+    tokens = Tokens(flags.pop("token_file"))
+    try:
+        tokens.known()
+    except NoToken as error:
+        raise click.BadParameter(str(error), param_hint="-token-file") from error
+    commands = AllowList(flags.pop("allowed"), with_shell=flags.pop("allow_shell"))
     configure(log_level, encoding)
-    asyncio.run(run(Settings(**settings)))
+    asyncio.run(run(Settings(tokens=tokens, commands=commands, **flags)))
 
 
 if __name__ == "__main__":

@@ -9,48 +9,15 @@ import asyncio
 import os
 import signal
 from collections.abc import Sequence
-from dataclasses import dataclass
 from types import TracebackType
 
 from flaggerpy.loadtester.clip import Clip
+from flaggerpy.loadtester.outcomes import Finished, Interrupted, NotStarted, Outcome, TimedOut
 from flaggerpy.loadtester.procfs import group_lives, reap_orphans, signal_group
 
 _POLL = 0.02
 _HOUSEKEEPING = 1.0
 _LAST_WORDS = 0.2
-
-
-@dataclass(frozen=True, slots=True)
-class Finished:
-    """The command ended by itself."""
-
-    code: int
-    output: str
-
-
-@dataclass(frozen=True, slots=True)
-class TimedOut:
-    """The command ran into the time limit and was killed with everything it had started."""
-
-    limit: float
-    output: str
-
-
-@dataclass(frozen=True, slots=True)
-class NotStarted:
-    """There was nothing to run: the program is missing or the system refused."""
-
-    reason: str
-
-
-@dataclass(frozen=True, slots=True)
-class Interrupted:
-    """The load tester is shutting down and took the command with it."""
-
-    output: str
-
-
-Outcome = Finished | TimedOut | NotStarted | Interrupted
 
 
 class _Output(asyncio.Protocol):

@@ -8,17 +8,19 @@ import json
 import os
 import signal
 import sys
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 import aiohttp
 
+from flaggerpy.loadtester.board import Board
 from flaggerpy.loadtester.procfs import parse_stat
 from flaggerpy.loadtester.program import Settings, serving
 
-LIMIT = 10.0
+LIMIT = 40.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,15 +37,27 @@ class Caller:
 
     session: aiohttp.ClientSession
 
+    url: str
+    headers: Mapping[str, str] = field(default_factory=dict)
+    revision: str = "85d5"
+
     async def send(self, path: str, body: bytes = b"", method: str = "POST") -> Answer:
-        async with self.session.request(method, path, data=io.BytesIO(body)) as response:
+        async with self.session.request(method, path, data=io.BytesIO(body), headers=self.headers) as response:
             return Answer(response.status, await response.text())
 
     async def ask(self, path: str, *, canary: str = "podinfo.test", **metadata: str) -> Answer:
         """Send a webhook payload for a canary."""
         name, _, namespace = canary.partition(".")
-        payload = {"name": name, "namespace": namespace, "phase": "Progressing", "checksum": "85d5"}
+        payload = {"name": name, "namespace": namespace, "phase": "Progressing", "checksum": self.revision}
         return await self.send(path, json.dumps(payload | ({"metadata": metadata} if metadata else {})).encode())
+
+    def of(self, revision: str) -> Caller:
+        """The same caller, in the rollout of another revision."""
+        return replace(self, revision=revision)
+
+    def with_headers(self, **headers: str) -> Caller:
+        """The same caller, sending these headers too; underscores stand for hyphens."""
+        return replace(self, headers={name.replace("_", "-"): value for name, value in headers.items()})
 
     async def series(self, name: str) -> float:
         """Read the value of one series as Prometheus would; 0 while it does not exist."""
@@ -60,17 +74,18 @@ class Caller:
 
 
 @asynccontextmanager
-async def load_tester(settings: Settings) -> AsyncIterator[Caller]:
+async def load_tester(settings: Settings, board: Board | None = None) -> AsyncIterator[Caller]:
     """Run a load tester inside the test."""
-    async with serving(settings) as port, calling(port) as caller:
+    async with serving(settings, board=board) as port, calling(port) as caller:
         yield caller
 
 
 @asynccontextmanager
 async def calling(port: int) -> AsyncIterator[Caller]:
     timeout = aiohttp.ClientTimeout(total=LIMIT)
-    async with aiohttp.ClientSession(f"http://127.0.0.1:{port}", timeout=timeout) as session:
-        yield Caller(session)
+    url = f"http://127.0.0.1:{port}"
+    async with aiohttp.ClientSession(url, timeout=timeout) as session:
+        yield Caller(session, url)
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +94,8 @@ class Program:
 
     process: asyncio.subprocess.Process
     caller: Caller
+    first_lines: list[dict[str, Any]]
+    """What was logged until it listened."""
 
     async def lines(self) -> list[dict[str, str]]:
         """Wait for the end and give the rest of the log."""
@@ -90,19 +107,22 @@ class Program:
 
 
 @asynccontextmanager
-async def program(*flags: str) -> AsyncIterator[Program]:
+async def program(*flags: str, **environment: str) -> AsyncIterator[Program]:
     """Run `python -m flaggerpy.loadtester` on a free port of loopback."""
     process = await asyncio.create_subprocess_exec(
         sys.executable,
         *("-m", "flaggerpy.loadtester", "-port", "0", "-address=127.0.0.1", *flags),
         stderr=asyncio.subprocess.PIPE,
+        env=os.environ | environment,
     )
     try:
         assert process.stderr is not None
+        lines: list[dict[str, Any]] = []
         async with asyncio.timeout(LIMIT):
-            first = json.loads(await process.stderr.readline())
-        async with calling(first["port"]) as caller:
-            yield Program(process, caller)
+            while not lines or "port" not in lines[-1]:
+                lines.append(json.loads(await process.stderr.readline()))
+        async with calling(lines[-1]["port"]) as caller:
+            yield Program(process, caller, lines)
     finally:
         if process.returncode is None:
             process.send_signal(signal.SIGKILL)

@@ -7,7 +7,6 @@ from dataclasses import replace
 
 import pytest
 
-from flaggerpy.loadtester.gates import Gates
 from flaggerpy.loadtester.program import Settings
 from tests.loadtester.harness import Answer, Caller, load_tester, until
 
@@ -69,18 +68,6 @@ async def test_a_while_that_is_no_duration_opens_nothing(caller: Caller, text: s
     assert "closeAfter" in answer.body
     assert text in answer.body
     assert (await caller.ask("/gate/check")).status == 403
-
-
-def test_opening_again_replaces_the_period() -> None:
-    now = 2009.0
-    gates = Gates(lambda: now)
-    gates.open("podinfo.test", 10)
-    gates.open("backend.test", 10)
-    gates.open("podinfo.test")
-    now += 10
-    assert gates.is_open("podinfo.test")
-    assert not gates.is_open("backend.test")
-    assert len(gates) == 1
 
 
 ASKING = ["/", "/some/path", "/gate/check", "/gate/open", "/gate/close", "/rollback/check", "/rollback/open"]

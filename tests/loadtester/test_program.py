@@ -95,9 +95,24 @@ async def test_the_flags_reach_the_server() -> None:
         assert "0.1 seconds" in late.body
 
 
+async def test_the_flags_of_who_may_ask_for_what_reach_the_server(tmp_path: Path) -> None:
+    (tmp_path / "token").write_text("s3cret", encoding="utf-8")
+    flags = (f"-token-file={tmp_path / 'token'}", "-allow-command", "echo .*", "--allow-command=printf .*")
+    async with program(*flags) as running:
+        assert (await running.caller.ask("/", type="bash", cmd="echo hi")).status == 401
+        known = running.caller.with_headers(Authorization="Bearer s3cret")
+        assert (await known.ask("/", type="bash", cmd="printf hi", returnCmdOutput="true")) == Answer(200, "hi")
+        assert (await known.ask("/", type="bash", cmd="ls")).status == 403
+        assert (await known.ask("/", type="bash", cmd="echo hi | cat")).status == 403
+        assert running.first_lines[-1]["commands"] == "allow-list"
+
+
 @pytest.mark.parametrize(
     ("flags", "words"),
     [
+        pytest.param(["-allow-command", "("], "no regular expression", id="a bad pattern of commands"),
+        pytest.param(["-token-file", "/nowhere/token"], "/nowhere/token cannot be read", id="no file of tokens"),
+        pytest.param(["-token-file", "/dev/null"], "/dev/null holds no token", id="a file without a token"),
         pytest.param(["-namespace-regexp", "("], "no regular expression", id="a bad pattern"),
         pytest.param(["-timeout", "1d"], "1d", id="a duration that Go refuses"),
         pytest.param(["-timeout=-1s"], "not longer than zero", id="a time that is over before it begins"),

@@ -47,11 +47,15 @@ class Kitchen:
     def tools(self, recipe: Recipe, architecture: str) -> Part:
         """What the commands of webhooks use."""
         packages = self._packages(architecture, recipe.tools)
-        inputs = repr(packages) + layers.KUBECTL_LOCK.read_text(encoding="utf-8")
+        helm = layers.helm() if architecture == RUN_HERE else None
+        inputs = repr(packages) + layers.KUBECTL_LOCK.read_text(encoding="utf-8") + (helm.name if helm else "")
 
         def make() -> Tree:
             self._say(f"{architecture}: tools of {recipe.name}")
-            return layers.load_tools(packages, architecture, self._cache)
+            tree = layers.load_tools(packages, architecture, self._cache)
+            if helm is not None:
+                tree.file("usr/local/bin/helm", (helm / "bin" / "helm").read_bytes(), 0o755)
+            return tree
 
         return self._part(f"{recipe.name}-tools-{architecture}", inputs, make)
 

@@ -4,7 +4,11 @@ import json
 from collections.abc import Callable
 from pathlib import Path
 
+from tests.cluster.build import obtain
+from tests.cluster.errors import ClusterError
+from tests.cluster.progress import Progress
 from tools.image import debian, wheels
+from tools.image.errors import ImageError
 from tools.image.recipes import COMMANDS, PYTHON_DROP, PYTHON_MODULES_DROP, UID
 from tools.image.tree import Tree
 
@@ -82,6 +86,17 @@ def load_tools(packages: list[debian.Package], architecture: str, cache: Path) -
     tree.nodes["usr/local/bin/kubectl"] = kubectl.nodes["usr/local/bin/kubectl"]
     _bill(tree, "tools", packages)
     return tree
+
+
+def helm() -> Path:
+    """Helm for the machine that builds, as the charts' tests have it: a folder named after what it was made of.
+
+    No registry has it as a package. Another architecture's would be minutes of compiling in every first build.
+    """
+    try:
+        return obtain(["helm"], Progress())["helm"]
+    except ClusterError as error:
+        raise ImageError(f"Helm could not be built: {error}") from error
 
 
 def application(wheel: Path) -> Tree:

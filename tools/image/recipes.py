@@ -32,6 +32,7 @@ BASE = (
 # What the commands in people's webhooks use.
 TOOLS = (
     "bash",
+    "bats",
     "coreutils",
     "curl",
     "dash",

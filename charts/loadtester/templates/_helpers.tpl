@@ -12,6 +12,21 @@
 {{- end -}}
 {{- end -}}
 
+{{- define "loadtester.state" -}}
+{{- printf "%s-state" (include "loadtester.fullname" . | trunc 57 | trimSuffix "-") -}}
+{{- end -}}
+
+{{/* The service account, empty when the Pod needs no token. */}}
+{{- define "loadtester.account" -}}
+{{- if .Values.rbac.create -}}
+{{- include "loadtester.fullname" . -}}
+{{- else if .Values.serviceAccountName -}}
+{{- .Values.serviceAccountName -}}
+{{- else if .Values.state.durable -}}
+{{- include "loadtester.fullname" . -}}
+{{- end -}}
+{{- end -}}
+
 {{- define "loadtester.labels" -}}
 app: {{ include "loadtester.name" . }}
 app.kubernetes.io/name: {{ include "loadtester.name" . }}
