@@ -168,6 +168,11 @@ class Turn:
         """Why nothing moves, as far as it was said in this turn."""
         return self._reason
 
+    @property
+    def suspended(self) -> bool:
+        """Whether everything was left as it is in this turn, as spec.suspend asks for."""
+        return self._cause == "Suspended"
+
     def passed(self, when: datetime) -> bool:
         """Whether a time has come; False asks for another look when it has."""
         if self.now < when:
@@ -322,7 +327,7 @@ class Turn:
         self.set(
             observed_generation=self.canary.metadata.generation,
             conditions=conditions(
-                self.before.conditions,
+                self.status.conditions,
                 self.status.phase,
                 self.now,
                 words=Words(
