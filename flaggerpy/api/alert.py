@@ -4,13 +4,19 @@ from __future__ import annotations
 
 from typing import Literal
 
-from pydantic import Field
+from pydantic import ConfigDict, Field
 
 from flaggerpy.api.analysis import Severity
 from flaggerpy.api.base import ApiModel, MicroTime
 
 
-class MetricPayload(ApiModel):
+class _Part(ApiModel):
+    """Whatever receivers read: each field is always there."""
+
+    model_config = ConfigDict(json_schema_serialization_defaults_required=True)
+
+
+class MetricPayload(_Part):
     """The last measurement of one metric."""
 
     name: str
@@ -25,7 +31,7 @@ class MetricPayload(ApiModel):
     """One sentence for people."""
 
 
-class RevisionPayload(ApiModel):
+class RevisionPayload(_Part):
     """What the rollout changes."""
 
     before: list[str] = Field(default_factory=list)
@@ -36,7 +42,7 @@ class RevisionPayload(ApiModel):
     """The checksum that webhooks of this revision are told."""
 
 
-class FieldPayload(ApiModel):
+class FieldPayload(_Part):
     """One line of details, as chats show it."""
 
     name: str
@@ -45,7 +51,7 @@ class FieldPayload(ApiModel):
     """What it says."""
 
 
-class AlertPayload(ApiModel):
+class AlertPayload(_Part):
     """One alert; every field is always there, and empty where nothing is known."""
 
     version: Literal["v1"] = "v1"

@@ -38,6 +38,8 @@ _ADVICE = {
     410: ": check the address",
 }
 
+_ADDRESS = "write http:// or https://, a host and a path"
+
 ReadSecret = Callable[[str, str], Awaitable[Mapping[str, str] | None]]
 """Reads the decoded data of a Secret by namespace and name; None when there is none."""
 
@@ -84,10 +86,7 @@ def receiver_of(provider: AlertProvider) -> Receiver:
         raise UserError(f"{name} has neither address nor secretRef: add one of them.")
     for place_of, address in (("address", spec.address), ("proxy", spec.proxy)):
         if address and url_problem(address):
-            raise UserError(
-                f"spec.{place_of} of {name} is no address that can be called: write http:// or https://, a host and a "
-                "path."
-            )
+            raise UserError(f"spec.{place_of} of {name} is no address that can be called: {_ADDRESS}.")
     return Receiver(
         kind=spec.type,
         address=spec.address or "",
@@ -217,10 +216,9 @@ class AlertSender:
             return Attempt(str(error))
         except KubeError as error:
             return _unreadable(receiver, error)
-        try:
-            call = self._call(notifier, alert, receiver, credentials)
-        except ValueError:
-            return Attempt("Its address is not a URL.")
+        if url_problem(credentials.address):
+            return Attempt(f"its address cannot be called: {_ADDRESS}")
+        call = self._call(notifier, alert, receiver, credentials)
         try:
             reply = await self._outbound.send(call)
         except OutboundError as error:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from flaggerpy.api.alert import MetricPayload, RevisionPayload
 from flaggerpy.api.canary import Canary
-from flaggerpy.api.status import CheckResult, Pending
+from flaggerpy.api.status import CheckResult, Pending, Phase
 from flaggerpy.notifiers.base import Facts, Field, alert_fields
 
 MOST_METRICS = 8
@@ -17,9 +17,9 @@ _PASSED = "Passed"
 
 
 def facts_of(canary: Canary, *, cluster: str, checksum: str) -> Facts:
-    """Read what is known of a canary's rollout."""
+    """Read what is known of a canary's rollout; of one that waits for its start, nothing of the rollout before."""
     status, target = canary.status, canary.spec.target_ref
-    rollout = status.rollout
+    rollout, begun = status.rollout, status.phase is not Phase.WAITING
     change = rollout.change
     return Facts(
         cluster=cluster,
@@ -27,11 +27,11 @@ def facts_of(canary: Canary, *, cluster: str, checksum: str) -> Facts:
         phase=status.phase.value,
         weight=status.canary_weight,
         failed_checks=status.failed_checks,
-        reason=rollout.failing or rollout.reason,
+        reason=(begun and rollout.failing) or rollout.reason,
         revision=RevisionPayload(
             before=change.before if change else [], after=change.after if change else [], checksum=checksum
         ),
-        metrics=tuple(_metric(check) for check in rollout.checks),
+        metrics=tuple(_metric(check) for check in rollout.checks if begun),
     )
 
 

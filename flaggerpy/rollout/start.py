@@ -247,7 +247,7 @@ def _ask_again(turn: Turn) -> None:
 def refuse(turn: Turn, why: str) -> None:
     """End a rollout that has not started yet: its revision failed, and users never met it."""
     now = turn.current_revision()
-    turn.note(applied=now, change=telling.change(turn))
+    turn.note(applied=now, change=telling.change(turn), checks=[])
     turn.set(last_applied_spec=now.template, tracked_configs=dict(turn.seen.configs.flagger))
     turn.warn(f"Rolling back {turn.name} {why}")
     turn.alert("warn", f"Rolling back {turn.name} {why}")
