@@ -114,7 +114,7 @@ def test_discord_is_addressed_where_it_reads_slacks_format(address: str, url: st
         ({"ok": False, "error": "as_user_not_supported"}, "as_user_not_supported"),
     ],
 )
-def test_slacks_refusals_come_with_status_200_and_what_to_do(answer: JsonObject, says: str) -> None:
+def test_w76_slacks_refusals_come_with_status_200_and_say_what_to_do(answer: JsonObject, says: str) -> None:
     assert complaint(answer) == f"Slack refused the message: {says}"
     assert complaint({"ok": True}) == ""
     assert complaint({}) == ""
@@ -198,7 +198,7 @@ def test_every_receiver_shows_the_link_and_without_one_says_nothing_of_it(kind: 
         (None, {"info", "warn", "error"}),
     ],
 )
-def test_an_entry_gets_its_severity_and_worse_and_without_one_everything(asked: str | None, sent: set[str]) -> None:
+def test_w72_an_entry_gets_its_severity_and_worse_and_without_one_everything(asked: str | None, sent: set[str]) -> None:
     written = {"name": "a", "providerRef": {"name": "p"}} | ({} if asked is None else {"severity": asked})
     entry = CanaryAlert.model_validate(written)
 
