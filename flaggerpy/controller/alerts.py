@@ -171,8 +171,9 @@ class AlertSender:
             self._drop(1)
             return over
         one = replace(receiver, name="", link="")
-        line = self._lines.setdefault(one, Line(partial(self._post, one), self._clock, self._drop))
-        over = line.put(alert)
+        if one not in self._lines:
+            self._lines[one] = Line(partial(self._post, one), self._clock, self._drop)
+        over = self._lines[one].put(alert)
         over.add_done_callback(partial(self._ended, alert, receiver))
         return over
 

@@ -107,7 +107,7 @@ class Announcer:
         )
         for item in fresh:
             if item.kind == "alert":
-                self._start(self._see_through(canary, item, self._send(canary, item)))
+                self._start(self._see_through(canary, item))
         if others := [item for item in fresh if item.kind != "alert"]:
             self._start(self._make(raw, canary, others))
 
@@ -165,9 +165,13 @@ class Announcer:
             for receiver in receivers
         }
 
-    async def _see_through(self, canary: Canary, item: Pending, letters: dict[str, asyncio.Future[str | None]]) -> None:
-        """Wait until an alert was delivered or given up, and keep in mind who did not take it."""
+    async def _see_through(self, canary: Canary, item: Pending) -> None:
+        """Send an alert, wait until it was delivered or given up, and keep in mind who did not take it.
+
+        Tasks begin in the order in which they were made, and nothing is awaited before the alert stands in line.
+        """
         try:
+            letters = self._send(canary, item)
             if letters:
                 await asyncio.wait(letters.values())
             for name, letter in letters.items():

@@ -135,7 +135,7 @@ class Line:
         return left
 
     def _leave_out(self) -> None:
-        waiting = [letter for letter in self._letters if not letter.under_way]
+        waiting = [one for one in self._letters if not one.under_way and one.alert.namespace]
         letter = min(waiting, key=lambda one: _RANK[one.alert.severity])
         self._end(letter, None)
         self._left_out.add(letter.alert)
