@@ -164,8 +164,7 @@ class Observer:
         former = [ref for one in draft.formers for ref in one.refs]
         refs += former
         refs += [*target_scaler_refs(canary), *made_scaler_refs(canary)]
-        alerts = alert_refs(canary)
-        refs += [*template_refs(canary), *alerts, *kept_refs(canary)]
+        refs += [*template_refs(canary), *(alerts := alert_refs(canary)), *kept_refs(canary)]
         await self._load(draft, key, refs, silent=[*former, *alerts])
         served = draft.router is not None
         draft.problems += unmeasured(canary, self._library, self._settings.mesh_provider, served=served)

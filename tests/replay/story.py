@@ -167,6 +167,94 @@ def _tell_object(
         _told(story, name).then.extend(changed)
 
 
+def _told(story: Story, name: Name) -> Told:
+    return story.objects.setdefault(" ".join(name), Told())
+
+
+def _difference(before: Mapping[str, str], after: Mapping[str, str]) -> Iterator[str]:
+    """Say what changed, a line for metadata and a line for what they describe."""
+    paths = sorted(path for path in before.keys() | after.keys() if before.get(path) != after.get(path))
+    for part in (_METADATA, ("spec", "data", "binaryData", "type")):
+        if mine := [path for path in paths if path.startswith(part)]:
+            yield "; ".join(f"{path}: {after.get(path, 'gone')}" for path in mine)
+
+
+def _plain(kind: str, obj: JsonObject) -> JsonObject:
+    """Return what is compared of an object."""
+    metadata = obj.get("metadata") or {}
+    annotations = {key: _RANDOM.get(key, value) for key, value in (metadata.get("annotations") or {}).items()}
+    plain: JsonObject = {
+        "labels": metadata.get("labels") or {},
+        "annotations": {key: value for key, value in annotations.items() if key not in _PASSING},
+        "owners": [f"{owner['kind']} {owner['name']}" for owner in metadata.get("ownerReferences") or ()],
+        "finalizers": metadata.get("finalizers") or [],
+    }
+    if kind == "Canary":
+        return plain
+    plain |= {part: obj[part] for part in ("spec", "data", "binaryData", "type") if part in obj}
+    if kind == "Service":
+        spec = dict(plain["spec"])
+        headless = spec.get("clusterIP") == "None"
+        for part in _SERVED:
+            spec.pop(part, None)
+        # Ports have names, and those that were discovered come in random order.
+        ports = {port.get("name", ""): port for port in spec.pop("ports", None) or ()}
+        plain["spec"] = {**spec, "ports": ports} | ({"clusterIP": "None"} if headless else {})
+    if kind in _WORKLOADS:
+        plain["spec"] = json.loads(_without_id(json.dumps(plain["spec"])))
+    if kind in ROUTERS:
+        without_values = _COOKIE.sub("<random>", json.dumps(plain["spec"]))
+        plain["spec"] = json.loads(_FOR_AN_INTERVAL.sub("<interval>", without_values))
+    return plain
+
+
+def _without_id(text: str) -> str:
+    return re.sub(r'"flagger-id": "[^"]*"', '"flagger-id": "<id>"', text)
+
+
+def leaves(value: Any, path: str = "") -> dict[str, str]:
+    """Return every value of a tree by its path; nothing is as good as an empty one."""
+    if isinstance(value, dict):
+        found: dict[str, str] = {}
+        for key, part in value.items():
+            found |= leaves(part, f"{path}.{_step(key)}" if path else _step(key))
+        return found
+    if isinstance(value, list):
+        return {key: leaf for at, part in enumerate(value) for key, leaf in leaves(part, f"{path}[{at}]").items()}
+    return {} if value is None else {path: json.dumps(value, ensure_ascii=False)}
+
+
+def _step(key: str) -> str:
+    return f"'{key}'" if "." in key else key
+
+
+def _tell_calls(story: Story, calls: Sequence[Call], canaries: Sequence[str]) -> None:
+    events, queries = set[str](), set[str]()
+    for call in calls:
+        if call.to == "prometheus":
+            queries.add("".join(call.path.split()).replace(",}", "}"))
+        elif call.to == "event-webhook":
+            about = call.body["metadata"]
+            if _STARTING not in about["eventMessage"]:
+                events.add(f"{about['eventType']}: {about['eventMessage']}")
+            _add(story.payloads, "event-webhook", _fields(call.body))
+        elif call.to == "alert":
+            flat = said(call.body).flaggers()
+            story.alerts.setdefault(_receiver(call.path, flat, canaries), []).append(flat)
+        elif _STARTING not in str((call.body.get("metadata") or {}).get("eventMessage")):
+            asked = f"{call.path} in {call.body.get('phase')}"
+            if asked not in story.hooks and "eventMessage" not in (call.body.get("metadata") or {}):
+                story.hooks.append(asked)
+            _add(story.payloads, call.path, _flat(call.body))
+    story.events, story.queries = sorted(events), sorted(queries)
+
+
+def _receiver(name: str, alert: str, canaries: Sequence[str]) -> str:
+    """Tell canaries that share a receiver apart: which of them alerts first is chance."""
+    about = [canary for canary in canaries if f"{canary}.{NAMESPACE}" in alert]
+    return name if len(canaries) == 1 else " ".join([name, "of", *about])
+
+
 def _fields(body: JsonObject) -> str:
     """Say what a payload consists of, not what it says: there are too many of them."""
     return " ".join(sorted(f"{path}: {type(json.loads(value)).__name__}" for path, value in leaves(body).items()))
