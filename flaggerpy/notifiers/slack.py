@@ -46,9 +46,7 @@ def message(
     alert: Alert, sender: Sender, *, colours: tuple[str, str], written: Callable[[str], str] = as_it_is
 ) -> JsonObject:
     """Write an alert as an attachment; ``colours`` are those of good news and of errors."""
-    fields = [
-        {"title": written(field.name), "value": written(field.value), "short": False} for field in alert.fields
-    ]
+    fields = [{"title": written(field.name), "value": written(field.value), "short": False} for field in alert.fields]
     attachment: JsonObject = {
         "color": colours[alert.is_error],
         "author_name": alert.author,

@@ -289,7 +289,7 @@ class Turn:
     def announce(self, what: str, *, kind: Literal["event", "alert", "hooks"], **fields: Any) -> None:
         """Make an announcement that a crash may repeat but not lose."""
         stamp = self.now.strftime("%Y%m%dT%H%M%S.%f")
-        mark = f"{stamp}-{self.status.phase.value}-{len(self._fresh)}"
+        mark = f"{stamp}-{self.status.phase.value}-{len(self.before.rollout.pending) + len(self._fresh)}"
         self._fresh.append(Pending(id=f"{mark}-{what}", kind=kind, **fields))
 
     def alert(self, severity: Literal["info", "warn", "error"], message: str, *, fields: bool = False) -> None:

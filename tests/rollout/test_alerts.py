@@ -13,7 +13,7 @@ from flaggerpy.rollout.checks import Verdict
 from flaggerpy.rollout.observation import AlertsSeen
 from flaggerpy.rollout.telling import FAILURE, MISTAKE
 from flaggerpy.rollout.transition import ALERTS_DELIVERED
-from tests.rollout.test_crash import FLOWS, HOOKS, bootstrap, not_as_primary, play
+from tests.rollout.test_crash import FLOWS, HOOKS, Step, bootstrap, not_as_primary, play
 from tests.rollout.world import World, hook, initialized, spec
 
 BEGUN = "New revision detected, progressing canary analysis."
@@ -276,7 +276,7 @@ def test_a_death_anywhere_loses_no_alert_and_repeats_one_with_its_id(flow: str) 
     steps = [bootstrap, *FLOWS[flow]]
     undisturbed = play(steps, fresh()).alerts
 
-    def die(world: World, later: list[object]) -> None:
+    def die(world: World, later: list[Step]) -> None:
         for writes in range(12):
             dying = copy.deepcopy(world)
             dying.tick(crash_after=writes)
