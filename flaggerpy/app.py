@@ -83,7 +83,9 @@ class App:
         library = Library(self._reader, self._caches)
         hooks = WebhookClient(outbound, library.secret, on_answer=self._answered, clock=clock)
         self._event_hooks = EventHooks(hooks, everywhere=settings.event_webhook, on_drop=self._dropped("event"))
-        self._alerts = AlertSender(outbound, library.secret, on_drop=self._dropped("alert"), on_end=self._alerted)
+        self._alerts = AlertSender(
+            outbound, library.secret, clock=clock, on_drop=self._dropped("alert"), on_end=self._alerted
+        )
         channels = Channels(
             events=self._events,
             event_hooks=self._event_hooks,
@@ -91,6 +93,7 @@ class App:
             alerts=self._alerts,
             receiver=receiver_for_everyone(settings),
             cluster=settings.cluster_name,
+            link=settings.alert_link,
         )
         self._announcer = Announcer(channels, library, clock, self._queue.add)
         self._pods = Dependents(self._reader, PODS, PODS_OF_DEPLOYMENTS, clock=clock)

@@ -18,6 +18,7 @@ class Settings(BaseModel):
         namespaces: namespaces to watch; empty means all.
         workers: how many canaries may be worked on at the same time.
         min_interval: shorter analysis intervals are raised to this.
+        alert_link: where alerts lead to, with ``{{ namespace }}``, ``{{ name }}`` and ``{{ target }}``.
         fail_fast_after: how long pods that cannot start are waited for; zero: until the progress deadline.
 
     """
@@ -40,6 +41,7 @@ class Settings(BaseModel):
     fail_fast_after: timedelta = timedelta(seconds=30)
     no_cross_namespace_refs: bool = False
     cluster_name: str = ""
+    alert_link: str = ""
     event_webhook: str = ""
     slack_url: str = ""
     slack_token: str = ""

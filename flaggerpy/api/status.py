@@ -134,6 +134,15 @@ class Pending(ApiModel):
     """Whether an alert carries the details of the analysis."""
 
 
+class Change(ApiModel):
+    """What a rollout changes: the images of the containers, init containers first, each as container=image."""
+
+    before: list[str] = Field(default_factory=list)
+    """Images that the primary ran when it began; empty where the workload has none."""
+    after: list[str] = Field(default_factory=list)
+    """Images of the new revision."""
+
+
 class AnsweredRequest(ApiModel):
     """The last request of a person that was answered."""
 
@@ -270,6 +279,8 @@ class RolloutStatus(ApiModel):
     """Rollback hooks of the promotion under way."""
     checks: list[CheckResult] = Field(default_factory=list)
     """The last measurement of each metric."""
+    change: Change | None = None
+    """What the rollout that runs, or the last one, changes; for people."""
     pending: list[Pending] = Field(default_factory=list)
     """Announcements that were decided and not yet made."""
 

@@ -27,7 +27,7 @@ MetricBackend = Literal[
     "keptn",
     "splunk",
 ]
-AlertService = Literal["slack", "msteams", "discord", "rocket", "gchat"]
+AlertService = Literal["slack", "msteams", "discord", "rocket", "gchat", "webhook"]
 
 
 class MetricTemplateProvider(ApiModel):
@@ -72,7 +72,7 @@ class AlertProviderSpec(ApiModel):
     type: AlertService
     """Kind of the receiver; needed, together with either address or secretRef."""
     channel: str | None = None
-    """Channel; general if absent."""
+    """Channel, for Slack with a token its ID or name; general if absent."""
     username: str | None = None
     """Name of the sender; flagger if absent."""
     address: str | None = None
@@ -80,7 +80,9 @@ class AlertProviderSpec(ApiModel):
     proxy: str | None = None
     """Address of an HTTP proxy on the way."""
     secret_ref: SecretRef | None = None
-    """Secret with the keys address and, for Slack, token, in the AlertProvider's namespace."""
+    """Secret of its namespace with the key address and, if need be, token (slack, webhook) and signingKey (webhook)."""
+    link: str | None = None
+    """Where alerts lead to; {{ namespace }}, {{ name }} and {{ target }} are filled in. --alert-link if absent."""
 
 
 class AlertProvider(ApiModel):

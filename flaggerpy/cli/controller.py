@@ -11,6 +11,7 @@ import click
 from flaggerpy import __version__
 from flaggerpy.app import run
 from flaggerpy.cli.flags import DurationType, flag, switch
+from flaggerpy.notifiers.link import link_problem
 from flaggerpy.settings import Settings
 from flaggerpy.telemetry.logging import configure
 
@@ -44,6 +45,7 @@ def _print_version(ctx: click.Context, _: click.Parameter, value: bool) -> None:
 @flag("fail-fast-after", "30s", "How long to wait for pods that cannot start; 0: to the deadline.", type=DurationType())
 @switch("no-cross-namespace-refs", default=False, help="Refuse references to other namespaces.")
 @flag("cluster-name", "", "Name of the cluster in alerts.")
+@flag("alert-link", "", "Link of alerts; {{ namespace }}, {{ name }} and {{ target }} are filled in.")
 @flag("event-webhook", "", "Address that is told of every event.", envvar="EVENT_WEBHOOK_URL")
 @flag("slack-url", "", "Slack address for alerts.", envvar="SLACK_URL")
 @flag("slack-token", "", "Slack token.", envvar="SLACK_TOKEN")
@@ -77,5 +79,7 @@ def controller(
         raise click.BadParameter("must be 1s or longer", param_hint="--min-interval")
     if settings.fail_fast_after < timedelta():
         raise click.BadParameter("must be 0 or longer", param_hint="--fail-fast-after")
+    if reason := link_problem(settings.alert_link):
+        raise click.BadParameter(reason, param_hint="--alert-link")
     configure(settings.log_level, "console" if zap_encoding == "console" else "json")
     asyncio.run(run(settings))

@@ -9,22 +9,36 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from functools import partial
 
 import structlog
 
+from flaggerpy.api.analysis import Severity
 from flaggerpy.api.canary import Canary
 from flaggerpy.api.templates import AlertProvider
-from flaggerpy.controller.hooks import backoff
-from flaggerpy.controller.outbox import Outbox
+from flaggerpy.api.validation import url_problem
+from flaggerpy.clock import Clock, SystemClock
+from flaggerpy.controller.delivery import Attempt, Line
+from flaggerpy.controller.hooks import retry_after
+from flaggerpy.kube.errors import Forbidden, KubeError
 from flaggerpy.metrics.outbound import Call, Outbound, OutboundError, Reply, place
 from flaggerpy.notifiers.base import DEFAULT_CHANNEL, DEFAULT_USERNAME, Alert, Notifier, Sender, wants
+from flaggerpy.notifiers.link import link_problem
 from flaggerpy.notifiers.registry import notifier_for
 from flaggerpy.rollout.errors import UserError
 
 TIMEOUT_SECONDS = 5.0
-ATTEMPTS = 3
 _ANSWER_SIZE = 64 * 1024
+_WORTH_RETRYING = frozenset({408, 429, *range(500, 600)}) - {501}
+_ADVICE = {
+    401: ": check the token and the address",
+    403: ": check the token and the address",
+    404: ": check the address",
+    410: ": check the address",
+}
+
+_ADDRESS = "write http:// or https://, a host and a path"
 
 ReadSecret = Callable[[str, str], Awaitable[Mapping[str, str] | None]]
 """Reads the decoded data of a Secret by namespace and name; None when there is none."""
@@ -41,8 +55,10 @@ class Receiver:
 
     Attributes:
         kind: a name of the notifiers' registry.
-        secret: namespace and name of the Secret with ``address`` and, optionally, ``token``.
+        secret: namespace and name of the Secret with ``address`` and, optionally, ``token`` and ``signingKey``.
         token: a token that is known without a Secret.
+        name: what it is called in sentences.
+        link: template of the link of its alerts; empty for the controller's.
 
     """
 
@@ -52,59 +68,74 @@ class Receiver:
     secret: tuple[str, str] | None = None
     token: str = field(default="", repr=False)
     proxy: str = field(default="", repr=False)
+    name: str = "the receiver of all canaries"
+    link: str = ""
 
 
 def receiver_of(provider: AlertProvider) -> Receiver:
-    """Read an AlertProvider."""
-    spec = provider.spec
+    """Read an AlertProvider.
+
+    Raises:
+        UserError: nothing can be sent with it; addresses are not quoted, as they can hold a token.
+
+    """
+    spec, namespace = provider.spec, provider.metadata.namespace
     secret = spec.secret_ref
+    name = f"AlertProvider {provider.metadata.name}.{namespace}"
+    if not spec.address and not secret:
+        raise UserError(f"{name} has neither address nor secretRef: add one of them.")
+    for place_of, address in (("address", spec.address), ("proxy", spec.proxy)):
+        if address and url_problem(address):
+            raise UserError(f"spec.{place_of} of {name} is no address that can be called: {_ADDRESS}.")
     return Receiver(
         kind=spec.type,
         address=spec.address or "",
         sender=Sender(spec.channel or DEFAULT_CHANNEL, spec.username or DEFAULT_USERNAME),
-        secret=(provider.metadata.namespace, secret.name) if secret else None,
+        secret=(namespace, secret.name) if secret else None,
         proxy=spec.proxy or "",
+        name=name,
+        link=spec.link or "",
     )
 
 
 def receivers_for(
-    canary: Canary, alert: Alert, find: FindProvider, everywhere: Receiver | None
+    canary: Canary, severity: Severity, find: FindProvider, everywhere: Receiver | None
 ) -> tuple[tuple[Receiver, ...], tuple[str, ...]]:
-    """Choose who gets an alert; the second part are sentences about receivers that do not exist or cannot be read.
+    """Choose who gets an alert, each once; the second part are sentences about receivers that cannot get it as meant.
 
     ``analysis.alerts`` replaces the controller's own receiver, ``everywhere``.
     """
     if not canary.analysis.alerts:
         return ((everywhere,) if everywhere else ()), ()
     found: list[Receiver] = []
-    missing: list[str] = []
+    wrong: list[str] = []
     for entry in canary.analysis.alerts:
-        if not wants(entry, alert.severity):
+        if not wants(entry, severity):
             continue
         namespace = entry.provider_ref.namespace or canary.namespace
         try:
             provider = find(namespace, entry.provider_ref.name)
+            if provider is None:
+                raise UserError(f"there is no AlertProvider {entry.provider_ref.name}.{namespace}.")
+            receiver = receiver_of(provider)
         except UserError as error:
-            missing.append(f"The alert {entry.name} cannot be sent: {error}")
+            wrong.append(f"The alert {entry.name} cannot be sent: {error}")
             continue
-        if provider is None:
-            missing.append(
-                f"The alert {entry.name} cannot be sent: there is no AlertProvider "
-                f"{entry.provider_ref.name}.{namespace}."
-            )
-        else:
-            found.append(receiver_of(provider))
-    return tuple(found), tuple(missing)
+        found.append(receiver)
+        if reason := link_problem(receiver.link):
+            wrong.append(f"The alert {entry.name} is sent without a link to {receiver.name}: {reason}")
+    return tuple(dict.fromkeys(found)), tuple(dict.fromkeys(wrong))
 
 
 @dataclass(frozen=True, slots=True)
-class _Letter:
-    alert: Alert
-    receiver: Receiver
+class _Credentials:
+    address: str
+    token: str = ""
+    key: str = ""
 
 
 class AlertSender:
-    """Sends alerts in the background: in order for each canary and receiver, bounded, tried three times.
+    """Sends alerts in the background, each receiver's in a line of its own; see :mod:`flaggerpy.controller.delivery`.
 
     ``on_end`` is told the receiver's kind and whether it took the alert.
     """
@@ -114,60 +145,92 @@ class AlertSender:
         outbound: Outbound,
         read_secret: ReadSecret,
         *,
-        sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+        clock: Clock | None = None,
         timeout: float = TIMEOUT_SECONDS,
         on_drop: Callable[[int], None] | None = None,
         on_end: Callable[[str, bool], None] | None = None,
     ) -> None:
+        self.dropped = 0
         self._outbound = outbound
         self._read_secret = read_secret
+        self._on_drop = on_drop
         self._on_end = on_end
-        self._sleep = sleep
+        self._clock = clock or SystemClock()
         self._timeout = timeout
-        self._outbox: Outbox[_Letter] = Outbox(self._deliver, what="alerts", on_drop=on_drop)
+        self._lines: dict[Receiver, Line] = {}
+        self._closed = False
 
-    def publish(self, alert: Alert, receiver: Receiver) -> asyncio.Future[None]:
-        """Hand over an alert; returns at once. The future is done once it was delivered or given up."""
-        key = (alert.namespace, alert.canary, receiver.kind, receiver.address, receiver.secret)
-        return self._outbox.put(key, _Letter(alert, receiver))
+    def publish(self, alert: Alert, receiver: Receiver) -> asyncio.Future[str | None]:
+        """Hand over an alert; returns at once.
 
-    @property
-    def dropped(self) -> int:
-        """How many alerts were dropped because a receiver was too slow."""
-        return self._outbox.dropped
+        The future is done when it was taken (an empty text), given up (the reason), or left out (None).
+        """
+        if self._closed:
+            over: asyncio.Future[str | None] = asyncio.get_running_loop().create_future()
+            over.set_result(None)
+            self._drop(1)
+            return over
+        one = replace(receiver, name="", link="")
+        if one not in self._lines:
+            self._lines[one] = Line(partial(self._post, one), self._clock, self._drop)
+        over = self._lines[one].put(alert)
+        over.add_done_callback(partial(self._ended, alert, receiver))
+        return over
 
     async def flush(self, seconds: float) -> bool:
         """Wait until everything is delivered; False when time ran out."""
-        return await self._outbox.flush(seconds)
+        workers = [line.worker for line in self._lines.values() if line.worker is not None]
+        if not workers:
+            return True
+        _, unfinished = await asyncio.wait(workers, timeout=seconds)
+        return not unfinished
 
     async def aclose(self, seconds: float = 5.0) -> None:
-        """Deliver what is left, for a limited time."""
-        await self._outbox.aclose(seconds)
+        """Take nothing more, deliver what is left for some seconds, then drop the rest."""
+        self._closed = True
+        if await self.flush(seconds):
+            return
+        left = sum([await line.abandon() for line in self._lines.values()])
+        self._drop(left)
+        log.warning("alerts were not delivered before the end", waiting=left)
 
-    async def _deliver(self, letter: _Letter) -> None:
-        told = log.bind(canary=letter.alert.author, receiver=letter.receiver.kind)
-        try:
-            notifier = notifier_for(letter.receiver.kind)
-            address, token = await self._credentials(letter.receiver)
-        except UserError as error:
-            told.error("alert not sent", reason=str(error))
-            self._ended(letter, sent=False)
+    def _drop(self, count: int) -> None:
+        self.dropped += count
+        if self._on_drop is not None:
+            self._on_drop(count)
+
+    def _ended(self, alert: Alert, receiver: Receiver, over: asyncio.Future[str | None]) -> None:
+        reason = None if over.cancelled() else over.result()
+        if reason is None:
             return
-        if not address:
-            return
-        call = self._call(notifier, letter, address, token)
-        reason = await self._send(notifier, call)
         if reason:
-            told.error("alert not sent", where=place(call.url), reason=reason)
-        self._ended(letter, sent=not reason)
-
-    def _ended(self, letter: _Letter, *, sent: bool) -> None:
+            log.error("alert not sent", canary=alert.author, receiver=receiver.kind, to=receiver.name, reason=reason)
         if self._on_end is not None:
-            self._on_end(letter.receiver.kind, sent)
+            self._on_end(receiver.kind, not reason)
 
-    async def _credentials(self, receiver: Receiver) -> tuple[str, str]:
+    async def _post(self, receiver: Receiver, alert: Alert) -> Attempt:
+        """Make one try; nothing that it says quotes an address beyond the host, or a token."""
+        try:
+            notifier = notifier_for(receiver.kind)
+            credentials = await self._credentials(receiver)
+        except UserError as error:
+            return Attempt(str(error))
+        except KubeError as error:
+            return _unreadable(receiver, error)
+        if url_problem(credentials.address):
+            return Attempt(f"its address cannot be called: {_ADDRESS}")
+        call = self._call(notifier, alert, receiver, credentials)
+        try:
+            reply = await self._outbound.send(call)
+        except OutboundError as error:
+            return Attempt(f"{place(call.url)}: {error}", again=error.retryable)
+        return self._read(notifier, reply)
+
+    async def _credentials(self, receiver: Receiver) -> _Credentials:
         if receiver.secret is None:
-            return receiver.address, receiver.token
+            if not receiver.address:
+                raise UserError("There is no address to send alerts to.")
+            return _Credentials(receiver.address, receiver.token)
         namespace, name = receiver.secret
         data = await self._read_secret(namespace, name)
         if data is None:
@@ -175,45 +238,40 @@ class AlertSender:
         address = receiver.address or data.get("address", "").strip()
         if not address:
             raise UserError(f"The Secret {name}.{namespace} has no key address.")
-        return address, data.get("token", "").strip()
+        return _Credentials(address, data.get("token", "").strip(), data.get("signingKey", "").strip())
 
-    def _call(self, notifier: Notifier, letter: _Letter, address: str, token: str) -> Call:
-        headers = [("Content-Type", "application/json")]
-        if token and notifier.takes_token:
-            headers.append(("Authorization", f"Bearer {token}"))
+    def _call(self, notifier: Notifier, alert: Alert, receiver: Receiver, credentials: _Credentials) -> Call:
+        body = json.dumps(notifier.written(alert, receiver.sender, credentials.address)).encode()
+        headers = [("Content-Type", "application/json"), *notifier.headers(alert, body, credentials.key)]
+        if credentials.token and notifier.takes_token:
+            headers.append(("Authorization", f"Bearer {credentials.token}"))
         return Call(
             method="POST",
-            url=notifier.url(address),
+            url=notifier.url(credentials.address),
             headers=tuple(headers),
-            content=json.dumps(notifier.message(letter.alert, letter.receiver.sender)).encode(),
+            content=body,
             seconds=self._timeout,
             size=_ANSWER_SIZE,
-            proxy=letter.receiver.proxy,
+            proxy=receiver.proxy,
+            follow=False,
         )
 
-    async def _send(self, notifier: Notifier, call: Call) -> str:
-        """Send a message and give the reason why it was not taken, empty when it was."""
-        reason = ""
-        for attempt in range(ATTEMPTS):
-            if attempt:
-                await self._sleep(backoff(attempt - 1))
-            try:
-                reply = await self._outbound.send(call)
-            except OutboundError as error:
-                reason, again = str(error), error.retryable
-            else:
-                reason = _refusal(notifier, reply)
-                again = reply.status == 429 or reply.status >= 500
-            if not reason or not again:
-                break
-        return reason
+    def _read(self, notifier: Notifier, reply: Reply) -> Attempt:
+        if not 200 <= reply.status < 300:
+            reason = f"it answered {reply.status}{_ADVICE.get(reply.status, '')}"
+            pause = retry_after(reply, self._clock.now())
+            return Attempt(reason, again=reply.status in _WORTH_RETRYING, pause=pause)
+        try:
+            answer = json.loads(reply.body)
+        except (ValueError, RecursionError):
+            return Attempt()
+        if not isinstance(answer, dict):
+            return Attempt()
+        return Attempt(notifier.complaint(answer), again=notifier.passing(answer))
 
 
-def _refusal(notifier: Notifier, reply: Reply) -> str:
-    if not 200 <= reply.status < 300:
-        return f"it answered {reply.status}"
-    try:
-        answer = json.loads(reply.body)
-    except (ValueError, RecursionError):
-        return ""
-    return notifier.complaint(answer) if isinstance(answer, dict) else ""
+def _unreadable(receiver: Receiver, error: KubeError) -> Attempt:
+    namespace, name = receiver.secret or ("", "")
+    if isinstance(error, Forbidden):
+        return Attempt(f"The controller may not read the Secret {name}.{namespace}: give it the right to get it.")
+    return Attempt(f"The Secret {name}.{namespace} could not be read.", again=True)

@@ -1,12 +1,15 @@
-"""Announce: tell people and receivers what was decided, after it was stored, and without making a rollout wait."""
+"""Announce: tell people and receivers what was decided, after it was stored, and without making a rollout wait.
+
+Alerts go their own way: a receiver that hangs holds up neither a hook nor an event, nor the alert to anybody else.
+"""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Coroutine
+from dataclasses import dataclass, replace
 from functools import partial
-from typing import Literal
+from typing import Any, Literal
 
 import structlog
 
@@ -17,12 +20,19 @@ from flaggerpy.api.status import CanaryStatus, Pending, Phase
 from flaggerpy.clock import Clock
 from flaggerpy.controller.alerts import AlertSender, Receiver, receivers_for
 from flaggerpy.controller.hooks import EventHooks, WebhookClient, in_order
-from flaggerpy.controller.sources import Library, payload
+from flaggerpy.controller.sources import Library, checksum_of, payload
 from flaggerpy.kube.events import EventRecorder
 from flaggerpy.kube.objects import JsonObject
 from flaggerpy.kube.workqueue import Key
-from flaggerpy.notifiers.base import Alert, alert_fields
+from flaggerpy.notifiers.base import Alert
+from flaggerpy.notifiers.facts import LONGEST_MESSAGE, facts_of, lines, shortened
+from flaggerpy.notifiers.link import link_of
 from flaggerpy.rollout.decision import Event, Plan
+from flaggerpy.rollout.errors import UserError
+from flaggerpy.rollout.observation import AlertsSeen
+
+SAME_WITHIN = 600.0
+"""Seconds in which an alert that says the same as the last one of its canary is not sent again."""
 
 log = structlog.get_logger()
 
@@ -34,6 +44,7 @@ class Channels:
     Attributes:
         receiver: who gets the alerts of canaries that name nobody.
         cluster: the name of the cluster in alerts.
+        link: template of the link of alerts, for receivers that have none of their own.
 
     """
 
@@ -43,6 +54,7 @@ class Channels:
     alerts: AlertSender
     receiver: Receiver | None = None
     cluster: str = ""
+    link: str = ""
 
 
 class Announcer:
@@ -59,6 +71,8 @@ class Announcer:
         self._done = done
         self._begun: dict[Key, set[str]] = {}
         self._made: dict[Key, set[str]] = {}
+        self._last: dict[Key, tuple[Alert, float]] = {}
+        self._failures: dict[Key, dict[str, str]] = {}
         self._running: set[asyncio.Task[None]] = set()
 
     def made(self, key: Key) -> frozenset[str]:
@@ -67,8 +81,16 @@ class Announcer:
 
     def forget(self, key: Key) -> None:
         """Forget a canary that is gone."""
-        self._begun.pop(key, None)
-        self._made.pop(key, None)
+        for known in (self._begun, self._made, self._last, self._failures):
+            known.pop(key, None)
+
+    def alerts_seen(self, canary: Canary) -> AlertsSeen:
+        """Say why alerts of a canary do not reach anybody, as far as its settings and the last ones sent show."""
+        everybody, wrong = receivers_for(canary, Severity.ERROR, self._library.alert_provider, self._out.receiver)
+        names = sorted({receiver.name for receiver in everybody})
+        failures = self._failures.get(canary.key)
+        told = None if failures is None else " ".join(failures[name] for name in names if name in failures)
+        return AlertsSeen(mistake=" ".join(wrong), failure=told)
 
     def plan(self, raw: JsonObject, canary: Canary, plan: Plan) -> None:
         """Announce what a plan says; returns at once."""
@@ -81,9 +103,14 @@ class Announcer:
         self._made[canary.key] = self._made.get(canary.key, set()) & (
             pending | {p.id for p in canary.status.rollout.pending}
         )
-        if not fresh:
-            return
-        task = asyncio.create_task(self._make(raw, canary, fresh))
+        for item in fresh:
+            if item.kind == "alert":
+                self._start(self._see_through(canary, item))
+        if others := [item for item in fresh if item.kind != "alert"]:
+            self._start(self._make(raw, canary, others))
+
+    def _start(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.create_task(work)
         self._running.add(task)
         task.add_done_callback(self._running.discard)
 
@@ -116,8 +143,6 @@ class Announcer:
         try:
             for item in items:
                 match item.kind:
-                    case "alert":
-                        await self._alert(canary, item)
                     case "event":
                         kind: Literal["Normal", "Warning"] = "Normal" if item.severity == "info" else "Warning"
                         self.event(raw, canary, Event(kind, item.message), important=True, name=item.id)
@@ -127,20 +152,70 @@ class Announcer:
         finally:
             self._done(canary.key)
 
-    async def _alert(self, canary: Canary, item: Pending) -> None:
-        alert = Alert(
+    def _send(self, canary: Canary, item: Pending) -> dict[str, asyncio.Future[str | None]]:
+        """Hand an alert to everybody who wants it; returns at once what becomes of it, by the receiver's name."""
+        alert = self._alert(canary, item)
+        if self._is_repeated(canary.key, alert):
+            log.info("an alert is not repeated", canary=alert.author, message=alert.message)
+            return {}
+        receivers, wrong = receivers_for(canary, alert.severity, self._library.alert_provider, self._out.receiver)
+        for sentence in wrong:
+            log.warning(sentence, canary=alert.author)
+        return {
+            receiver.name: self._out.alerts.publish(replace(alert, link=self._link(canary, receiver)), receiver)
+            for receiver in receivers
+        }
+
+    async def _see_through(self, canary: Canary, item: Pending) -> None:
+        """Send an alert, wait until it was delivered or given up, and keep in mind who did not take it.
+
+        Tasks begin in the order in which they were made, and nothing is awaited before the alert stands in line.
+        """
+        try:
+            letters = self._send(canary, item)
+            if letters:
+                await asyncio.wait(letters.values())
+            for name, letter in letters.items():
+                self._ended(canary, name, letter.result())
+            self._made.setdefault(canary.key, set()).add(item.id)
+        finally:
+            self._done(canary.key)
+
+    def _ended(self, canary: Canary, name: str, reason: str | None) -> None:
+        if reason is None:
+            return
+        failures = self._failures.setdefault(canary.key, {})
+        failures.pop(name, None)
+        if reason:
+            failures[name] = f"The last alert of {canary.name}.{canary.namespace} did not reach {name}: {reason}"
+            self._last.pop(canary.key, None)
+
+    def _alert(self, canary: Canary, item: Pending) -> Alert:
+        facts = facts_of(canary, cluster=self._out.cluster, checksum=checksum_of(canary))
+        return Alert(
             canary=canary.name,
             namespace=canary.namespace,
             severity=Severity(item.severity),
-            message=item.message,
-            fields=alert_fields(canary, cluster=self._out.cluster, details=item.fields),
+            message=shortened(item.message, LONGEST_MESSAGE),
+            fields=lines(canary, item, facts),
+            id=f"{canary.metadata.uid}/{item.id}",
+            at=self._clock.now(),
+            facts=facts,
         )
-        receivers, missing = receivers_for(canary, alert, self._library.alert_provider, self._out.receiver)
-        for sentence in missing:
-            log.warning(sentence, canary=alert.author)
-        letters = [self._out.alerts.publish(alert, receiver) for receiver in receivers]
-        if letters:
-            await asyncio.wait(letters)
+
+    def _is_repeated(self, key: Key, alert: Alert) -> bool:
+        """Tell whether an alert says what the last one of its canary said a little while ago; remember it."""
+        last, now = self._last.get(key), self._clock.monotonic()
+        if last is not None and now - last[1] < SAME_WITHIN and _said(last[0]) == _said(alert):
+            return True
+        self._last[key] = (alert, now)
+        return False
+
+    def _link(self, canary: Canary, receiver: Receiver) -> str:
+        try:
+            return link_of(receiver.link or self._out.link, canary)
+        except UserError:
+            return ""  # which is told already, with all that is wrong with receivers
 
     async def _post_rollout(self, raw: JsonObject, canary: Canary, item: Pending) -> None:
         """Call every post-rollout hook; none keeps the next from being called."""
@@ -162,6 +237,10 @@ class Announcer:
             if not answer.passed:
                 text = f"Post-rollout hook {hook.name} failed {answer.reason}"
             self.event(raw, canary, Event(kind, text))
+
+
+def _said(alert: Alert) -> tuple[object, ...]:
+    return alert.severity, alert.message, alert.facts.revision, alert.facts.reason
 
 
 def after(canary: Canary, status: CanaryStatus | None) -> Canary:

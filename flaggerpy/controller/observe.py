@@ -19,7 +19,7 @@ from flaggerpy.controller.configs import ConfigDigests
 from flaggerpy.controller.draft import Draft
 from flaggerpy.controller.pods import PodReader
 from flaggerpy.controller.served import choose_router, choose_target, provider_of, unserved
-from flaggerpy.controller.sources import Library, template_refs, unmeasured
+from flaggerpy.controller.sources import Library, alert_refs, template_refs, unmeasured
 from flaggerpy.controller.world import World
 from flaggerpy.kube.cache import Caches
 from flaggerpy.kube.objects import JsonObject
@@ -144,10 +144,10 @@ class Observer:
         former = [ref for one in draft.formers for ref in one.refs]
         refs += former
         refs += [*target_scaler_refs(canary), *made_scaler_refs(canary)]
-        refs += [*template_refs(canary), *kept_refs(canary)]
+        refs += [*template_refs(canary), *(alerts := alert_refs(canary)), *kept_refs(canary)]
         if self._settings.no_cross_namespace_refs:
             refs = [ref for ref in refs if ref.resource != UPSTREAMS or ref.namespace == canary.namespace]
-        await self._load(draft, key, refs, silent=former)
+        await self._load(draft, key, refs, silent=[*former, *alerts])
         served = draft.router is not None
         draft.problems += unmeasured(canary, self._library, self._settings.mesh_provider, served=served)
         draft.kept = kept_revisions(canary, draft.live)

@@ -104,7 +104,10 @@ class Reconciler:
 
     async def _observe(self, key: Key) -> World | None:
         world = await self._rooms.observer.observe(key, self._rooms.announcer.made(key))
-        return None if world is None else self._sleepers.observe(world)
+        if world is None:
+            return None
+        alerts = self._rooms.announcer.alerts_seen(world.canary)
+        return self._sleepers.observe(replace(world, seen=replace(world.seen, alerts=alerts)))
 
     async def _carry_out(self, world: World) -> Plan:
         if world.canary.key not in self._acted and _wants_something(decide(world.seen, self._clock.now())):

@@ -89,6 +89,12 @@ def template_refs(canary: Canary) -> list[Ref]:
     return [Ref(METRIC_TEMPLATES, ref.namespace or canary.namespace, ref.name) for ref in named if ref is not None]
 
 
+def alert_refs(canary: Canary) -> list[Ref]:
+    """AlertProviders are followed so that one that is mended is looked at before the next alert."""
+    named = (entry.provider_ref for entry in canary.analysis.alerts)
+    return [Ref(ALERT_PROVIDERS, ref.namespace or canary.namespace, ref.name) for ref in named]
+
+
 def unmeasured(canary: Canary, library: Library, mesh_provider: str, *, served: bool) -> Iterator[str]:
     """Find metrics that could never be measured, before a rollout depends on them.
 

@@ -22,6 +22,7 @@ from flaggerpy.metrics.base import ProviderSettings
 from flaggerpy.metrics.outbound import Outbound
 from flaggerpy.metrics.query import QueryContext, render
 from flaggerpy.metrics.registry import provider_for
+from flaggerpy.notifiers.link import link_problem
 from flaggerpy.rollout.errors import UserError
 
 _SOME_ADDRESS: Final = "http://somewhere/"
@@ -96,6 +97,8 @@ def provider_faults(document: Document, provider: AlertProvider, inventory: Inve
     for field, address in (("address", spec.address), ("proxy", spec.proxy)):
         if address and (reason := url_problem(address)):
             yield document.fault(Rule.ADDRESS, f"spec.{field}: {reason}.")
+    if reason := link_problem(spec.link or ""):
+        yield document.fault(Rule.ADDRESS, f"spec.link: {reason}")
     secret = _secret(document, spec.secret_ref, inventory)
     if secret is not None and spec.secret_ref and not (spec.address or secret.get("address")):
         yield document.fault(

@@ -45,6 +45,7 @@ class Call:
         size: how many bytes of the answer are read.
         proxy: URL of a proxy, empty for the process' own settings.
         authorities: PEM certificates of whom to trust, empty for those whom the process trusts.
+        follow: redirects within the same host are followed; else a redirect is the answer.
 
     """
 
@@ -57,6 +58,7 @@ class Call:
     verify: bool = True
     proxy: str = field(default="", repr=False)
     authorities: str = field(default="", repr=False)
+    follow: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,7 +125,7 @@ class Outbound:
             request = client.build_request(call.method, url, headers=_headers(call.headers), content=call.content)
             response = await client.send(request, stream=True)
             try:
-                if not response.has_redirect_location:
+                if not (call.follow and response.has_redirect_location):
                     return await _read(response, call.size)
                 url = redirected(url, response.headers["location"])
                 call = _after_redirect(call, response.status_code)

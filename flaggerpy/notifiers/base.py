@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Any
 
+from flaggerpy.api.alert import MetricPayload, RevisionPayload
 from flaggerpy.api.analysis import CanaryAlert, Severity, Strategy
 from flaggerpy.api.canary import Canary
 
@@ -26,19 +28,51 @@ class Field:
 
 
 @dataclass(frozen=True, slots=True)
+class Facts:
+    """What is known of the rollout that an alert speaks of, for receivers that are programs.
+
+    Attributes:
+        target: kind and name of the target.
+        weight: the canary's share of the users, in percent.
+
+    """
+
+    cluster: str = ""
+    target: str = ""
+    phase: str = ""
+    weight: int = 0
+    failed_checks: int = 0
+    reason: str = ""
+    revision: RevisionPayload = field(default_factory=RevisionPayload)
+    metrics: tuple[MetricPayload, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class Alert:
-    """Something a person should hear of."""
+    """Something a person should hear of.
+
+    Attributes:
+        namespace: empty where it is about no canary but about alerts themselves.
+        id: the same when it is sent again.
+        at: when it was first sent.
+        link: where to look; empty without one.
+
+    """
 
     canary: str
     namespace: str
     severity: Severity
     message: str
     fields: tuple[Field, ...] = ()
+    id: str = ""
+    at: datetime | None = None
+    link: str = ""
+    facts: Facts = field(default_factory=Facts)
 
     @property
     def author(self) -> str:
         """Whose alert it is, as receivers show it."""
-        return f"{self.canary}.{self.namespace}"
+        return f"{self.canary}.{self.namespace}" if self.namespace else self.canary
 
     @property
     def is_error(self) -> bool:
@@ -54,8 +88,26 @@ class Sender:
     username: str = DEFAULT_USERNAME
 
 
+Message = Callable[[Alert, Sender], JsonObject]
+"""Writes the body of the POST."""
+
+Headers = tuple[tuple[str, str], ...]
+
+
 def _unchanged(address: str) -> str:
     return address
+
+
+def _none(_alert: Alert, _body: bytes, _key: str) -> Headers:
+    return ()
+
+
+@dataclass(frozen=True, slots=True)
+class Former:
+    """A format that some addresses of a receiver still read."""
+
+    reads: Callable[[str], bool]
+    message: Message
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,13 +119,25 @@ class Notifier:
         url: the address to POST to, made from what the user wrote.
         takes_token: the receiver reads a bearer token.
         complaint: reads why a receiver that answered 200 did not take the message, empty when it did.
+        passing: tells whether such a refusal passes by itself, so that the message is sent again.
+        former: the format of addresses that read an older one.
+        headers: further headers, made from the alert, the body and the Secret's signing key.
 
     """
 
-    message: Callable[[Alert, Sender], JsonObject]
+    message: Message
     url: Callable[[str], str] = _unchanged
     takes_token: bool = False
     complaint: Callable[[Mapping[str, Any]], str] = lambda _: ""
+    passing: Callable[[Mapping[str, Any]], bool] = lambda _: False
+    former: Former | None = None
+    headers: Callable[[Alert, bytes, str], Headers] = _none
+
+    def written(self, alert: Alert, sender: Sender, address: str) -> JsonObject:
+        """Write the body for the receiver at this address."""
+        if self.former is not None and self.former.reads(address):
+            return self.former.message(alert, sender)
+        return self.message(alert, sender)
 
 
 def wants(entry: CanaryAlert, severity: Severity) -> bool:

@@ -10,11 +10,14 @@ _LOGO = "https://flagger.app/favicon.png"
 
 
 def message(alert: Alert, _: Sender) -> JsonObject:
-    """Write an alert as a card, one section for the message and one for each field."""
+    """Write an alert as a card, one section for the message and one for each field, and a button with the link."""
     sections = [
         _section(_strong(alert.message)),
         *(_section(f"{escape(field.name, quote=False)}<br>{_strong(field.value)}") for field in alert.fields),
     ]
+    if alert.link:
+        button = {"textButton": {"text": "OPEN", "onClick": {"openLink": {"url": alert.link}}}}
+        sections.append({"widgets": [{"buttons": [button]}]})
     header = {"title": "Flagger", "subtitle": alert.author, "imageUrl": _LOGO}
     return {"cards": [{"header": header, "sections": sections}]}
 

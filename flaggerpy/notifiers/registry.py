@@ -6,6 +6,7 @@ from flaggerpy.notifiers.base import Notifier
 from flaggerpy.notifiers.gchat import GCHAT
 from flaggerpy.notifiers.msteams import MSTEAMS
 from flaggerpy.notifiers.slack import DISCORD, ROCKET, SLACK
+from flaggerpy.notifiers.webhook import WEBHOOK
 from flaggerpy.rollout.errors import UserError
 
 NOTIFIERS: dict[str, Notifier] = {
@@ -14,6 +15,7 @@ NOTIFIERS: dict[str, Notifier] = {
     "msteams": MSTEAMS,
     "rocket": ROCKET,
     "slack": SLACK,
+    "webhook": WEBHOOK,
 }
 
 

@@ -41,6 +41,7 @@ from flaggerpy.rollout import (
     scaling,
     sizing,
     start,
+    telling,
 )
 from flaggerpy.rollout.decision import AddFinalizer, Decision, DisownPrimary, NeedChecks
 from flaggerpy.rollout.observation import Observation
@@ -61,7 +62,10 @@ def decide(seen: Observation, now: datetime) -> Decision:
     """
     turn = Turn(seen, now)
     question = _decide(turn)
-    return question if question is not None else turn.plan()
+    if question is not None:
+        return question
+    telling.halt(turn)
+    return turn.plan()
 
 
 def _decide(turn: Turn) -> NeedChecks | None:
@@ -71,6 +75,7 @@ def _decide(turn: Turn) -> NeedChecks | None:
     if release.wanted(turn):
         release.run(turn)
         return None
+    telling.undelivered(turn)
     _explain_settings(turn)
     if turn.status.phase in (Phase.NEW, Phase.TERMINATING, Phase.TERMINATED):
         initialize.enter(turn)

@@ -52,6 +52,21 @@ class ServicesSeen:
 
 
 @dataclass(frozen=True, slots=True)
+class AlertsSeen:
+    """Why alerts of the canary do not reach anybody, as sentences.
+
+    Attributes:
+        mistake: settings that no alert can be sent with; empty when there are none.
+        failure: what became of the last alert to each receiver; empty when all took it, None where none was sent since
+            this process began.
+
+    """
+
+    mistake: str = ""
+    failure: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class ConfigsSeen:
     """Checksums of the ConfigMaps and Secrets that the target's template reads, by ``configmap/x`` or ``secret/x``.
 
@@ -170,6 +185,7 @@ class Observation:
         history: of the target's template; only read where taking a canary over depends on it, None where unknown.
         flagger_wrote_at: when Flagger was last seen writing this Canary while we lead, None if never.
         primary_is_owned: the garbage collector would delete the primary together with the Canary.
+        alerts: why alerts do not reach anybody, which holds nothing up.
 
     """
 
@@ -198,3 +214,4 @@ class Observation:
     history: History | None = None
     flagger_wrote_at: datetime | None = None
     primary_is_owned: bool = False
+    alerts: AlertsSeen = field(default_factory=AlertsSeen)

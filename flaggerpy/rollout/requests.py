@@ -15,7 +15,7 @@ from flaggerpy.api.constants import REQUEST
 from flaggerpy.api.errors import InvalidObject
 from flaggerpy.api.request import Request, Verb, fingerprint, read_request
 from flaggerpy.api.status import Advance, AnsweredRequest, Pause, Phase
-from flaggerpy.rollout import release, revision, rollback, start, undo
+from flaggerpy.rollout import release, revision, rollback, start, telling, undo
 from flaggerpy.rollout.transition import ANALYSIS, BOOTSTRAP, IDLE
 from flaggerpy.rollout.turn import Turn
 
@@ -91,6 +91,7 @@ def _pause(turn: Turn, request: Request) -> Answer:
     if held is not None:
         return Answer(f"{turn.name} has been paused by {held.by} already")
     turn.note(paused=Pause(by=request.by, at=request.at or turn.now), advance=None)
+    telling.pause(turn, request.by)
     match turn.status.phase:
         case Phase.PROGRESSING | Phase.WAITING_PROMOTION:
             held_at = f"at {turn.status.rollout.step.weight}%: checks go on, and a bad canary is still rolled back"

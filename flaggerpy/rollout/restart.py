@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from flaggerpy.api.status import Phase
-from flaggerpy.rollout import pausing, reload, revision, scaling
+from flaggerpy.rollout import pausing, reload, revision, scaling, telling
 from flaggerpy.rollout.decision import ScaleTarget, SetRoutes
 from flaggerpy.rollout.turn import Turn
 
@@ -31,8 +31,11 @@ def change_of_mind(turn: Turn) -> None:
     turn.wake_now()
     if revision.promoted(turn.seen, turn.target):
         turn.set(phase=Phase.FAILED if serving else Phase.SUCCEEDED)
-        turn.say(f"Rollout of {turn.target_name} cancelled: the promoted revision was put back")
+        cancelled = f"Rollout of {turn.target_name} cancelled: the promoted revision was put back"
+        turn.say(cancelled)
+        turn.alert("info", cancelled)
         return
+    turn.note(change=telling.change(turn))
     turn.say(f"New revision detected! Restarting analysis for {turn.target_name}")
 
 

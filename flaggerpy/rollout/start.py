@@ -11,7 +11,7 @@ from datetime import timedelta
 from flaggerpy.api.analysis import HookType
 from flaggerpy.api.constants import SCALE_TO_ZERO
 from flaggerpy.api.status import Phase, Step
-from flaggerpy.rollout import children, gates, kept, moving, pausing, reload, revision, rollback, scaling
+from flaggerpy.rollout import children, gates, kept, moving, pausing, reload, revision, rollback, scaling, telling
 from flaggerpy.rollout.decision import NeedChecks, ScaleTarget, SetRoutes
 from flaggerpy.rollout.turn import Turn
 
@@ -62,16 +62,26 @@ def _nothing_new(turn: Turn) -> None:
     over = not rollout.serving_canary and (put_back or not rollout.failing or turn.primary_readiness().ready)
     if phase is Phase.WAITING:
         turn.set(phase=Phase.SUCCEEDED if over else Phase.FAILED)
-        turn.say(f"The new revision of {turn.target_name} was withdrawn before it started")
+        _ended(turn, f"The new revision of {turn.target_name} was withdrawn before it started")
     elif phase is Phase.FAILED and over and put_back:
         turn.set(phase=Phase.SUCCEEDED)
-        turn.say(f"The revision of {turn.target_name} that failed was withdrawn: the promoted one was put back")
+        _ended(turn, f"The revision of {turn.target_name} that failed was withdrawn: the promoted one was put back")
     elif phase is Phase.FAILED and over and rollout.failing:
         turn.set(phase=Phase.SUCCEEDED)
-        turn.say(f"{turn.primary_name} became ready after all: the promotion of {turn.target_name} is finished")
+        _ended(turn, _after_all(turn))
     if turn.status.phase is Phase.SUCCEEDED and phase is not Phase.SUCCEEDED:
         _forget_failure(turn, put_back=put_back)
     _let_target_sleep(turn)
+
+
+def _ended(turn: Turn, message: str) -> None:
+    """Tell how a rollout came to an end that no check and no hook decided."""
+    turn.say(message)
+    turn.alert("info", message)
+
+
+def _after_all(turn: Turn) -> str:
+    return f"{turn.primary_name} became ready after all: the promotion of {turn.target_name} is finished"
 
 
 def _forget_failure(turn: Turn, *, put_back: bool) -> None:
@@ -104,6 +114,7 @@ def _return_to_primary(turn: Turn) -> None:
     recovered = turn.primary_readiness().ready and revision.alike(rollout.promoted, rollout.applied)
     if turn.status.phase is Phase.FAILED and recovered:
         turn.set(phase=Phase.SUCCEEDED, last_promoted_spec=turn.status.last_applied_spec)
+        turn.alert("info", _after_all(turn))
         turn.note(failing="")
         turn.wait("")
 
@@ -221,6 +232,7 @@ def _hold(turn: Turn, gate: gates.Gate) -> None:
     if turn.status.phase is Phase.WAITING:
         return
     turn.set(phase=Phase.WAITING)
+    turn.note(change=telling.change(turn))
     turn.warn(f"Halt {turn.name} advancement waiting for approval {gate.hook}")
     if not gate.muted:
         turn.alert("warn", "Canary is waiting for approval.")
@@ -235,7 +247,7 @@ def _ask_again(turn: Turn) -> None:
 def refuse(turn: Turn, why: str) -> None:
     """End a rollout that has not started yet: its revision failed, and users never met it."""
     now = turn.current_revision()
-    turn.note(applied=now)
+    turn.note(applied=now, change=telling.change(turn), checks=[])
     turn.set(last_applied_spec=now.template, tracked_configs=dict(turn.seen.configs.flagger))
     turn.warn(f"Rolling back {turn.name} {why}")
     turn.alert("warn", f"Rolling back {turn.name} {why}")
@@ -269,6 +281,7 @@ def _scale_up(turn: Turn) -> None:
         checks=[],
         failing="",
         scaled_at=turn.now,
+        change=telling.change(turn),
     )
     turn.wait("")
     turn.say(f"New revision detected! Scaling up {turn.target_name}", arrived=True)

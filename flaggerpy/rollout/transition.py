@@ -31,6 +31,9 @@ SERVING_CANARY = "The rollout failed, {kind} {target} serves all users because t
 FAILED = Phase.FAILED.value
 """Reason of ``Stalled`` where the last rollout failed and nothing else is wrong."""
 
+ALERTS_DELIVERED = "AlertsDelivered"
+"""A condition that is there, and ``False``, only while alerts of the canary do not reach anybody."""
+
 PRIMARY_UNAVAILABLE = "PrimaryUnavailable"
 """Reason of ``Ready`` where nothing is rolled out, and the primary that all users are on has yet to come back."""
 
@@ -132,6 +135,11 @@ def to_mend(status: CanaryStatus) -> str:
     """
     rows = (row for row in status.conditions if row.type == "Stalled" and row.status == "True")
     return next((row.message for row in rows if row.reason != FAILED), "")
+
+
+def without(rows: list[Condition], kind: str) -> list[Condition]:
+    """Return the conditions that are of another type."""
+    return [row for row in rows if row.type != kind]
 
 
 def rollout_began(status: CanaryStatus) -> datetime | None:

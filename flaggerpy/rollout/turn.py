@@ -168,6 +168,11 @@ class Turn:
         """Why nothing moves, as far as it was said in this turn."""
         return self._reason
 
+    @property
+    def suspended(self) -> bool:
+        """Whether everything was left as it is in this turn, as spec.suspend asks for."""
+        return self._cause == "Suspended"
+
     def passed(self, when: datetime) -> bool:
         """Whether a time has come; False asks for another look when it has."""
         if self.now < when:
@@ -284,7 +289,7 @@ class Turn:
     def announce(self, what: str, *, kind: Literal["event", "alert", "hooks"], **fields: Any) -> None:
         """Make an announcement that a crash may repeat but not lose."""
         stamp = self.now.strftime("%Y%m%dT%H%M%S.%f")
-        mark = f"{stamp}-{self.status.phase.value}-{len(self._fresh)}"
+        mark = f"{stamp}-{self.status.phase.value}-{len(self.before.rollout.pending) + len(self._fresh)}"
         self._fresh.append(Pending(id=f"{mark}-{what}", kind=kind, **fields))
 
     def alert(self, severity: Literal["info", "warn", "error"], message: str, *, fields: bool = False) -> None:
@@ -322,7 +327,7 @@ class Turn:
         self.set(
             observed_generation=self.canary.metadata.generation,
             conditions=conditions(
-                self.before.conditions,
+                self.status.conditions,
                 self.status.phase,
                 self.now,
                 words=Words(

@@ -92,7 +92,7 @@ class ControllerSeries:
         )
         self._dropped = counter(
             "flaggerpy_notifications_dropped_total",
-            "Messages that were never sent because their receiver is too slow. `kind`: `alert` or `event` (webhook).",
+            "Messages that were left out because their receiver is too slow. `kind`: `alert` or `event` (webhook).",
             "kind",
         )
 

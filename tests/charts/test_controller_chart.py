@@ -76,6 +76,7 @@ def test_what_the_controller_is_told_by_default() -> None:
         ({"ingressAnnotationsPrefix": "in.example.com"}, "-ingress-annotations-prefix", "in.example.com"),
         ({"eventWebhook": "http://sink/"}, "-event-webhook", "http://sink/"),
         ({"clusterName": "east"}, "-cluster-name", "east"),
+        ({"alertLink": "https://grafana/{{ name }}"}, "-alert-link", "https://grafana/{{ name }}"),
         ({"noCrossNamespaceRefs": True}, "-no-cross-namespace-refs", "true"),
         ({"threadiness": 7}, "-threadiness", "7"),
         ({"kubeconfigQPS": 50}, "-kubeconfig-qps", "50"),
@@ -109,6 +110,7 @@ def test_the_controller_knows_every_flag_that_the_chart_may_pass() -> None:
     everything = arguments(
         acceptWithin="2m",
         clusterName="east",
+        alertLink="https://grafana/{{ name }}",
         eventWebhook="http://sink/",
         gatewayMirrorPercent=True,
         includeLabelPrefix="*",

@@ -12,7 +12,6 @@ from flaggerpy.kube.client import Client
 from flaggerpy.kube.objects import JsonObject
 from flaggerpy.kube.resources import ALERT_PROVIDERS, METRIC_TEMPLATES, Ref, Resource
 from flaggerpy.kube.sessions import HttpTransport, Server
-from flaggerpy.notifiers.base import Alert
 from flaggerpy.rollout.errors import UserError
 from tests.builders import canary
 
@@ -58,11 +57,10 @@ async def test_what_the_crd_admits_and_nobody_can_read_is_a_users_mistake(shelf:
     with pytest.raises(UserError, match=r"^MetricTemplate empty\.shop cannot be read: spec is missing: add it\.$"):
         shelf.library.metric_template("shop", "empty")
 
-    alert = Alert("web", "shop", Severity.WARN, "Canary is waiting for approval.")
     entries = [{"name": name, "severity": "info", "providerRef": {"name": name}} for name in ("empty", "good")]
     shelf.put(ALERT_PROVIDERS, "good", spec=SPECS[ALERT_PROVIDERS])
     of = canary(analysis={"alerts": entries})
-    found, missing = receivers_for(of, alert, shelf.library.alert_provider, None)
+    found, missing = receivers_for(of, Severity.WARN, shelf.library.alert_provider, None)
     assert [receiver.address for receiver in found] == ["http://chat"]
     assert missing == (
         "The alert empty cannot be sent: AlertProvider empty.shop cannot be read: spec is missing: add it.",

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import json
+import re
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +11,7 @@ import pytest
 from flaggerpy.api.analysis import CanaryAlert, Severity
 from flaggerpy.notifiers.base import Alert, Field, JsonObject, Sender, alert_fields, wants
 from flaggerpy.notifiers.registry import NOTIFIERS, notifier_for
-from flaggerpy.notifiers.slack import complaint, discord_url
+from flaggerpy.notifiers.slack import complaint, discord_url, is_passing
 from flaggerpy.rollout.errors import UserError
 from tests.builders import ab_test, blue_green, canary
 
@@ -19,6 +21,8 @@ RECORDED: list[dict[str, Any]] = [
     for name in ("alerts-all-types.json", "alerts-global-and-strategies.json")
     for call in json.loads((DATA / name).read_text())
 ]
+CONNECTOR = "https://shop.webhook.office.com/webhookb2/1"
+"""The addresses for which Teams still gets what Flagger sends; others make no difference to any receiver."""
 KINDS = {"global-slack": "slack", "global-teams": "msteams"}
 
 
@@ -50,8 +54,8 @@ def read_back(body: JsonObject) -> tuple[str, str, list[tuple[str, str]], bool]:
             raise AssertionError(body)
 
 
-def test_every_kind_of_receiver_was_recorded() -> None:
-    assert {kind_of(call) for call in RECORDED} == set(NOTIFIERS)
+def test_every_kind_of_receiver_that_flagger_has_was_recorded() -> None:
+    assert {kind_of(call) for call in RECORDED} == set(NOTIFIERS) - {"webhook"}
 
 
 @pytest.mark.parametrize("recorded", RECORDED, ids=lambda call: f"{kind_of(call)}: {read_back(call['body'])[1][:40]}")
@@ -68,7 +72,7 @@ def test_receivers_get_the_bodies_that_flagger_sends(recorded: dict[str, Any]) -
     )
     sender = Sender(body.get("channel", "general"), body.get("username", "flagger"))
 
-    assert notifier_for(kind_of(recorded)).message(alert, sender) == body
+    assert notifier_for(kind_of(recorded)).written(alert, sender, CONNECTOR) == body
 
 
 @pytest.mark.parametrize(("kind", "good", "bad"), [("slack", "good", "danger"), ("rocket", "#0076D7", "#FF0000")])
@@ -102,10 +106,86 @@ def test_discord_is_addressed_where_it_reads_slacks_format(address: str, url: st
     assert discord_url(address) == url
 
 
-def test_slacks_refusals_come_with_status_200() -> None:
-    assert complaint({"ok": False, "error": "not_in_channel"}) == "Slack refused the message: not_in_channel"
+@pytest.mark.parametrize(
+    ("answer", "says"),
+    [
+        ({"ok": False, "error": "not_in_channel"}, "not_in_channel: invite the app to the channel"),
+        ({"ok": False, "error": "invalid_auth"}, "invalid_auth: replace the token in the Secret"),
+        ({"ok": False, "error": "as_user_not_supported"}, "as_user_not_supported"),
+    ],
+)
+def test_w76_slacks_refusals_come_with_status_200_and_say_what_to_do(answer: JsonObject, says: str) -> None:
+    assert complaint(answer) == f"Slack refused the message: {says}"
     assert complaint({"ok": True}) == ""
     assert complaint({}) == ""
+
+
+@pytest.mark.parametrize("error", ["bad token xoxb-2009-hush", {"token": "hush"}, None, "h" * 41])
+def test_a_refusal_in_strange_words_is_not_repeated_as_it_could_quote_the_token(error: object) -> None:
+    assert complaint({"ok": False, "error": error}) == "Slack refused the message without a reason"
+
+
+@pytest.mark.parametrize(
+    ("error", "passes"), [("ratelimited", True), ("internal_error", True), ("invalid_auth", False)]
+)
+def test_some_of_slacks_refusals_pass_by_themselves(error: str, passes: bool) -> None:
+    assert is_passing({"ok": False, "error": error}) is passes
+
+
+def test_what_is_said_in_slack_mentions_nobody_and_hides_no_address() -> None:
+    alert = Alert("web", "shop", Severity.INFO, "<!channel> & co", (Field("Reason", "50% < 99%"),))
+
+    attachment = notifier_for("slack").message(alert, Sender())["attachments"][0]
+
+    assert attachment["text"] == "&lt;!channel&gt; &amp; co"
+    assert attachment["fields"][0]["value"] == "50% &lt; 99%"
+
+
+@pytest.mark.parametrize(
+    ("address", "format_of"),
+    [
+        ("https://shop.webhook.office.com/webhookb2/1@2/IncomingWebhook/3/4", "MessageCard"),
+        ("https://outlook.office.com/webhook/1@2/IncomingWebhook/3/4", "MessageCard"),
+        ("https://prod-07.westeurope.logic.azure.com:443/workflows/1/triggers/manual/paths/invoke?sig=2", "message"),
+        ("https://1.2.environment.api.powerplatform.com:443/powerautomate/automations/direct/workflows/3", "message"),
+        ("https://teams.example.com/hook", "message"),
+        ("https://evil.example/webhook.office.com", "message"),
+        ("https://[broken", "message"),
+    ],
+)
+def test_w77_teams_gets_an_adaptive_card_unless_its_address_is_a_connectors(address: str, format_of: str) -> None:
+    body = notifier_for("msteams").written(Alert("web", "shop", Severity.ERROR, "bad"), Sender(), address)
+
+    assert body.get("@type", body.get("type")) == format_of
+
+
+def test_an_adaptive_card_says_all_of_an_alert_and_takes_nothing_for_markup() -> None:
+    alert = Alert(
+        "web", "shop", Severity.ERROR, "my_metric_is *bad*", (Field("Reason", "a_b_c"),), link="https://grafana"
+    )
+
+    body = notifier_for("msteams").message(alert, Sender())
+
+    (attachment,) = body["attachments"]
+    card = attachment["content"]
+    assert (body["type"], attachment["contentType"]) == ("message", "application/vnd.microsoft.card.adaptive")
+    assert {block["type"] for block in card["body"]} == {"RichTextBlock"}, "a TextBlock reads Markdown"
+    texts = ["".join(run["text"] for run in block["inlines"]) for block in card["body"]]
+    assert texts == ["web.shop", "my_metric_is *bad*", "Reason: a_b_c"]
+    assert card["body"][1]["inlines"][0]["color"] == "Attention"
+    assert card["actions"] == [{"type": "Action.OpenUrl", "title": "Open", "url": "https://grafana"}]
+
+
+@pytest.mark.parametrize("kind", sorted(NOTIFIERS))
+@pytest.mark.parametrize("address", ["https://chat.example", CONNECTOR])
+def test_every_receiver_shows_the_link_and_without_one_says_nothing_of_it(kind: str, address: str) -> None:
+    alert = Alert("web", "shop", Severity.INFO, "hello")
+
+    with_link = notifier_for(kind).written(replace(alert, link="https://grafana/d/1"), Sender(), address)
+    without = notifier_for(kind).written(alert, Sender(), address)
+
+    assert "https://grafana/d/1" in json.dumps(with_link)
+    assert not re.search("author_link|potentialAction|openLink|OpenUrl", json.dumps(without))
 
 
 @pytest.mark.parametrize(
@@ -118,7 +198,7 @@ def test_slacks_refusals_come_with_status_200() -> None:
         (None, {"info", "warn", "error"}),
     ],
 )
-def test_an_entry_gets_its_severity_and_worse_and_without_one_everything(asked: str | None, sent: set[str]) -> None:
+def test_w72_an_entry_gets_its_severity_and_worse_and_without_one_everything(asked: str | None, sent: set[str]) -> None:
     written = {"name": "a", "providerRef": {"name": "p"}} | ({} if asked is None else {"severity": asked})
     entry = CanaryAlert.model_validate(written)
 
@@ -160,5 +240,7 @@ def test_the_clusters_name_comes_first_and_alone_without_details() -> None:
 
 
 def test_an_unknown_receiver_is_a_mistake_that_names_the_known_ones() -> None:
-    with pytest.raises(UserError, match='"slak" does not exist; known are: discord, gchat, msteams, rocket, slack'):
+    with pytest.raises(
+        UserError, match='"slak" does not exist; known are: discord, gchat, msteams, rocket, slack, webhook'
+    ):
         notifier_for("slak")

@@ -13,6 +13,8 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
+from tests.replay.alerts import said
+
 JsonObject = dict[str, Any]
 Name = tuple[str, str]
 """Kind and name of an object."""
@@ -237,7 +239,7 @@ def _tell_calls(story: Story, calls: Sequence[Call], canaries: Sequence[str]) ->
                 events.add(f"{about['eventType']}: {about['eventMessage']}")
             _add(story.payloads, "event-webhook", _fields(call.body))
         elif call.to == "alert":
-            flat = _flat(call.body)
+            flat = said(call.body).flaggers()
             story.alerts.setdefault(_receiver(call.path, flat, canaries), []).append(flat)
         elif _STARTING not in str((call.body.get("metadata") or {}).get("eventMessage")):
             asked = f"{call.path} in {call.body.get('phase')}"

@@ -6,6 +6,10 @@ from typing import Any
 
 import pytest
 
+from flaggerpy.api.analysis import Severity
+from flaggerpy.notifiers.base import Alert, Field, Sender
+from flaggerpy.notifiers.registry import notifier_for
+from tests.replay.alerts import said
 from tests.replay.differences import KNOWN, documented, explained, listed
 from tests.replay.recording import load, names
 from tests.replay.story import Call, Change, JsonObject, Story, compare, tell
@@ -89,8 +93,21 @@ def test_cookies_are_random_and_last_as_long_as_an_interval() -> None:
     assert compare(told(route("abc", 10)), told(route("xyz", 2))) == []
 
 
+def slack(author: str, message: str, *lines: tuple[str, str]) -> JsonObject:
+    fields = [{"title": name, "value": value} for name, value in lines]
+    return {"attachments": [{"author_name": author, "text": message, "color": "good", "fields": fields}]}
+
+
+def test_lines_that_only_our_alerts_have_and_the_format_for_teams_are_no_difference() -> None:
+    alert = Alert("web", "shop", Severity.INFO, "hello", (Field("Target", "x"), Field("Metric a", "1: Passed")))
+    ours = notifier_for("msteams").message(alert, Sender())
+
+    assert said(ours).flaggers() == said(slack("web.shop", "hello", ("Target", "x"))).flaggers()
+    assert said(ours).flaggers() != said(slack("web.shop", "hello", ("Target", "y"))).flaggers()
+
+
 def test_canaries_that_share_a_receiver_of_alerts_are_told_apart() -> None:
-    calls = [Call("alert", "slack", {"text": f"{name}.{{namespace}} failed"}) for name in ("b", "a")]
+    calls = [Call("alert", "slack", slack(f"{name}.{{namespace}}", "failed")) for name in ("b", "a")]
     story = tell((), calls, given=frozenset(), routers=True, canaries=["a", "b"])
     assert sorted(story.alerts) == ["slack of a", "slack of b"]
 

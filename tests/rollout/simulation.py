@@ -23,6 +23,7 @@ from flaggerpy.rollout.checks import Answer, Check, HookCheck, Verdict
 from flaggerpy.rollout.decide import decide
 from flaggerpy.rollout.failfast import AWAITED
 from flaggerpy.rollout.observation import (
+    AlertsSeen,
     Bounds,
     ConfigsSeen,
     History,
@@ -121,6 +122,7 @@ class Simulation:
     """Writes in which the router only names Services at weight 0 before or after it sends users to them."""
     named: Counter[str] = field(default_factory=Counter)
     problems: tuple[str, ...] = ()
+    alerts_seen: AlertsSeen = field(default_factory=AlertsSeen)
     hooks: dict[str, Verdict] = field(default_factory=dict)
     """Answers of hooks by type or name; every hook passes and no rollback hook fires unless told here."""
     metrics: dict[str, Verdict] = field(default_factory=dict)
@@ -193,6 +195,7 @@ class Simulation:
             place=self.place,
             left_behind=self._left_behind,
             left_accepted=Acceptance.YES if self.former is None or self.former.accepted else Acceptance.UNKNOWN,
+            alerts=self.alerts_seen,
             problems=(*self.problems, *((NO_SCALER,) if missing else ())),
             announced=frozenset(self.announced),
             history=self.history,

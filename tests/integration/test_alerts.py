@@ -1,0 +1,99 @@
+"""Alerts on a real API server: what a mistake shows, what arrives, and that it arrives after a restart."""
+
+from __future__ import annotations
+
+import base64
+
+import pytest
+
+from flaggerpy.kube.objects import JsonObject
+from flaggerpy.kube.resources import ALERT_PROVIDERS
+from flaggerpy.notifiers.webhook import SIGNATURE_HEADER
+from tests.integration.gateway import Gateway
+from tests.integration.objects import careful, progressive
+from tests.integration.servers import Hooks
+from tests.integration.site import IMAGE, Site
+
+pytestmark = [pytest.mark.integration, pytest.mark.timeout(240), pytest.mark.usefixtures("calm")]
+
+HUSH = "planted-2009-hush"
+TOLD = [{"name": "on-call", "severity": "info", "providerRef": {"name": "pager"}}]
+
+
+def provider(**spec: object) -> JsonObject:
+    return {
+        "apiVersion": "flagger.app/v1beta1",
+        "kind": "AlertProvider",
+        "metadata": {"name": "pager"},
+        "spec": {"type": "webhook", "secretRef": {"name": "pager"}, **spec},
+    }
+
+
+def secret(**data: str) -> JsonObject:
+    encoded = {key: base64.b64encode(value.encode()).decode() for key, value in data.items()}
+    return {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "pager"}, "data": encoded}
+
+
+async def undelivered(site: Site) -> str:
+    """The message of the condition that says that alerts reach nobody, empty without one."""
+    conditions = (await site.canary()).get("status", {}).get("conditions") or []
+    return next((row["message"] for row in conditions if row["type"] == "AlertsDelivered"), "")
+
+
+async def test_a_mistake_is_an_event_and_a_condition_until_it_is_mended_and_holds_up_nothing(
+    site: Site, gateway: Gateway, hooks: Hooks, capsys: pytest.CaptureFixture[str]
+) -> None:
+    async with site.controller():
+        await site.apply(careful(), progressive(step=50, most=50, alerts=TOLD))
+        await site.phase_is("Initialized")
+        await site.until(lambda: undelivered(site), "the missing AlertProvider in a condition")
+        assert f"there is no AlertProvider pager.{site.namespace}" in await undelivered(site)
+        await site.event("there is no AlertProvider pager")
+
+        await site.apply(provider())
+        await site.set_image("6.0.1")
+        await site.phase_is("Succeeded")
+        await site.event("There is no Secret pager")
+
+        await site.apply(secret(address=f"{hooks.url}/{HUSH}", token=HUSH, signingKey=HUSH))
+        await site.set_image("6.0.2")
+        await site.phase_is("Succeeded")
+
+        async def mended() -> bool:
+            return not await undelivered(site)
+
+        await site.until(mended, "no condition any more")
+    arrived = [call for call in hooks.to(HUSH) if call.body["message"].endswith("promotion finished.")]
+    body = arrived[-1].body
+    assert body["revision"]["before"] == [f"podinfod={IMAGE}:6.0.1"]
+    assert body["revision"]["after"] == [f"podinfod={IMAGE}:6.0.2"]
+    assert arrived[-1].headers["Authorization"] == f"Bearer {HUSH}"
+    assert arrived[-1].headers[SIGNATURE_HEADER].startswith("sha256=")
+    said = capsys.readouterr()
+    told = f"{said.out}{said.err}{await site.events()}{await site.canary()}"
+    assert HUSH not in told
+
+
+async def test_an_alert_that_a_controller_could_not_deliver_is_delivered_by_the_next(
+    site: Site, gateway: Gateway, hooks: Hooks
+) -> None:
+    hooks.answers["pager"] = (503, "not now")
+    async with site.controller():
+        await site.apply(careful(), provider(), secret(address=f"{hooks.url}/pager"), progressive(alerts=TOLD))
+        await site.phase_is("Initialized")
+        await site.until(lambda: _asked(hooks), "a first try")
+    (pending,) = {call.body["id"] for call in hooks.to("pager")}
+
+    hooks.answers.clear()
+    hooks.calls.clear()
+    async with site.controller():
+        await site.until(lambda: _asked(hooks), "the alert")
+        await site.settled()
+
+    assert [call.body["id"] for call in hooks.to("pager")] == [pending]
+    assert (await site.canary())["status"]["rollout"].get("pending", []) == []
+    assert await site.exists(ALERT_PROVIDERS, "pager")
+
+
+async def _asked(hooks: Hooks) -> bool:
+    return bool(hooks.to("pager"))
