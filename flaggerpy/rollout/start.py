@@ -267,6 +267,7 @@ def _scale_up(turn: Turn) -> None:
         advance=turn.status.rollout.advance if turn.advance == "full" else None,
         gates=[],
         checks=[],
+        exposed_at=None,
         failing="",
         scaled_at=turn.now,
     )

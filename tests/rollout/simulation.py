@@ -19,7 +19,7 @@ from flaggerpy.api.canary import Canary, CanarySpec, ObjectMeta
 from flaggerpy.api.constants import FINALIZER
 from flaggerpy.api.status import CanaryStatus, Pending, Phase, Revision, RoutePlace
 from flaggerpy.rollout import decision as d
-from flaggerpy.rollout.checks import Answer, Check, HookCheck, Verdict
+from flaggerpy.rollout.checks import Answer, Check, HookCheck, Verdict, ends_round
 from flaggerpy.rollout.decide import decide
 from flaggerpy.rollout.failfast import AWAITED
 from flaggerpy.rollout.observation import (
@@ -332,7 +332,7 @@ class Simulation:
             for check in decided.checks:
                 answers[check] = self._answer(check)
                 self.asked.append((self.now, check, answers[check]))
-                if not answers[check].passed:
+                if ends_round(check, answers[check]):
                     break
 
     def _answer(self, check: Check) -> Answer:

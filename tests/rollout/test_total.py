@@ -24,7 +24,7 @@ from flaggerpy.api.status import (
     RolloutStatus,
     Step,
 )
-from flaggerpy.rollout.checks import Answer, Check, Verdict
+from flaggerpy.rollout.checks import Answer, Check, Verdict, ends_round
 from flaggerpy.rollout.decide import decide
 from flaggerpy.rollout.decision import NeedChecks, Plan, ScalePrimary, ScaleTarget, WriteScaler
 from flaggerpy.rollout.observation import Bounds, ConfigsSeen, Observation, ScalerSeen, ServicesSeen
@@ -212,7 +212,7 @@ def answered(seen: Observation, now: datetime, verdicts: list[Verdict]) -> Plan:
         assert rounds < 6, "a tick asks at most six rounds of questions"
         for check in decided.checks:
             answers[check] = Answer(verdicts[len(answers) % len(verdicts)], "because")
-            if not answers[check].passed:
+            if ends_round(check, answers[check]):
                 break
     raise AssertionError("no plan")
 
