@@ -50,7 +50,7 @@ def verdict_of(metric: CanaryMetric, measure: Measure, about: About, found: Meas
         return broken
     shown = judge.shown(measure, found.value.value) if isinstance(found.value, Value) else None
     for outcome, whose in ((found.samples, ""), (found.primary_samples, " of the primary")):
-        count = outcome.value if isinstance(outcome, Value) else 0
+        count = float(outcome.value) if isinstance(outcome, Value) else 0.0
         if outcome is not None and count < metric.min_samples:
             few = f"{judge.plain(round(count, 1))} samples{whose} are too few, {metric.min_samples} are needed"
             return Answer(Verdict.INCONCLUSIVE, f"metric {metric.name}: {few}", shown)
