@@ -111,10 +111,7 @@ def _judged(turn: Turn, measured: verdicts.Round, held: _Held, counted: Judged) 
     """Add up a round: a limit of a metric's own comes first, then a counted failure, then whatever lacks a verdict."""
     counting = [(metric, answer) for metric, answer in measured if not metric.dry_run]
     if beyond := verdicts.beyond_its_limits(turn, counting):
-        last = next(
-            why(metric.name, answer) for metric, answer in reversed(counting) if answer.verdict is Verdict.FAILED
-        )
-        return Judged(Judgement.OVER, f"{beyond}: {last}")
+        return Judged(Judgement.OVER, beyond)
     if counted.judgement is Judgement.BAD:
         return counted
     missing = [why(metric.name, answer) for metric, answer in counting if not answer.passed]
