@@ -3,19 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from datetime import timedelta
-from typing import Final
 
 from flaggerpy.api.analysis import CanaryAnalysis, CanaryMetric, ThresholdRange, Window
 from flaggerpy.durations import format_duration
 
-_NONE: Final = timedelta()
-
 
 def guard_problems(analysis: CanaryAnalysis) -> Iterator[str]:
     """Say which guards nobody can have meant as they are written."""
-    if analysis.initial_delay < _NONE:
-        yield f"spec.analysis.initialDelay: {_negative(analysis.initial_delay)}"
     for index, metric in enumerate(analysis.metrics):
         where = f"spec.analysis.metrics[{index}]"
         yield from _numbers(where, metric)
@@ -59,12 +53,6 @@ def _numbers(where: str, metric: CanaryMetric) -> Iterator[str]:
     for field, number in numbers.items():
         if number is not None and number < 0:
             yield f"{where}.{field}: {number} is less than nothing: write 0 or more."
-    if metric.initial_delay is not None and metric.initial_delay < _NONE:
-        yield f"{where}.initialDelay: {_negative(metric.initial_delay)}"
-
-
-def _negative(delay: timedelta) -> str:
-    return f"{format_duration(delay)} is in the past: write 0s or more."
 
 
 def _needs_sample_query(metric: CanaryMetric) -> bool:
