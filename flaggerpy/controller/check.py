@@ -34,6 +34,9 @@ from flaggerpy.rollout.errors import UserError
 from flaggerpy.telemetry.controller import QueryOutcome
 from flaggerpy.telemetry.recorder import METRIC, CheckName, Recorder
 
+_Server = tuple[str, str]
+"""Type and address of a metrics server."""
+
 ReadSecret = Callable[[str, str], Awaitable[Mapping[str, str] | None]]
 """Reads the decoded data of a Secret by namespace and name; None when there is none."""
 
@@ -89,12 +92,13 @@ class Checker:
         ``checksum`` is what webhooks are told about the revision.
         """
         answers: dict[Check, Answer] = {}
+        silent: set[_Server] = set()
         for check in checks:
             match check:
                 case HookCheck():
                     answers[check] = await self._call(canary, check, checksum)
                 case MetricCheck():
-                    answers[check] = await self._measure(canary, check)
+                    answers[check] = await self._measure(canary, check, silent)
                 case _:
                     assert_never(check)
             self._count(canary, check, answers[check])
@@ -121,7 +125,8 @@ class Checker:
         answer = await self._hooks.call(hook, payload, key=check.key)
         return Answer(Verdict.PASSED if answer.passed else Verdict.FAILED, answer.reason)
 
-    async def _measure(self, canary: Canary, check: MetricCheck) -> Answer:
+    async def _measure(self, canary: Canary, check: MetricCheck, silent: set[_Server]) -> Answer:
+        """Measure and judge; a server that was silent in this round is not waited for once more."""
         metric = canary.analysis.metrics[check.index]
         window = window_of(metric, check.since, self._clock.now())
         try:
@@ -131,7 +136,12 @@ class Checker:
             return Answer(Verdict.FAILED, str(error))
         except KubeError as error:
             return Answer(Verdict.ERROR, judge.unanswered(metric, f"its Secret could not be read: {error}"))
+        server = (question.settings.type, question.settings.address)
+        if server in silent:
+            return Answer(Verdict.ERROR, judge.unanswered(metric, "its server has just left another query unanswered"))
         found = await self._ask(provider, question, window)
+        if found.is_silent:
+            silent.add(server)
         if isinstance(found.value, Value):
             shown = found.value.value / 1000 if question.measure is Measure.MILLISECONDS else found.value.value
             self._recorder.set_measured(labels_of(canary), metric.name, shown)

@@ -34,6 +34,12 @@ class Measurements:
     primary: Outcome | None = None
     primary_samples: Outcome | None = None
 
+    @property
+    def is_silent(self) -> bool:
+        """Whether something got no answer at all."""
+        outcomes = (self.value, self.samples, self.primary, self.primary_samples)
+        return any(isinstance(outcome, ProviderError) and outcome.silent for outcome in outcomes)
+
 
 @dataclass(frozen=True, slots=True)
 class About:

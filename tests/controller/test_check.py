@@ -432,6 +432,25 @@ async def test_after_a_metric_without_a_verdict_the_others_are_measured(desk: De
     assert last not in answers, "a failure that is counted ends the round"
 
 
+async def test_a_server_that_gives_no_answer_is_waited_for_once_a_round(desk: Desk) -> None:
+    metrics = [{**GUARDED, "name": name} for name in ("a", "b")] + [BY_TEMPLATE]
+    desk.templates["shop", "t"] = template(address=desk.server.url)
+    desk.server.says(value("0"))
+    first, second, elsewhere = MetricCheck(0, QUERY, "a"), MetricCheck(1, QUERY, "a"), MetricCheck(2, TEMPLATE, "a")
+
+    of = canary(spec={"metricsServer": closed_port()}, analysis={"metrics": metrics})
+    answers = await desk.run(of, first, second, elsewhere)
+
+    assert "cannot connect" in answers[first].message
+    assert answers[second] == Answer(
+        Verdict.ERROR,
+        "The metric b could not be measured, the rollout holds: its server has just left another query unanswered",
+    )
+    assert answers[elsewhere].passed
+    queries = 'flaggerpy_metric_query_duration_seconds_count{outcome="%s",provider="prometheus"}'
+    assert desk.counted(queries, "unanswered") == {"unanswered": 1}
+
+
 async def test_a_failure_that_is_not_counted_does_not_end_the_round(desk: Desk) -> None:
     metrics = [{**GUARDED, "name": "tried", "dryRun": True}, GUARDED]
     tried, counts = MetricCheck(0, QUERY, "a", counts=False), MetricCheck(1, QUERY, "a")
