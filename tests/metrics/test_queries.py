@@ -20,8 +20,14 @@ def metric(name: str = "errors", **fields: Any) -> CanaryMetric:
     return CanaryMetric.model_validate({"name": name, **fields})
 
 
-def measured(provider: str = "istio", **names: str) -> Measured:
-    names = {"name": "web", "namespace": "shop", "service": "web", "ingress": "web", "interval": "1m", **names}
+def measured(provider: str = "istio", interval: str = "1m") -> Measured:
+    names: dict[str, Any] = {
+        "name": "web",
+        "namespace": "shop",
+        "service": "web",
+        "ingress": "web",
+        "interval": interval,
+    }
     return Measured(
         canary=QueryContext(target="web", route="web-2", **names),
         primary=QueryContext(target="web-primary", route="web-1", role="primary", **names),
@@ -61,7 +67,7 @@ def test_samples_of_every_other_row_are_those_of_its_success_rate(provider: str)
 
 
 def test_the_primary_is_asked_the_same_with_its_own_names() -> None:
-    fields = {"compareTo": "primary", "minSamples": 5, "sampleQuery": "hits_{{ role }}"}
+    fields: dict[str, Any] = {"compareTo": "primary", "minSamples": 5, "sampleQuery": "hits_{{ role }}"}
     asked = queries_of(metric(**fields), measured(), "{{ target }} of {{ service }}-{{ role }}")
 
     assert asked == Queries("web of web-canary", "hits_canary", "web-primary of web-primary", "hits_primary")
@@ -128,7 +134,12 @@ def test_a_window_is_never_longer_than_the_interval() -> None:
 
 
 def test_a_shorter_window_is_the_interval_of_every_query() -> None:
-    fields = {"interval": "5m", "compareTo": "primary", "minSamples": 5, "sampleQuery": "n{{ role }}[{{ interval }}]"}
+    fields: dict[str, Any] = {
+        "interval": "5m",
+        "compareTo": "primary",
+        "minSamples": 5,
+        "sampleQuery": "n{{ role }}[{{ interval }}]",
+    }
     cut = measured(interval="5m").within(metric(**fields), timedelta(seconds=95.7))
 
     asked = queries_of(metric(**fields), cut, "{{ target }}[{{ interval }}]")

@@ -249,7 +249,7 @@ def test_a_primary_that_cannot_be_measured_is_not_held_against_the_canary(
 
 
 def test_the_primary_needs_samples_too() -> None:
-    fields = {**ENOUGH, "compareTo": "primary", "ratio": {"max": 1.2}}
+    fields: dict[str, Any] = {**ENOUGH, "compareTo": "primary", "ratio": {"max": 1.2}}
     found = Measurements(Value(1), Value(500), Value(1), Value(7))
 
     assert verdict(found, **fields) == Answer(
@@ -285,7 +285,13 @@ def test_whatever_is_measured_there_is_a_verdict_and_a_reason_for_each_but_passe
     with_primary: bool,
 ) -> None:
     own, ratio, delta = bounds
-    fields = {"thresholdRange": own, "ratio": ratio, "delta": delta, "minSamples": least, "onNoData": policy}
+    fields: dict[str, Any] = {
+        "thresholdRange": own,
+        "ratio": ratio,
+        "delta": delta,
+        "minSamples": least,
+        "onNoData": policy,
+    }
     answer = verdict(found, measure, **fields, **({"compareTo": "primary"} if with_primary else {}))
 
     assert bool(answer.message) is not answer.passed
