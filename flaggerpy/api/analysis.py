@@ -18,6 +18,7 @@ from flaggerpy.durations import parse_duration
 DEFAULT_INTERVAL: Final = timedelta(seconds=60)
 DEFAULT_HOOK_TIMEOUT: Final = timedelta(seconds=10)
 DEFAULT_COOKIE_AGE: Final = 86_400
+DEFAULT_ERROR_LIMIT: Final = 10
 SUCCESS_RATE: Final = "request-success-rate"
 REQUEST_DURATION: Final = "request-duration"
 BUILT_IN: Final = frozenset({SUCCESS_RATE, REQUEST_DURATION})
@@ -56,6 +57,21 @@ class Severity(StrEnum):
     ERROR = "error"
 
 
+class OnNoData(StrEnum):
+    """What it means that a metric has no value."""
+
+    FAIL = "fail"
+    PASS = "pass"  # noqa: S105 -- no password
+    WAIT = "wait"
+
+
+class Window(StrEnum):
+    """How far a measurement looks back."""
+
+    INTERVAL = "interval"
+    STEP = "step"
+
+
 class ThresholdRange(ApiModel):
     """Accepted values of a metric; both bounds are inclusive."""
 
@@ -82,11 +98,52 @@ class CanaryMetric(ApiModel):
     """MetricTemplate that measures."""
     template_variables: dict[str, str] = Field(default_factory=dict)
     """Values of {{ variables.… }} in the MetricTemplate."""
+    on_no_data: OnNoData = OnNoData.FAIL
+    """What it means that there is no value: fail, pass, or wait, which holds the rollout without counting."""
+    min_samples: Number = 0
+    """Fewest samples in the window to be judged by; with fewer the rollout waits. Built-in metrics count requests."""
+    sample_query: str | None = None
+    """Query that counts the samples in the window, asked where the metric is; built-in metrics have their own."""
+    initial_delay: Duration | None = None
+    """Time in which it is not measured after the canary got its first users; that of the analysis if absent."""
+    window: Window = Window.INTERVAL
+    """Whether a measurement looks back on all of interval, or with step no further than to the start of the step."""
+    once_per_interval: bool = False
+    """Whether it is measured once an interval of its own in the place of at every check."""
+    failure_limit: Number | None = None
+    """Most failures in a rollout; this metric is then not counted for the analysis' threshold."""
+    consecutive_failure_limit: Number | None = None
+    """Most failures in a row; this metric is then not counted for the analysis' threshold."""
+    consecutive_error_limit: Number = DEFAULT_ERROR_LIMIT
+    """Most measurements in a row without a verdict; after more of them the rollout pauses until there is one."""
+    dry_run: bool = False
+    """Whether it is measured and shown, and decides nothing."""
+    compare_to: Literal["primary"] | None = None
+    """Whose value it is compared with, measured by the same query; needs ratio or delta."""
+    ratio: ThresholdRange | None = None
+    """Accepted ratios of the canary's value to the primary's."""
+    delta: ThresholdRange | None = None
+    """Accepted differences of the canary's value from the primary's, in the metric's own unit."""
 
     @property
     def interval(self) -> timedelta:
         """Time that a measurement looks back on."""
         return parse_duration(self.interval_text)
+
+    @property
+    def bounded(self) -> bool:
+        """Whether the value itself has bounds, whatever it is compared with."""
+        return self.threshold_range is not None or self.threshold is not None
+
+    @property
+    def guarded(self) -> bool:
+        """Whether more than its value is asked for."""
+        return self.min_samples > 0 or self.compare_to is not None
+
+    @property
+    def limited(self) -> bool:
+        """Whether its failures have limits of their own and are not counted for the analysis' threshold."""
+        return self.failure_limit is not None or self.consecutive_failure_limit is not None
 
     @property
     def built_in(self) -> bool:
@@ -220,6 +277,8 @@ class CanaryAnalysis(ApiModel):
     """Whether all whom match describes get the canary with the first weight, and of all others the weight."""
     metrics: tuple[CanaryMetric, ...] = ()
     """What every check measures."""
+    initial_delay: Duration = timedelta()
+    """Time in which no metric is measured after the canary got its first users; the rollout waits meanwhile."""
     alerts: tuple[CanaryAlert, ...] = ()
     """Who is told; replaces the controller's own receiver."""
     webhooks: tuple[CanaryWebhook, ...] = ()

@@ -105,8 +105,8 @@ class CheckResult(ApiModel):
 
     name: str
     """Name of the metric."""
-    verdict: Literal["Passed", "Failed", "Error"]
-    """Passed, Failed, or Error when it could not be measured."""
+    verdict: Literal["Passed", "Failed", "Inconclusive", "Error"]
+    """Passed, Failed, Inconclusive when it is too early or too little to say, or Error when nobody answered."""
     value: str | None = None
     """What was measured."""
     bound: str | None = None
@@ -115,6 +115,14 @@ class CheckResult(ApiModel):
     """One sentence for people."""
     at: MicroTime | None = None
     """When it was measured."""
+    dry_run: bool = False
+    """Whether nothing follows from it."""
+    failures: int = 0
+    """How often it has failed in this analysis."""
+    failures_in_a_row: int = 0
+    """How often it has failed since it last passed."""
+    unanswered_in_a_row: int = 0
+    """How often it was measured since it last passed or failed, warm-up apart."""
 
 
 class Pending(ApiModel):
@@ -169,6 +177,13 @@ class Pause(ApiModel):
     """Who asked for it."""
     at: MicroTime | None = None
     """Since when."""
+    reason: str = ""
+    """Why, where nobody asked for it: a metric gives no verdict. It ends by itself when the metric gives one."""
+
+    @property
+    def words(self) -> str:
+        """Say who holds the rollout, and why if nobody asked for it."""
+        return f"paused by {self.by}" + (f": {self.reason}" if self.reason else "")
 
 
 class Advance(ApiModel):
@@ -241,6 +256,8 @@ class RolloutStatus(ApiModel):
     """The step clock."""
     gates: list[str] = Field(default_factory=list)
     """Gates that have passed for this revision."""
+    exposed_at: MicroTime | None = None
+    """Since when the canary of this analysis has had users, copies of requests or iterations."""
     moved_at: MicroTime | None = None
     """When traffic last moved away from a workload; still to come while the data plane has not said so."""
     scaled_at: MicroTime | None = None

@@ -25,6 +25,7 @@ from flaggerpy.api.analysis import (
 )
 from flaggerpy.api.canary import Canary
 from flaggerpy.api.constants import PRIMARY_SUFFIX
+from flaggerpy.api.guards import guard_problems, guard_remarks
 from flaggerpy.api.hookcall import header_problems, tls_problems
 from flaggerpy.api.replicas import size_problems, size_remarks
 from flaggerpy.api.service import CanaryService
@@ -50,6 +51,7 @@ def problems(canary: Canary) -> tuple[str, ...]:
         found += _percentages(canary.spec.analysis)
         for index, metric in enumerate(canary.spec.analysis.metrics):
             found += _metric(f"spec.analysis.metrics[{index}]", metric)
+        found += guard_problems(canary.spec.analysis)
         if canary.spec.analysis.session_affinity is not None:
             found += _affinity(canary.spec.analysis.session_affinity)
     return tuple(dict.fromkeys(found))
@@ -61,6 +63,8 @@ def remarks(canary: Canary) -> tuple[str, ...]:
     found = []
     for index, metric in enumerate(analysis.metrics):
         where = f"spec.analysis.metrics[{index}]"
+        if metric.compare_to is not None:
+            continue
         if metric.name == SUCCESS_RATE and metric.threshold is None and not _bounded(metric):
             found.append(f"{where}: {SUCCESS_RATE} has no bound, so it always passes: add thresholdRange.min.")
         elif metric.threshold_range is not None and not _bounded(metric):
@@ -71,7 +75,7 @@ def remarks(canary: Canary) -> tuple[str, ...]:
             f"spec.analysis.stepWeight: the first step of {analysis.step_weight} % is above maxWeight"
             f" {analysis.max_weight}: lower stepWeight if the canary must not get more than maxWeight."
         )
-    return (*found, *_without_effect(canary), *size_remarks(canary))
+    return (*found, *guard_remarks(analysis), *_without_effect(canary), *size_remarks(canary))
 
 
 def _strategy(analysis: CanaryAnalysis) -> Iterator[str]:
@@ -268,7 +272,7 @@ def _metric(where: str, metric: CanaryMetric) -> Iterator[str]:
     if metric.name == SUCCESS_RATE and least is not None and least > 100:
         field = "thresholdRange" if accepted else "threshold"
         yield f"{where}.{field}: {least:g} is more than 100 %, so no success rate would pass: write 100 or less."
-    if metric.name == REQUEST_DURATION and accepted is None and metric.threshold is None:
+    if metric.name == REQUEST_DURATION and not metric.bounded and metric.compare_to is None:
         yield (
             f"{where}: {REQUEST_DURATION} has no bound, so every request would be too slow: add"
             " thresholdRange.max in milliseconds."

@@ -92,6 +92,8 @@ def _halted(seen: Snapshot, target: Workload) -> str:
     canary, rollout, world = seen.canary, seen.canary.status.rollout, _observation(seen)
     if _asked(canary) in GOING_ON:
         return ""
+    if rollout.paused is not None and rollout.paused.reason:
+        return f"is {rollout.paused.words}. It goes on by itself when there is one."
     if rollout.paused is not None:
         return f"is paused by {rollout.paused.by}: `flaggerpy resume {canary.name} -n {canary.namespace}` goes on."
     if canary.spec.suspend:

@@ -10,6 +10,13 @@ from flaggerpy.cli.snapshot import Pods, Snapshot
 from flaggerpy.rollout.pods import PULLS
 from flaggerpy.rollout.transition import ANALYSIS
 
+VERDICTS = {
+    "Passed": "passed",
+    "Failed": "failed",
+    "Inconclusive": "not judged yet",
+    "Error": "could not be measured",
+}
+
 
 class Teller:
     """Tells what changed since it was last asked."""
@@ -82,8 +89,9 @@ def _check(check: CheckResult) -> str:
     """Say how a metric was judged: ``success-rate 97.20%, accepted is >= 99%: failed``."""
     value = check.value if check.value is not None else "has no value"
     accepted = f", accepted is {check.bound}" if check.bound else ""
-    verdict = "could not be measured" if check.verdict == "Error" else check.verdict.lower()
-    return f"{check.name} {value}{accepted}: {verdict}"
+    why = f" ({check.reason})" if check.verdict == "Inconclusive" else ""
+    dry = ", dry run" if check.dry_run else ""
+    return f"{check.name} {value}{accepted}: {VERDICTS[check.verdict]}{why}{dry}"
 
 
 def _gist(row: Pods) -> tuple[str, frozenset[str]]:

@@ -22,7 +22,12 @@ from flaggerpy.durations import format_duration
 from flaggerpy.rollout.transition import ANALYSIS, IDLE
 
 GOOD, BAD, HELD, MOVING, QUIET = "bold bright_blue", "bold red", "bold yellow", "bold cyan", "dim"
-VERDICTS = {"Passed": (GOOD, "✓ passed"), "Failed": (BAD, "✗ failed"), "Error": (HELD, "! not measured")}
+VERDICTS = {
+    "Passed": (GOOD, "✓ passed"),
+    "Failed": (BAD, "✗ failed"),
+    "Inconclusive": (HELD, "? not judged"),
+    "Error": (HELD, "! not measured"),
+}
 WAITS = frozenset({Phase.WAITING, Phase.WAITING_PROMOTION})
 
 
@@ -183,6 +188,7 @@ def _checks(seen: Snapshot) -> Iterator[RenderableType]:
             table.add_row(name, "–", "", Text("· not yet", style=QUIET), "")
             continue
         style, verdict = VERDICTS[check.verdict]
+        style, verdict = (QUIET, f"{verdict}, dry run") if check.dry_run else (style, verdict)
         age = span(seen.now - check.at) if check.at else ""
         table.add_row(name, check.value or "none", check.bound or "", Text(verdict, style=style), age)
     yield Group(table, *(Text(check.reason, style=QUIET) for check in known.values() if _needs_words(check)))
@@ -190,7 +196,7 @@ def _checks(seen: Snapshot) -> Iterator[RenderableType]:
 
 def _needs_words(check: CheckResult) -> bool:
     """Whether value and bound do not tell what went wrong."""
-    return check.verdict == "Error" or (check.verdict == "Failed" and check.value is None)
+    return check.verdict in {"Inconclusive", "Error"} or (check.verdict == "Failed" and check.value is None)
 
 
 def _pods(seen: Snapshot) -> Iterator[RenderableType]:

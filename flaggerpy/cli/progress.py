@@ -13,6 +13,7 @@ from flaggerpy.api.status import Phase
 from flaggerpy.rollout import strategy
 from flaggerpy.rollout.errors import UserError
 from flaggerpy.rollout.transition import ANALYSIS, to_mend
+from flaggerpy.rollout.verdicts import pace
 from flaggerpy.routers.registry import router_of
 
 
@@ -66,12 +67,15 @@ def due(canary: Canary) -> datetime | None:
 
     An interval below the controller's minimum is raised there, which cannot be seen from here.
     """
-    step, interval = canary.status.rollout.step, canary.analysis.interval
-    if canary.spec.suspend or canary.status.rollout.paused:
+    rollout, interval = canary.status.rollout, canary.analysis.interval
+    step, pause = rollout.step, rollout.paused
+    if canary.spec.suspend or (pause and not pause.reason):
         return None
     match canary.status.phase:
         case Phase.PROGRESSING | Phase.WAITING_PROMOTION if _under_traffic(canary):
-            moments = [moment for moment in (step.started_at, step.checked_at) if moment]
+            sooner = interval - pace(rollout.checks, step, interval)
+            moments = [step.started_at] if step.started_at else []
+            moments += [step.checked_at - sooner] if step.checked_at else []
         case Phase.PROGRESSING | Phase.WAITING_PROMOTION | Phase.WAITING:
             moments = [step.checked_at] if step.checked_at else []
         case Phase.PROMOTING if canary.analysis.step_weight_promotion > 0:
@@ -97,7 +101,7 @@ def why(canary: Canary) -> str:
     status = canary.status
     reason = status.rollout.reason
     if pause := status.rollout.paused:
-        held = f"paused by {pause.by}"
+        held = pause.words
         measured = any(check.verdict != "Passed" for check in status.rollout.checks)
         beside = f"the last check: {reason}" if measured and status.phase in ANALYSIS else reason
         return held if reason in {"", held} else f"{held}; {beside}"

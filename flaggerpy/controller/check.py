@@ -9,7 +9,8 @@ be rendered or is refused) are failed checks.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from datetime import timedelta
 from functools import partial
 from typing import assert_never
 
@@ -21,19 +22,22 @@ from flaggerpy.clock import Clock, SystemClock
 from flaggerpy.controller.credentials import ReadSecret
 from flaggerpy.controller.hooks import WebhookClient, in_order
 from flaggerpy.controller.series import labels_of
-from flaggerpy.controller.served import kind_of_target, provider_of, query_context
+from flaggerpy.controller.served import measured_of, provider_of
 from flaggerpy.kube.errors import KubeError
 from flaggerpy.metrics import judge
-from flaggerpy.metrics.base import BadQuery, NoData, Outcome, ProviderError, ProviderSettings, Value
+from flaggerpy.metrics.base import BadQuery, MetricProvider, NoData, Outcome, ProviderError, ProviderSettings, Value
 from flaggerpy.metrics.judge import Measure
-from flaggerpy.metrics.mesh import builtin_query
 from flaggerpy.metrics.outbound import Outbound
-from flaggerpy.metrics.query import render
+from flaggerpy.metrics.queries import Queries, queries_of, window_of
 from flaggerpy.metrics.registry import provider_for
-from flaggerpy.rollout.checks import Answer, Check, HookCheck, MetricCheck, MetricSource, Verdict
+from flaggerpy.metrics.verdict import About, Measurements, verdict_of
+from flaggerpy.rollout.checks import Answer, Check, HookCheck, MetricCheck, MetricSource, Verdict, ends_round
 from flaggerpy.rollout.errors import UserError
 from flaggerpy.telemetry.controller import QueryOutcome
 from flaggerpy.telemetry.recorder import METRIC, CheckName, Recorder
+
+_Server = tuple[str, str]
+"""Type and address of a metrics server."""
 
 FindTemplate = Callable[[str, str], MetricTemplate | None]
 """Finds a MetricTemplate by namespace and name; a UserError says why one cannot be read."""
@@ -57,12 +61,11 @@ class Sources:
 
 @dataclass(frozen=True, slots=True)
 class _Question:
-    """A query ready to be sent, and what its result means."""
+    """Queries ready to be sent, and what their results mean."""
 
     settings: ProviderSettings
-    query: str
+    queries: Queries
     measure: Measure
-    factor: int = 1
 
 
 class Checker:
@@ -83,7 +86,7 @@ class Checker:
         self._clock = clock or SystemClock()
 
     async def run(self, canary: Canary, checks: tuple[Check, ...], checksum: str) -> dict[Check, Answer]:
-        """Answer checks up to and including the first that does not pass; hooks all at once where the canary wants it.
+        """Answer checks up to and including the first whose answer ends the round; hooks all at once if wanted so.
 
         ``checksum`` is what webhooks are told about the revision.
 
@@ -92,21 +95,23 @@ class Checker:
 
         """
         at_once = canary.analysis.webhooks_parallel and all(isinstance(check, HookCheck) for check in checks)
-        found = in_order([partial(self._answered, canary, check, checksum) for check in checks], at_once=at_once)
+        silent: set[_Server] = set()
+        asks = [partial(self._answered, canary, check, checksum, silent) for check in checks]
+        found = in_order(asks, at_once=at_once)
         answers: dict[Check, Answer] = {}
         for check in checks:
             answers[check] = await anext(found)
             self._count(canary, check, answers[check])
-            if not answers[check].passed and not at_once:
+            if ends_round(check, answers[check]) and not at_once:
                 break
         return answers
 
-    async def _answered(self, canary: Canary, check: Check, checksum: str) -> Answer:
+    async def _answered(self, canary: Canary, check: Check, checksum: str, silent: set[_Server]) -> Answer:
         match check:
             case HookCheck():
                 return await self._call(canary, check, checksum)
             case MetricCheck():
-                return await self._measure(canary, check)
+                return await self._measure(canary, check, silent)
             case _:
                 assert_never(check)
 
@@ -131,61 +136,74 @@ class Checker:
             raise answer.unread
         return Answer(Verdict.PASSED if answer.passed else Verdict.FAILED, answer.reason)
 
-    async def _measure(self, canary: Canary, check: MetricCheck) -> Answer:
+    async def _measure(self, canary: Canary, check: MetricCheck, silent: set[_Server]) -> Answer:
+        """Measure and judge; a server that was silent in this round is not waited for once more."""
         metric = canary.analysis.metrics[check.index]
+        window = window_of(metric, check.since, self._clock.now())
         try:
-            question = await self._question(canary, metric, check.source)
+            question = await self._question(canary, metric, check.source, window)
             provider = provider_for(question.settings, self._outbound)
         except UserError as error:
             return Answer(Verdict.FAILED, str(error))
         except KubeError as error:
             return Answer(Verdict.ERROR, judge.unanswered(metric, f"its Secret could not be read: {error}"))
+        server = (question.settings.type, question.settings.address)
+        if server in silent:
+            return Answer(Verdict.ERROR, judge.unanswered(metric, "its server has just left another query unanswered"))
+        found = await self._ask(provider, question, window)
+        if found.is_silent:
+            silent.add(server)
+        if isinstance(found.value, Value):
+            shown = found.value.value / 1000 if question.measure is Measure.MILLISECONDS else found.value.value
+            self._recorder.set_measured(labels_of(canary), metric.name, shown)
+        return verdict_of(metric, question.measure, self._about(canary), found)
+
+    async def _ask(self, provider: MetricProvider, question: _Question, window: timedelta) -> Measurements:
+        """Ask for everything that a verdict needs, until something is not answered."""
+        queries = question.queries
+        found = Measurements(await self._query(provider, question, queries.value, window, queries.factor))
+        further = {
+            "samples": (queries.samples, 1),
+            "primary": (queries.primary, queries.factor),
+            "primary_samples": (queries.primary_samples, 1),
+        }
+        answered: Outcome = found.value
+        for part, (query, factor) in further.items():
+            if query is not None and isinstance(answered, Value | NoData):
+                answered = await self._query(provider, question, query, window, factor)
+                found = replace(found, **{part: answered})
+        return found
+
+    async def _query(
+        self, provider: MetricProvider, question: _Question, query: str, window: timedelta, factor: int
+    ) -> Outcome:
         began = self._clock.monotonic()
-        outcome = await provider.measure(question.query, metric.interval)
+        outcome = await provider.measure(query, window)
         seconds = self._clock.monotonic() - began
         self._recorder.controller.observe_query(question.settings.type, _name_of(outcome), seconds)
-        return self._answer(canary, metric, question, outcome)
+        return Value(outcome.value * factor) if isinstance(outcome, Value) else outcome
 
-    def _answer(self, canary: Canary, metric: CanaryMetric, question: _Question, outcome: Outcome) -> Answer:
-        match outcome:
-            case Value(value):
-                return self._judged(canary, metric, question.measure, value * question.factor)
-            case NoData():
-                provider = provider_of(canary, self._sources.mesh_provider)
-                target = f"{canary.target_name}.{canary.namespace}"
-                return Answer(Verdict.FAILED, judge.no_values(metric, question.measure, provider, target))
-            case BadQuery(reason):
-                return Answer(Verdict.FAILED, judge.refused(metric, reason))
-            case ProviderError(reason):
-                return Answer(Verdict.ERROR, judge.unanswered(metric, reason))
-            case _:
-                assert_never(outcome)
+    def _about(self, canary: Canary) -> About:
+        return About(
+            canary=f"{canary.name}.{canary.namespace}",
+            target=f"{canary.target_name}.{canary.namespace}",
+            provider=provider_of(canary, self._sources.mesh_provider),
+        )
 
-    def _judged(self, canary: Canary, metric: CanaryMetric, measure: Measure, value: float) -> Answer:
-        shown = value / 1000 if measure is Measure.MILLISECONDS else value
-        self._recorder.set_measured(labels_of(canary), metric.name, shown)
-        try:
-            found = judge.judge(metric, measure, value)
-        except UserError as error:
-            return Answer(Verdict.FAILED, str(error))
-        message = "" if found.passed else judge.halted(f"{canary.name}.{canary.namespace}", found.sentence)
-        verdict = Verdict.PASSED if found.passed else Verdict.FAILED
-        return Answer(verdict, message, found.value, found.bound or None)
-
-    async def _question(self, canary: Canary, metric: CanaryMetric, source: MetricSource) -> _Question:
-        context = query_context(canary, metric)
+    async def _question(
+        self, canary: Canary, metric: CanaryMetric, source: MetricSource, window: timedelta
+    ) -> _Question:
+        whose = measured_of(canary, metric, self._sources.mesh_provider).within(metric, window)
         match source:
             case MetricSource.BUILTIN:
-                provider = provider_of(canary, self._sources.mesh_provider)
-                query = builtin_query(metric.name, provider, kind_of_target(canary), context)
                 measure = judge.measure_of(metric, builtin=True)
-                return _Question(self._server(canary), query.text, measure, query.factor)
+                return _Question(self._server(canary), queries_of(metric, whose, None), measure)
             case MetricSource.QUERY:
-                return _Question(self._server(canary), render(metric.query or "", context), Measure.PLAIN)
+                return _Question(self._server(canary), queries_of(metric, whose, metric.query or ""), Measure.PLAIN)
             case MetricSource.TEMPLATE:
                 template = self._template(canary, metric)
                 settings = await self._settings(template)
-                return _Question(settings, render(template.spec.query, context), Measure.PLAIN)
+                return _Question(settings, queries_of(metric, whose, template.spec.query), Measure.PLAIN)
             case _:
                 assert_never(source)
 

@@ -326,8 +326,9 @@ def on_time(before: CanaryStatus, after: CanaryStatus, now: datetime) -> CanaryS
             "checked_at": _no_sooner(old.step.checked_at, new.step.checked_at, now),
         }
     )
-    moved = _no_sooner(old.moved_at, new.moved_at, now)
-    return after.model_copy(update={"rollout": new.model_copy(update={"step": step, "moved_at": moved})})
+    moved, exposed = _no_sooner(old.moved_at, new.moved_at, now), _no_sooner(old.exposed_at, new.exposed_at, now)
+    clocks = {"step": step, "moved_at": moved, "exposed_at": exposed}
+    return after.model_copy(update={"rollout": new.model_copy(update=clocks)})
 
 
 def _no_sooner(before: datetime | None, after: datetime | None, now: datetime) -> datetime | None:

@@ -10,8 +10,9 @@ from collections.abc import Iterator
 from flaggerpy.api.analysis import CanaryAnalysis, CanaryMetric, HookType, Strategy
 from flaggerpy.api.canary import Canary
 from flaggerpy.api.templates import MetricTemplate
-from flaggerpy.metrics.mesh import TargetKind, builtin_query, is_known
-from flaggerpy.metrics.query import QueryContext, render
+from flaggerpy.metrics.mesh import TargetKind, is_known
+from flaggerpy.metrics.queries import Measured, queries_of
+from flaggerpy.metrics.query import QueryContext, Role
 from flaggerpy.metrics.registry import maker_of
 from flaggerpy.rollout.errors import UserError
 from flaggerpy.rollout.traffic import Capabilities
@@ -128,9 +129,18 @@ def template_problem(canary: Canary, metric: CanaryMetric, template: MetricTempl
     """Say why a metric could never be measured with its MetricTemplate, or None when it can."""
     try:
         maker_of(template.spec.provider.type)
-        render(template.spec.query, query_context(canary, metric))
+        queries_of(metric, measured_of(canary, metric), template.spec.query)
     except UserError as error:
         return f"MetricTemplate {template.metadata.name} cannot be used: {error}"
+    return None
+
+
+def query_problem(canary: Canary, metric: CanaryMetric) -> str | None:
+    """Say why an inline query could never be asked, or None when it can."""
+    try:
+        queries_of(metric, measured_of(canary, metric), metric.query or "")
+    except UserError as error:
+        return str(error)
     return None
 
 
@@ -140,32 +150,47 @@ def builtin_problem(canary: Canary, metric: CanaryMetric, mesh_provider: str) ->
     if not metric.built_in or not provider or not is_known(provider) or canary.spec.skip_analysis:
         return None  # an unknown provider is told as such
     try:
-        builtin_query(metric.name, provider, kind_of_target(canary), query_context(canary, metric))
+        queries_of(metric, measured_of(canary, metric, mesh_provider), None)
     except UserError as error:
         return str(error)
     return None
 
 
-def query_context(canary: Canary, metric: CanaryMetric) -> QueryContext:
-    """Give the names that a metric's query may use."""
+def measured_of(canary: Canary, metric: CanaryMetric, mesh_provider: str = "") -> Measured:
+    """Say whose numbers a metric is about; the controller's provider matters for built-in checks."""
+    return Measured(
+        canary=query_context(canary, metric),
+        primary=query_context(canary, metric, "primary"),
+        provider=provider_of(canary, mesh_provider),
+        kind=kind_of_target(canary),
+    )
+
+
+def query_context(canary: Canary, metric: CanaryMetric, role: Role = "canary") -> QueryContext:
+    """Give the names that a metric's query may use, for the canary or for the primary."""
     spec = canary.spec
     return QueryContext(
         name=canary.name,
         namespace=canary.namespace,
-        target=canary.target_name,
+        target=canary.primary_name if role == "primary" else canary.target_name,
         service=canary.apex_name,
         ingress=spec.ingress_ref.name if spec.ingress_ref else "",
-        route=_route_of(canary),
+        route=_route_of(canary, role),
         interval=metric.interval_text,
         variables=metric.template_variables,
+        role=role,
     )
 
 
-def _route_of(canary: Canary) -> str:
-    """Name what the metrics of some providers are about: an APISIX route, or the Knative revision that is analysed."""
-    applied = canary.status.rollout.applied
+def _route_of(canary: Canary, role: Role) -> str:
+    """Name what the metrics of some providers are about: an APISIX route, or the Knative revision of canary or primary.
+
+    Before there is one of either, each has some name of its own.
+    """
+    rollout = canary.status.rollout
     if canary.spec.target_ref.is_knative:
-        return (applied and applied.controller_revision) or ""
+        revision = rollout.promoted if role == "primary" else rollout.applied
+        return (revision and revision.controller_revision) or (canary.primary_name if role == "primary" else "")
     return canary.spec.route_ref.name if canary.spec.route_ref else ""
 
 

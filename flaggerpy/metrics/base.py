@@ -35,10 +35,12 @@ class ProviderError:
     """The question could not be answered, which says nothing about the canary.
 
     Unreachable servers, timeouts, refused credentials and answers that are no answers end here. The rollout
-    holds and says so; nothing is counted. ``reason`` is a clause without secrets.
+    holds and says so; nothing is counted. ``reason`` is a clause without secrets. With ``silent`` there was no answer
+    at all, so that nothing else is asked of the server in the same round.
     """
 
     reason: str
+    silent: bool = False
 
 
 Outcome = Value | NoData | BadQuery | ProviderError

@@ -80,8 +80,8 @@ def bounds_of(metric: CanaryMetric, measure: Measure) -> Bounds:
         raise UserError(f"The metric {metric.name} has no bound to be judged by: add thresholdRange with min or max.")
     if bounds.lowest is not None and bounds.highest is not None and bounds.lowest > bounds.highest:
         raise UserError(
-            f"The metric {metric.name} can never pass, because its min {_number(bounds.lowest)} is above "
-            f"its max {_number(bounds.highest)}."
+            f"The metric {metric.name} can never pass, because its min {plain(bounds.lowest)} is above "
+            f"its max {plain(bounds.highest)}."
         )
     return bounds
 
@@ -94,15 +94,15 @@ def judge(metric: CanaryMetric, measure: Measure, value: float) -> Judgement:
 
     """
     bounds = bounds_of(metric, measure)
-    shown = _value(measure, value)
+    text = shown(measure, value)
     range_text = _range(measure, bounds)
     if bounds.lowest is not None and not value >= bounds.lowest:
         broken = f"< {_bound(measure, bounds.lowest)}"
     elif bounds.highest is not None and not value <= bounds.highest:
         broken = f"> {_bound(measure, bounds.highest)}"
     else:
-        return Judgement(True, "", shown, range_text)
-    return Judgement(False, f"{_subject(metric, measure)} {shown} {broken}", shown, range_text)
+        return Judgement(True, "", text, range_text)
+    return Judgement(False, f"{subject(metric, measure)} {text} {broken}", text, range_text)
 
 
 def halted(canary: str, sentence: str) -> str:
@@ -130,7 +130,8 @@ def unanswered(metric: CanaryMetric, reason: str) -> str:
     return f"The metric {metric.name} could not be measured, the rollout holds: {reason}"
 
 
-def _subject(metric: CanaryMetric, measure: Measure) -> str:
+def subject(metric: CanaryMetric, measure: Measure) -> str:
+    """Name what was measured as sentences do."""
     match measure:
         case Measure.PERCENT:
             return "success rate"
@@ -140,7 +141,8 @@ def _subject(metric: CanaryMetric, measure: Measure) -> str:
             return metric.name
 
 
-def _value(measure: Measure, value: float) -> str:
+def shown(measure: Measure, value: float) -> str:
+    """Write a value with its unit."""
     match measure:
         case Measure.PERCENT:
             return f"{_decimals(value)}%"
@@ -153,11 +155,11 @@ def _value(measure: Measure, value: float) -> str:
 def _bound(measure: Measure, bound: float) -> str:
     match measure:
         case Measure.PERCENT:
-            return f"{_number(bound)}%"
+            return f"{plain(bound)}%"
         case Measure.MILLISECONDS:
             return _milliseconds(bound)
         case Measure.PLAIN:
-            return _number(bound)
+            return plain(bound)
 
 
 def _range(measure: Measure, bounds: Bounds) -> str:
@@ -178,10 +180,10 @@ def _milliseconds(value: float) -> str:
 
 
 def _decimals(value: float) -> str:
-    return f"{value:.2f}" if math.isfinite(value) else _number(value)
+    return f"{value:.2f}" if math.isfinite(value) else plain(value)
 
 
-def _number(value: float) -> str:
+def plain(value: float) -> str:
     """Write a number as short as it reads back, without a pointless ".0"."""
     if math.isnan(value):
         return "NaN"

@@ -34,6 +34,7 @@ class Observer:
         factor: from the seconds of the series to milliseconds.
         factor_in_query: the factor is part of the duration's query, as Flagger has it for this row.
         by_pod: the selector names pods, which only workloads of our own have.
+        undivided: it finds the primary's requests together with the canary's.
 
     """
 
@@ -47,6 +48,7 @@ class Observer:
     factor: int = 1
     factor_in_query: bool = False
     by_pod: bool = False
+    undivided: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,15 +102,15 @@ OBSERVERS: dict[str, Observer] = {
         factor=1000,
         by_pod=True,
     ),
-    "contour": _envoy('envoy_cluster_name=~"{{ namespace }}_{{ variables.service }}-canary_[0-9a-zA-Z-]+"'),
+    "contour": _envoy('envoy_cluster_name=~"{{ namespace }}_{{ variables.service }}-{{ role }}_[0-9a-zA-Z-]+"'),
     "gloo": _envoy(
-        'envoy_cluster_name=~"{{ namespace }}-{{ variables.service }}-canaryupstream-[0-9a-zA-Z-]+_[0-9a-zA-Z-]+"'
+        'envoy_cluster_name=~"{{ namespace }}-{{ variables.service }}-{{ role }}upstream-[0-9a-zA-Z-]+_[0-9a-zA-Z-]+"'
     ),
-    "kuma": _envoy('service=~"{{ variables.service }}-canary_{{ namespace }}_svc_[0-9a-zA-Z-]+"'),
+    "kuma": _envoy('service=~"{{ variables.service }}-{{ role }}_{{ namespace }}_svc_[0-9a-zA-Z-]+"'),
     "knative": _envoy('envoy_cluster_name=~"{{ namespace }}/{{ variables.route }}"'),
     "nginx": Observer(
         counted="nginx_ingress_controller_requests",
-        selector='namespace="{{ namespace }}", ingress="{{ ingress }}", canary!=""',
+        selector='namespace="{{ namespace }}", ingress="{{ ingress }}", canary{{ variables.is_named }}""',
         ok='status!~"5.*"',
         timed="nginx_ingress_controller_response_duration_seconds",
         average=True,
@@ -117,7 +119,7 @@ OBSERVERS: dict[str, Observer] = {
     ),
     "traefik": Observer(
         counted="traefik_service_request_duration_seconds_bucket",
-        selector='service=~"{{ namespace }}-{{ variables.service }}-canary-[0-9a-zA-Z-]+@kubernetescrd"',
+        selector='service=~"{{ namespace }}-{{ variables.service }}-{{ role }}-[0-9a-zA-Z-]+@kubernetescrd"',
         ok='code!~"5.."',
         timed="traefik_service_request_duration_seconds_bucket",
         only_counted='le="+Inf"',
@@ -130,11 +132,12 @@ OBSERVERS: dict[str, Observer] = {
         ok='code!~"5.."',
         timed="apisix_http_latency_bucket",
         only_timed='type=~"request"',
+        undivided=True,
     ),
     "skipper": Observer(
         counted="skipper_response_duration_seconds_bucket",
         selector='route=~"kube(ew)?_{{ variables.words_namespace }}__{{ variables.words_ingress }}_canary'
-        '__.*__{{ variables.words_service }}_canary(_[0-9]+)?"',
+        '__.*__{{ variables.words_service }}_{{ role }}(_[0-9]+)?"',
         ok='code!~"5.."',
         timed="skipper_serve_route_duration_seconds",
         only_counted='le="+Inf"',
@@ -194,12 +197,7 @@ def builtin_query(metric: str, provider: str, kind: TargetKind, context: QueryCo
         UserError: nothing measures this metric for this provider and target.
 
     """
-    observer = observer_for(provider)
-    if observer.by_pod and kind not in {"Deployment", "DaemonSet"}:
-        raise UserError(
-            f"The metric {metric} of provider {provider} finds requests by pod name, "
-            f"which a {kind} target does not tell: use a templateRef instead."
-        )
+    observer = _observer(metric, provider, kind, context)
     context = replace(context, variables=_patterns(context, kind))
     if metric == SUCCESS_RATE:
         return BuiltinQuery(render(_success_rate(observer), context))
@@ -207,6 +205,34 @@ def builtin_query(metric: str, provider: str, kind: TargetKind, context: QueryCo
     if observer.factor_in_query:
         return BuiltinQuery(f"{text} * {observer.factor}")
     return BuiltinQuery(text, observer.factor)
+
+
+def builtin_samples(metric: str, provider: str, kind: TargetKind, context: QueryContext) -> str:
+    """Write the query that counts the requests in the window of a built-in check.
+
+    Raises:
+        UserError: as ``builtin_query``.
+
+    """
+    observer = _observer(metric, provider, kind, context)
+    context = replace(context, variables=_patterns(context, kind))
+    every = _labels(observer.selector, observer.only_counted)
+    return render(f"sum(increase({observer.counted}{{{every} }}[{{{{ interval }}}}]))", context)
+
+
+def _observer(metric: str, provider: str, kind: TargetKind, context: QueryContext) -> Observer:
+    observer = observer_for(provider)
+    if observer.by_pod and kind not in {"Deployment", "DaemonSet"}:
+        raise UserError(
+            f"The metric {metric} of provider {provider} finds requests by pod name, "
+            f"which a {kind} target does not tell: use a templateRef instead."
+        )
+    if observer.undivided and context.role == "primary":
+        raise UserError(
+            f"The metric {metric} of provider {provider} counts requests to primary and canary together, so that they "
+            "cannot be compared: remove compareTo, or use a templateRef that tells them apart."
+        )
+    return observer
 
 
 def _success_rate(observer: Observer) -> str:
@@ -240,6 +266,7 @@ def _patterns(context: QueryContext, kind: TargetKind) -> dict[str, str]:
         "service": _literal(names["service"]),
         "route": _literal(names["route"]),
         "pods": f"{target}-{part}" if kind == "DaemonSet" else f"{target}-{part}(-{part})",
+        "is_named": "=" if context.role == "primary" else "!=",
         **{f"words_{name}": re.sub(r"\W", "_", names[name]) for name in ("namespace", "ingress", "service")},
     }
 

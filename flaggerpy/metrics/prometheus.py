@@ -51,7 +51,7 @@ class Prometheus:
         try:
             reply = await self._outbound.send(call)
         except OutboundError as error:
-            return ProviderError(f"Prometheus at {self._where}: {error}")
+            return ProviderError(f"Prometheus at {self._where}: {error}", silent=True)
         match _outcome(reply):
             case ProviderError(reason):
                 return ProviderError(f"Prometheus at {self._where}: {reason}")

@@ -12,8 +12,11 @@ import json
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from typing import Literal
 
 from flaggerpy.rollout.errors import UserError
+
+Role = Literal["canary", "primary"]
 
 DEFAULT_INTERVAL = "1m"
 MAX_LENGTH = 64 * 1024
@@ -40,7 +43,8 @@ class QueryContext:
         service: the apex Service's name.
         ingress: the Ingress' name, or the target's.
         route: the APISIX route's name or Knative's newest revision, or the target's name.
-        interval: the metric's interval as the user wrote it; empty means one minute.
+        interval: the window to look back on, as the user wrote it; empty means one minute.
+        role: whose numbers are asked for; ``target`` is the workload that plays it.
 
     """
 
@@ -52,6 +56,7 @@ class QueryContext:
     route: str = ""
     interval: str = ""
     variables: Mapping[str, str] = field(default_factory=dict)
+    role: Role = "canary"
 
     def names(self) -> dict[str, str]:
         """Return the functions without arguments and their values."""
@@ -63,6 +68,7 @@ class QueryContext:
             "ingress": self.ingress or self.target,
             "route": self.route or self.target,
             "interval": self.interval or DEFAULT_INTERVAL,
+            "role": self.role,
         }
 
 

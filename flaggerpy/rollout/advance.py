@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from flaggerpy.api.analysis import HookType, Strategy
 from flaggerpy.api.status import Phase
-from flaggerpy.rollout import children, gates, promote, restart, sizing, strategy
+from flaggerpy.rollout import children, gates, promote, restart, sizing, strategy, verdicts
 from flaggerpy.rollout.decision import NeedChecks, SetRoutes
 from flaggerpy.rollout.turn import Turn
 
@@ -33,7 +33,7 @@ def _next_weight(turn: Turn) -> NeedChecks | None:
         return None
     turn.set(phase=Phase.PROGRESSING)
     turn.do(SetRoutes(turn.routes_at(weight, mirrored=mirrored)))
-    turn.begin_step(weight, mirrored=mirrored)
+    verdicts.begin_step(turn, weight, mirrored=mirrored)
     turn.say(f"Advance {turn.name} canary weight {weight}")
     turn.wake(turn.now + turn.interval)
     return None
@@ -60,7 +60,7 @@ def _send_everybody(turn: Turn) -> None:
     turn.set(phase=Phase.PROGRESSING, iterations=turn.status.iterations + 1)
     mirrored = turn.status.rollout.step.mirrored
     turn.do(SetRoutes(turn.routes_at(100)))
-    turn.begin_step(100)
+    verdicts.begin_step(turn, 100)
     turn.note(gates=[HookType.CONFIRM_PROMOTION.value])
     turn.say("Stop traffic mirroring and route all traffic to canary" if mirrored else "Routing all traffic to canary")
     turn.wake(turn.now + turn.interval)
@@ -77,7 +77,7 @@ def _iterate(turn: Turn, number: str) -> None:
         return
     if (weight, mirrored) != (step.weight, step.mirrored):
         turn.do(SetRoutes(turn.routes_at(weight, mirrored=mirrored)))
-    turn.begin_step(weight, mirrored=mirrored)
+    verdicts.begin_step(turn, weight, mirrored=mirrored)
     turn.set(phase=Phase.PROGRESSING, iterations=turn.status.iterations + 1)
     turn.say(f"Advance {turn.name} canary iteration {number}")
     turn.wake(turn.now + turn.interval)

@@ -26,6 +26,7 @@ from flaggerpy.rollout import (
     sizing,
     strategy,
     thresholds,
+    verdicts,
 )
 from flaggerpy.rollout.decision import NeedChecks, ScaleTarget
 from flaggerpy.rollout.thresholds import Judged, Judgement
@@ -149,7 +150,7 @@ def _traffic_as_intended(turn: Turn) -> bool:
 def _record_step(turn: Turn, live: Routes) -> None:
     """Record a step that a crash left unrecorded; whoever wanted everything meanwhile wants more than this step."""
     wish = turn.status.rollout.advance if turn.advance == "full" else None
-    turn.begin_step(live.canary, mirrored=live.mirrored)
+    verdicts.begin_step(turn, live.canary, mirrored=live.mirrored)
     turn.say(f"Advance {turn.name} canary weight {live.canary}")
     turn.wake(turn.now + turn.interval)
     if wish is not None:
@@ -177,7 +178,8 @@ def _due(turn: Turn) -> datetime:
     if not restart.started(turn):
         return step.checked_at + turn.interval if step.checked_at else turn.now
     began = _began(turn)
-    return max(began, step.checked_at or began) + turn.interval
+    due = began + turn.interval
+    return due if step.checked_at is None else max(due, step.checked_at + verdicts.pace_of(turn))
 
 
 def _keep_waiting(turn: Turn) -> None:
@@ -231,8 +233,11 @@ def _count(turn: Turn, judged: Judged) -> None:
     """Hold the weight; a bad judgement counts, one that could not be made does not."""
     turn.judged()
     sizing.disapprove(turn)
-    turn.wait(judged.reason)
-    turn.wake(turn.now + turn.interval)
+    turn.wait((verdicts.unjudged(turn) if judged.judgement is Judgement.UNKNOWN else "") or judged.reason)
+    turn.wake(turn.now + verdicts.pace_of(turn))
+    if judged.judgement is Judgement.OVER:
+        rollback.decide(turn, judged.reason)
+        return
     if judged.judgement is Judgement.BAD:
         failed = turn.status.failed_checks + 1
         turn.set(failed_checks=failed)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import datetime
 from enum import Enum
 
 from flaggerpy.api.analysis import HookType
@@ -32,21 +33,30 @@ class HookCheck:
 
 @dataclass(frozen=True, slots=True)
 class MetricCheck:
-    """Measure and judge ``analysis.metrics[index]``."""
+    """Measure and judge ``analysis.metrics[index]``.
+
+    Attributes:
+        since: nothing before this may be measured; None where a measurement may look back on all of its interval.
+        counts: a failure is counted for the analysis' threshold, and nothing further is asked after one.
+
+    """
 
     index: int
     source: MetricSource
     attempt: str
+    since: datetime | None = None
+    counts: bool = True
 
 
 Check = HookCheck | MetricCheck
 
 
 class Verdict(Enum):
-    """How a check ended; an Error says nothing about the canary."""
+    """How a check ended; neither Inconclusive nor Error says anything about the canary."""
 
     PASSED = "Passed"
     FAILED = "Failed"
+    INCONCLUSIVE = "Inconclusive"
     ERROR = "Error"
 
 
@@ -70,3 +80,13 @@ class Answer:
     def passed(self) -> bool:
         """Whether the check passed."""
         return self.verdict is Verdict.PASSED
+
+
+def ends_round(check: Check, answer: Answer) -> bool:
+    """Whether nothing further is to be asked in this round.
+
+    Behind a metric that could not be judged, or whose failures are not counted with all others, may be one that fails.
+    """
+    if isinstance(check, HookCheck):
+        return not answer.passed
+    return check.counts and answer.verdict is Verdict.FAILED

@@ -12,8 +12,8 @@ Read this first. A decision is a short chain of guards, then the room that belon
     a status that Flagger left    → adopt.py        Promoting                   → recall.py, promote.py
     routes of a former provider   → leaving.py      Finalising                  → recall.py, finalize.py
 
-and last, whatever the phase, the canary's size → sizing.py, the primary's autoscaler → scaling.py and disruption
-budgets → children.py
+and last, whatever the phase, the canary's size → sizing.py, the primary's autoscaler → scaling.py, disruption
+budgets → children.py and a pause that nobody asked for → verdicts.py
 
 Everything is pure: the same observation and time give the same decision.
 """
@@ -42,6 +42,7 @@ from flaggerpy.rollout import (
     sizing,
     start,
     telling,
+    verdicts,
 )
 from flaggerpy.rollout.decision import AddFinalizer, Decision, DisownPrimary, NeedChecks
 from flaggerpy.rollout.observation import Observation
@@ -64,6 +65,7 @@ def decide(seen: Observation, now: datetime) -> Decision:
     question = _decide(turn)
     if question is not None:
         return question
+    verdicts.settle(turn)
     telling.halt(turn)
     return turn.plan()
 

@@ -217,7 +217,7 @@ class Event:
 
 @dataclass(frozen=True, slots=True)
 class NeedChecks:
-    """Run these in order, stop at the first that does not pass, add the answers and ask again."""
+    """Run these in order, stop at the first whose answer ends the round, add the answers and ask again."""
 
     checks: tuple[Check, ...]
 

@@ -15,7 +15,7 @@ from flaggerpy.api.constants import REQUEST
 from flaggerpy.api.errors import InvalidObject
 from flaggerpy.api.request import Request, Verb, fingerprint, read_request
 from flaggerpy.api.status import Advance, AnsweredRequest, Pause, Phase
-from flaggerpy.rollout import release, revision, rollback, start, telling, undo
+from flaggerpy.rollout import release, revision, rollback, start, telling, undo, verdicts
 from flaggerpy.rollout.transition import ANALYSIS, BOOTSTRAP, IDLE
 from flaggerpy.rollout.turn import Turn
 
@@ -88,7 +88,7 @@ def _no(why: str) -> Answer:
 
 def _pause(turn: Turn, request: Request) -> Answer:
     held = turn.status.rollout.paused
-    if held is not None:
+    if held is not None and not held.reason:
         return Answer(f"{turn.name} has been paused by {held.by} already")
     turn.note(paused=Pause(by=request.by, at=request.at or turn.now), advance=None)
     telling.pause(turn, request.by)
@@ -106,6 +106,7 @@ def _pause(turn: Turn, request: Request) -> Answer:
 
 def _resume(turn: Turn, _request: Request) -> Answer:
     if turn.status.rollout.paused is not None:
+        verdicts.count_anew(turn)
         turn.note(paused=None)
         return Answer(f"{turn.name} goes on")
     if turn.canary.spec.suspend:

@@ -52,7 +52,7 @@ def _rid_of_older_configs(turn: Turn) -> bool:
 def back_to_the_start(turn: Turn) -> None:
     """Take users off the canary (unless only the canary can serve them) and forget what was counted."""
     turn.set(phase=Phase.PROGRESSING, failed_checks=0, iterations=0)
-    turn.note(gates=[], checks=[])
+    turn.note(gates=[], checks=[], exposed_at=None)
     if turn.status.rollout.serving_canary:
         turn.begin_step(100)
         return

@@ -279,6 +279,7 @@ def _scale_up(turn: Turn) -> None:
         advance=turn.status.rollout.advance if turn.advance == "full" else None,
         gates=[],
         checks=[],
+        exposed_at=None,
         failing="",
         scaled_at=turn.now,
         change=telling.change(turn),

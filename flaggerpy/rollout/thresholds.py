@@ -5,19 +5,20 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import Enum
 
-from flaggerpy.api.analysis import CanaryMetric, HookType
+from flaggerpy.api.analysis import CanaryMetric, HookType, Window
 from flaggerpy.api.status import CheckResult, Phase
-from flaggerpy.rollout import gates
-from flaggerpy.rollout.checks import Answer, MetricCheck, MetricSource, Verdict
+from flaggerpy.rollout import gates, verdicts
+from flaggerpy.rollout.checks import Answer, MetricCheck, MetricSource, Verdict, ends_round
 from flaggerpy.rollout.decision import NeedChecks
 from flaggerpy.rollout.turn import Turn
 
 
 class Judgement(Enum):
-    """How a due tick ended."""
+    """How a due tick ended: OVER is a limit of a metric's own, UNKNOWN holds and is not counted."""
 
     GOOD = "good"
     BAD = "bad"
+    OVER = "over"
     UNKNOWN = "unknown"
 
 
@@ -45,7 +46,7 @@ def before_traffic(turn: Turn) -> NeedChecks | Judged:
 
 
 def under_traffic(turn: Turn) -> NeedChecks | Judged:
-    """Run the rollout hooks, then the metrics; the first that does not pass ends the round."""
+    """Run the rollout hooks, then the metrics; the first that fails ends the round."""
     gate = gates.ask(turn, HookType.ROLLOUT, Phase.PROGRESSING)
     if isinstance(gate, NeedChecks):
         return gate
@@ -56,35 +57,84 @@ def under_traffic(turn: Turn) -> NeedChecks | Judged:
 
 
 def _metrics(turn: Turn) -> NeedChecks | Judged:
-    checks = metric_checks(turn)
-    results = {result.name: result for result in turn.status.rollout.checks}
-    outcome = _GOOD
+    """Measure what is due; the first failure that is counted for the threshold ends the round."""
+    checks, held = _due(turn)
+    measured: list[tuple[CanaryMetric, Answer]] = []
+    counted = _GOOD
     for position, check in enumerate(checks):
         answer = turn.seen.answers.get(check)
         if answer is None:
             return NeedChecks(checks[position:])
-        name = turn.canary.analysis.metrics[check.index].name
-        results[name] = _result(turn, name, answer)
-        if not answer.passed:
-            turn.warn(answer.message)
-            failed = answer.verdict is Verdict.FAILED
-            outcome = Judged(Judgement.BAD if failed else Judgement.UNKNOWN, _why(name, answer))
+        metric = turn.canary.analysis.metrics[check.index]
+        measured.append((metric, answer))
+        if ends_round(check, answer):
+            counted = Judged(Judgement.BAD, why(metric.name, answer))
             break
-    turn.note(checks=list(results.values()))
-    return outcome
+    _warn(turn, measured)
+    verdicts.record(turn, measured, held.warm)
+    verdicts.watch(turn)
+    return _judged(turn, measured, held, counted)
+
+
+@dataclass(frozen=True, slots=True)
+class _Held:
+    """Metrics that are not measured in this round: those that warm up, and those whose last verdict stands."""
+
+    warm: tuple[tuple[CanaryMetric, Answer], ...]
+    standing: tuple[CheckResult, ...]
+
+
+def _due(turn: Turn) -> tuple[tuple[MetricCheck, ...], _Held]:
+    """Choose the metrics to measure now."""
+    checks, warm, standing = [], {}, {}
+    for check in metric_checks(turn):
+        metric = turn.canary.analysis.metrics[check.index]
+        if (answer := verdicts.warm_up(turn, metric)) is not None:
+            warm[check.index] = (metric, answer)
+        elif (result := verdicts.stands(turn, metric)) is not None:
+            standing[check.index] = result
+        else:
+            checks.append(check)
+    return tuple(checks), _Held(tuple(warm.values()), tuple(standing.values()))
+
+
+def _warn(turn: Turn, measured: verdicts.Round) -> None:
+    """Tell what did not pass; that there is too little to say by is told once."""
+    told = {(result.name, result.verdict) for result in turn.status.rollout.checks}
+    for metric, answer in measured:
+        again = answer.verdict is Verdict.INCONCLUSIVE and (metric.name, answer.verdict.value) in told
+        if not (answer.passed or metric.dry_run or again):
+            turn.warn(answer.message)
+
+
+def _judged(turn: Turn, measured: verdicts.Round, held: _Held, counted: Judged) -> Judged:
+    """Add up a round: a limit of a metric's own comes first, then a counted failure, then whatever lacks a verdict."""
+    counting = [(metric, answer) for metric, answer in measured if not metric.dry_run]
+    if beyond := verdicts.beyond_its_limits(turn, counting):
+        return Judged(Judgement.OVER, beyond)
+    if counted.judgement is Judgement.BAD:
+        return counted
+    missing = [why(metric.name, answer) for metric, answer in counting if not answer.passed]
+    missing += [f"metric {answer.message}" for metric, answer in held.warm if not metric.dry_run]
+    missing += [_stood(result) for result in held.standing if not _passes(result)]
+    return Judged(Judgement.UNKNOWN, missing[0]) if missing else _GOOD
 
 
 def metric_checks(turn: Turn) -> tuple[MetricCheck, ...]:
     """The metrics in Flagger's order: first builtin and inline queries, then templates."""
-    analysis = turn.canary.analysis
-    attempt = f"{turn.status.rollout.step.weight}/{turn.status.iterations}/{turn.status.rollout.step.attempt}"
-    first = [MetricCheck(i, source, attempt) for i, metric in enumerate(analysis.metrics) for source in _inline(metric)]
+    metrics = turn.canary.analysis.metrics
+    first = [_check(turn, i, source) for i, metric in enumerate(metrics) for source in _inline(metric)]
     second = [
-        MetricCheck(i, MetricSource.TEMPLATE, attempt)
-        for i, metric in enumerate(analysis.metrics)
-        if metric.template_ref is not None
+        _check(turn, i, MetricSource.TEMPLATE) for i, metric in enumerate(metrics) if metric.template_ref is not None
     ]
     return (*first, *second)
+
+
+def _check(turn: Turn, index: int, source: MetricSource) -> MetricCheck:
+    metric, step = turn.canary.analysis.metrics[index], turn.status.rollout.step
+    attempt = f"{step.weight}/{turn.status.iterations}/{step.attempt}"
+    since = step.started_at if metric.window is Window.STEP else None
+    return MetricCheck(index, source, attempt, since, counts=not (metric.dry_run or metric.limited))
 
 
 def _inline(metric: CanaryMetric) -> list[MetricSource]:
@@ -96,20 +146,23 @@ def _inline(metric: CanaryMetric) -> list[MetricSource]:
     return sources
 
 
-def _why(name: str, answer: Answer) -> str:
-    if answer.verdict is Verdict.ERROR:
-        return f"metric {name} could not be measured"
-    if answer.value is None:
-        return f"metric {name} could not be judged: {answer.message.removeprefix('Halt advancement ')}"
-    return f"metric {name} is {answer.value}, accepted is {answer.bound or 'nothing'}"
+def why(name: str, answer: Answer) -> str:
+    """Say in the status why a metric did not pass."""
+    match answer.verdict:
+        case Verdict.ERROR:
+            return f"metric {name} could not be measured"
+        case Verdict.INCONCLUSIVE:
+            return f"metric {name} cannot be judged yet: {answer.message}"
+        case _ if answer.value is None:
+            return f"metric {name} could not be judged: {answer.message.removeprefix('Halt advancement ')}"
+        case _:
+            return f"metric {name} is {answer.value}, accepted is {answer.bound or 'nothing'}"
 
 
-def _result(turn: Turn, name: str, answer: Answer) -> CheckResult:
-    return CheckResult(
-        name=name,
-        verdict=answer.verdict.value,
-        value=answer.value,
-        bound=answer.bound,
-        reason="" if answer.passed else answer.message,
-        at=turn.now,
-    )
+def _passes(result: CheckResult) -> bool:
+    return result.verdict == Verdict.PASSED.value or result.dry_run
+
+
+def _stood(result: CheckResult) -> str:
+    """Say why a metric that is not due yet holds the rollout."""
+    return why(result.name, Answer(Verdict(result.verdict), result.reason, result.value, result.bound))

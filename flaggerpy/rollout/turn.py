@@ -109,9 +109,9 @@ class Turn:
 
     @property
     def _held(self) -> str:
-        """Who holds the rollout, empty when nobody does."""
+        """Who holds the rollout, empty when nobody does; metrics without a verdict hold it themselves."""
         pause = self.status.rollout.paused
-        return f"paused by {pause.by}" if pause else ""
+        return pause.words if pause and not pause.reason else ""
 
     @property
     def advance(self) -> Literal["step", "full"] | None:
@@ -211,7 +211,8 @@ class Turn:
     def wait(self, reason: str, event: str = "") -> None:
         """Say why nothing moves; the event is recorded once per reason."""
         self._reason = reason
-        self._cause = "Paused" if reason and reason == self._held else ""
+        pause = self.status.rollout.paused
+        self._cause = "Paused" if pause and reason == pause.words else ""
         if event and self.before.rollout.reason != reason:
             self.warn(event)
 

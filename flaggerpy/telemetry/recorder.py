@@ -56,6 +56,7 @@ class _Shown:
     phase: str = ""
     strategies: set[str] = field(default_factory=set)
     checks: frozenset[CheckName] = frozenset()
+    verdicts: frozenset[tuple[str, str]] = frozenset()
 
 
 class Recorder:
@@ -139,11 +140,20 @@ class Recorder:
         self._checks = counter(
             "flaggerpy_canary_checks_total",
             "Checks that were made. `type` is `metric` or the webhook's type, `check` its name; `result`: `passed`, "
-            "`failed`, or `error` for a metric that could not be measured. A rollback webhook that passed rolls back.",
+            "`failed`, and for metrics `inconclusive` (too early or too little to say) or `error` (not measured). A "
+            "rollback webhook that passed rolls back.",
             *_WHOSE,
             "type",
             "check",
             "result",
+        )
+        self._verdicts = gauge(
+            "flaggerpy_canary_metric_verdict",
+            "1 for the last verdict on a metric in this analysis, dry runs included. `verdict`: `Passed`, `Failed`, "
+            "`Inconclusive` or `Error`.",
+            *_WHOSE,
+            "metric",
+            "verdict",
         )
         self._rollouts = self.catalogue.histogram(
             "flaggerpy_rollout_duration_seconds",
@@ -194,6 +204,12 @@ class Recorder:
         self._failed.labels(*named).set(status.failed_checks)
         _set_time(self._moved, named, status.last_transition_time)
         _set_time(self._began, named, rollout_began(status))
+        verdicts = frozenset((result.name, result.verdict) for result in status.rollout.checks)
+        for verdict in shown.verdicts - verdicts:
+            self._verdicts.remove(*named, *verdict)
+        for verdict in verdicts - shown.verdicts:
+            self._verdicts.labels(*named, *verdict).set(1)
+        shown.verdicts = verdicts
 
     def set_measured(self, whose: Labels, metric: str, value: float) -> None:
         """Set the last value of a check; request-duration is in seconds here."""
@@ -229,6 +245,8 @@ class Recorder:
         self._phase.remove(*whose.named, shown.phase)
         for check in shown.checks:
             self._forget_check(whose, check)
+        for verdict in shown.verdicts:
+            self._verdicts.remove(*whose.named, *verdict)
         for strategy in shown.strategies:
             for counter, status in self._outcomes:
                 counter.remove(*whose.named, strategy, status)
@@ -236,7 +254,8 @@ class Recorder:
     def forget_all(self) -> None:
         """Remove the series of all canaries: what another process does with them from now on is not known here."""
         self._shown.clear()
-        for metric in (*self._by_name, self._weight, self._total, self._phase, self._checks, self._analysis):
+        others = (self._weight, self._total, self._phase, self._checks, self._analysis, self._verdicts)
+        for metric in (*self._by_name, *others):
             metric.clear()
         for counter, _ in self._outcomes:
             counter.clear()

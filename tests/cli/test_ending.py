@@ -178,6 +178,11 @@ def test_suspended_and_paused_rollouts_wait_for_a_person_unless_they_have_ended(
     )
     world.run()
     ended = look(world).canary
+    own = Pause(by="flaggerpy", reason="metric latency gave no verdict")
+    assert changed(world, with_rollout(canary, paused=own)) == Ending(
+        Exit.PAUSED,
+        f"{NAME} is paused by flaggerpy: metric latency gave no verdict. It goes on by itself when there is one.",
+    )
     for still in (with_spec(ended, suspend=True), with_rollout(ended, paused=Pause(by="alice"))):
         end = changed(world, still)
         assert end is not None

@@ -94,6 +94,15 @@ def test_a_check_without_value_or_measurement() -> None:
     ]
 
 
+def test_a_check_that_cannot_be_judged_yet_says_why_and_a_dry_run_that_it_is_one() -> None:
+    few = check("Inconclusive", "97.20%", name="a", bound=None, reason="41 samples are too few, 100 are needed")
+    tried = check("Failed", "97.20%", name="b", dry_run=True)
+    assert told(snapshot(rolling(checks=[])), snapshot(rolling(checks=[few, tried]))) == [
+        "check a 97.20%: not judged yet (41 samples are too few, 100 are needed)",
+        "check b 97.20%, accepted is >= 99%: failed, dry run",
+    ]
+
+
 def test_a_target_that_went_to_sleep_is_not_worth_a_line() -> None:
     asleep = snapshot(rolling(), pods(available=0, replicas=0, current_replicas=0), pods("primary"))
     assert told(snapshot(), asleep) == []

@@ -71,15 +71,23 @@ def test_no_line_is_wider_than_the_terminal_and_nothing_is_lost_but_the_ends_of_
         assert word in words
 
 
-@pytest.mark.parametrize("verdict", ["Passed", "Failed", "Error"])
+@pytest.mark.parametrize("verdict", ["Passed", "Failed", "Inconclusive", "Error"])
 def test_a_verdict_is_a_sign_and_a_word_in_a_colour(verdict: str) -> None:
-    signs = {"Passed": "✓ passed", "Failed": "✗ failed", "Error": "! not measured"}
+    signs = {
+        "Passed": "✓ passed",
+        "Failed": "✗ failed",
+        "Inconclusive": "? not judged",
+        "Error": "! not measured",
+    }
     assert says(snapshot(rolling(checks=[check(verdict)])), signs[verdict])
+    assert says(snapshot(rolling(checks=[check(verdict, dry_run=True)])), f"{signs[verdict]}, dry run")
 
 
 def test_what_value_and_bound_do_not_tell_is_told_in_words() -> None:
     failed = check("Failed", None, reason="Halt advancement no values found for metric")
     assert says(snapshot(rolling(checks=[failed])), "no values found")
+    few = check("Inconclusive", "97.20%", reason="metric errors: 41 samples are too few")
+    assert says(snapshot(rolling(checks=[few])), "41 samples are too few")
     told = check("Failed", "97.20%", reason="Halt web.shop advancement success rate 97.20% < 99%")
     assert not says(snapshot(rolling(checks=[told])), "Halt web.shop")
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime, timedelta
+from typing import Any
 
 import pytest
 
@@ -11,6 +12,12 @@ from flaggerpy.api.status import Pause, Phase, Step
 from flaggerpy.cli.progress import due, progress, span, untold, why
 from tests.builders import blue_green, canary, with_analysis, with_rollout, with_spec, with_status
 from tests.cli.seen import NOW, ago, at_rest, check, rolling
+
+
+def slow(**rollout: Any) -> Canary:
+    """Build a rollout with an interval of ten minutes that was judged just now."""
+    judged = Step(weight=20, started_at=ago(700), checked_at=ago(12), attempt=1)
+    return with_rollout(with_analysis(rolling(), interval=timedelta(minutes=10)), step=judged, **rollout)
 
 
 @pytest.mark.parametrize(
@@ -66,6 +73,9 @@ def test_how_far_it_is(title: str, of: Canary, percent: int, words: str) -> None
         ),
         ("nothing is due at rest", at_rest(), None),
         ("nor while paused", rolling(paused=Pause(by="alice")), None),
+        ("but while a verdict is missing", rolling(paused=Pause(by="flaggerpy", reason="no verdict")), ago(-18)),
+        ("a metric is soon asked for again", slow(checks=[check("Error")]), ago(-18)),
+        ("where nothing else is wrong", slow(checks=[check("Error"), check("Failed", name="b")]), ago(-588)),
         ("nor while suspended", with_spec(rolling(), suspend=True), None),
     ],
 )

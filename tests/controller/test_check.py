@@ -3,6 +3,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import AsyncIterator, Mapping
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -19,6 +20,7 @@ from flaggerpy.metrics.outbound import Outbound
 from flaggerpy.rollout.checks import Answer, Check, HookCheck, MetricCheck, MetricSource, Verdict
 from flaggerpy.telemetry.recorder import Recorder
 from tests.builders import canary
+from tests.kube.clocks import ManualClock
 from tests.metrics.loopback import Asked, Loopback, Say, closed_port, loopback
 
 BUILTIN, QUERY, TEMPLATE = MetricSource.BUILTIN, MetricSource.QUERY, MetricSource.TEMPLATE
@@ -39,7 +41,8 @@ class Desk:
             metrics_server=server.url,
             mesh_provider="kubernetes",
         )
-        self.checker = Checker(WebhookClient(outbound, self._secret), outbound, sources, self.recorder)
+        self.clock = ManualClock()
+        self.checker = Checker(WebhookClient(outbound, self._secret), outbound, sources, self.recorder, self.clock)
 
     async def metric(self, source: MetricSource, written: dict[str, Any], spec: dict[str, Any] | None = None) -> Answer:
         """Ask for the only metric of a canary."""
@@ -415,3 +418,127 @@ async def test_a_hook_gets_the_secret_of_its_canarys_namespace(desk: Desk) -> No
 
     assert (await desk.run(canary(analysis={"webhooks": hooks}), check))[check].passed
     assert desk.server.asked[0].headers["Authorization"] == "Bearer ours"
+
+
+# Guards
+
+
+GUARDED = {"name": "errors", "query": 'e{t="{{ target }}"}[{{ interval }}]', "thresholdRange": {"max": 1}}
+
+
+def queries(desk: Desk) -> list[str]:
+    return [asked.query["query"] for asked in desk.server.asked]
+
+
+async def test_too_few_samples_are_inconclusive_and_the_value_is_shown(desk: Desk) -> None:
+    desk.server.says(value("7"), value("41"))
+
+    answer = await desk.metric(
+        QUERY, {**GUARDED, "minSamples": 100, "sampleQuery": 'n{t="{{ target }}"}[{{ interval }}]'}
+    )
+
+    assert answer == Answer(Verdict.INCONCLUSIVE, "metric errors: 41 samples are too few, 100 are needed", "7.00")
+    assert queries(desk) == ['e{t="web"}[1m]', 'n{t="web"}[1m]']
+    assert desk.exported() == ['flagger_canary_metric_analysis{metric="errors",name="web",namespace="shop"} 7.0']
+
+
+async def test_requests_of_a_built_in_check_are_counted_without_a_query(desk: Desk) -> None:
+    desk.server.says(value("99.5"), value("500"))
+
+    assert (await desk.metric(BUILTIN, {**SUCCESS, "minSamples": 100})).passed
+    assert queries(desk)[1].startswith("sum(increase(http_request_duration_seconds_count{")
+
+
+async def test_samples_of_a_template_are_counted_by_its_server_and_its_secret_is_read_once(desk: Desk) -> None:
+    desk.templates["shop", "t"] = template(address=desk.server.url, secretRef={"name": "s"}, query="e{{ role }}")
+    desk.secrets["shop", "s"] = {"token": "t"}
+    desk.server.says(value("1"), value("500"), value("2"), value("500"))
+    written = {
+        **BY_TEMPLATE,
+        "minSamples": 9,
+        "sampleQuery": "n{{ role }}",
+        "compareTo": "primary",
+        "ratio": {"max": 1},
+    }
+
+    answer = await desk.metric(TEMPLATE, written)
+
+    assert answer == Answer(Verdict.PASSED, "", "1.00", "<= 1, <= 1 × the primary's 2.00")
+    assert queries(desk) == ["ecanary", "ncanary", "eprimary", "nprimary"]
+    assert {asked.headers["Authorization"] for asked in desk.server.asked} == {"Bearer t"}
+
+
+async def test_a_built_in_check_is_compared_with_the_primary_in_its_own_unit(desk: Desk) -> None:
+    desk.server.says(value("0.45"), value("0.2"))
+
+    answer = await desk.metric(BUILTIN, {"name": "request-duration", "compareTo": "primary", "ratio": {"max": 2}})
+
+    assert answer.message == "Halt web.shop advancement request duration 450ms > 2 × the primary's 200ms"
+    assert ["web-primary-[" in query for query in queries(desk)] == [False, True]
+    assert desk.exported() == [
+        'flagger_canary_metric_analysis{metric="request-duration",name="web",namespace="shop"} 0.45'
+    ], "of the canary"
+
+
+async def test_nothing_more_is_asked_of_a_server_that_did_not_answer(desk: Desk) -> None:
+    desk.server.says(Say(status=500))
+
+    answer = await desk.metric(
+        QUERY, {**GUARDED, "minSamples": 1, "sampleQuery": "n", "compareTo": "primary", "ratio": {"max": 1}}
+    )
+
+    assert answer.verdict is Verdict.ERROR
+    assert len(desk.server.asked) == 1
+
+
+async def test_a_window_that_begins_with_the_step_is_in_the_query(desk: Desk) -> None:
+    desk.server.says(value("0"))
+    of = canary(analysis={"metrics": [{**GUARDED, "interval": "5m", "window": "step"}]})
+
+    await desk.run(of, MetricCheck(0, QUERY, "a", desk.clock.now() - timedelta(seconds=95.5)))
+
+    assert queries(desk) == ['e{t="web"}[95s]']
+
+
+async def test_after_a_metric_without_a_verdict_the_others_are_measured(desk: Desk) -> None:
+    metrics = [{**GUARDED, "name": name, "onNoData": "wait"} for name in ("a", "b", "c", "d")]
+    first, second, third, last = (MetricCheck(index, QUERY, "a") for index in range(4))
+    desk.server.says(NOTHING, Say(status=500), value("7"), value("0"))
+
+    answers = await desk.run(canary(analysis={"metrics": metrics}), first, second, third, last)
+
+    assert [answers[check].verdict for check in (first, second, third)] == [
+        Verdict.INCONCLUSIVE,
+        Verdict.ERROR,
+        Verdict.FAILED,
+    ]
+    assert last not in answers, "a failure that is counted ends the round"
+
+
+async def test_a_server_that_gives_no_answer_is_waited_for_once_a_round(desk: Desk) -> None:
+    metrics = [{**GUARDED, "name": name} for name in ("a", "b")] + [BY_TEMPLATE]
+    desk.templates["shop", "t"] = template(address=desk.server.url)
+    desk.server.says(value("0"))
+    first, second, elsewhere = MetricCheck(0, QUERY, "a"), MetricCheck(1, QUERY, "a"), MetricCheck(2, TEMPLATE, "a")
+
+    of = canary(spec={"metricsServer": closed_port()}, analysis={"metrics": metrics})
+    answers = await desk.run(of, first, second, elsewhere)
+
+    assert "cannot connect" in answers[first].message
+    assert answers[second] == Answer(
+        Verdict.ERROR,
+        "The metric b could not be measured, the rollout holds: its server has just left another query unanswered",
+    )
+    assert answers[elsewhere].passed
+    queries = 'flaggerpy_metric_query_duration_seconds_count{outcome="%s",provider="prometheus"}'
+    assert desk.counted(queries, "unanswered") == {"unanswered": 1}
+
+
+async def test_a_failure_that_is_not_counted_does_not_end_the_round(desk: Desk) -> None:
+    metrics = [{**GUARDED, "name": "tried", "dryRun": True}, GUARDED]
+    tried, counts = MetricCheck(0, QUERY, "a", counts=False), MetricCheck(1, QUERY, "a")
+    desk.server.says(value("7"), value("0"))
+
+    answers = await desk.run(canary(analysis={"metrics": metrics}), tried, counts)
+
+    assert [answers[tried].verdict, answers[counts].verdict] == [Verdict.FAILED, Verdict.PASSED]

@@ -134,7 +134,16 @@ def analysis(url: str) -> dict[str, Any]:
             {"name": kind, "type": kind, "url": f"{url}/{kind}", "retries": 0}
             for kind in ("pre-rollout", "rollout", "post-rollout")
         ],
-        "metrics": [{"name": "quality", "query": "quality", "interval": "1m", "thresholdRange": {"min": 99}}],
+        # A missing answer holds a flow for as long as it needs, and that is all: no pause comes of it.
+        "metrics": [
+            {
+                "name": "quality",
+                "query": "quality",
+                "interval": "1m",
+                "thresholdRange": {"min": 99},
+                "consecutiveErrorLimit": 10_000,
+            }
+        ],
     }
 
 

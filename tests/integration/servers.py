@@ -96,6 +96,8 @@ class PrometheusServer:
     authorizations: list[str] = field(default_factory=list)
     value: str | None = "1"
     """The value of every query, None for no data."""
+    values: dict[str, str] = field(default_factory=dict)
+    """Values of the queries that have these words in them."""
     broken: Callable[[], Awaitable[web.Response]] | None = None
     """Answers instead, when set."""
 
@@ -105,7 +107,8 @@ class PrometheusServer:
         self.authorizations.append(request.headers.get("Authorization", ""))
         if self.broken is not None:
             return await self.broken()
-        result = [] if self.value is None else [{"metric": {}, "value": [1700000000, self.value]}]
+        value = next((value for words, value in self.values.items() if words in self.queries[-1]), self.value)
+        result = [] if value is None else [{"metric": {}, "value": [1700000000, value]}]
         return web.json_response({"status": "success", "data": {"resultType": "vector", "result": result}})
 
 

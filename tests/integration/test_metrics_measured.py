@@ -169,6 +169,58 @@ async def test_a_prometheus_that_is_down_holds_the_weight_until_it_is_back(
         assert gateway.shares() == [0, 25, 0]
 
 
+async def test_an_outage_that_lasts_pauses_the_rollout_tells_people_once_and_ends_by_itself(
+    site: Site, gateway: Gateway, prometheus: PrometheusServer
+) -> None:
+    prometheus.value, prometheus.broken = "100", server_error
+    async with site.controller():
+        made = progressive(step=25, most=25, threshold=1, metrics=[{**AT_LEAST_99, "consecutiveErrorLimit": 2}])
+        await site.apply(deployment(), measured(made, prometheus))
+        await site.phase_is("Initialized")
+        await site.set_image("6.0.1")
+        told = await site.event("is paused by flaggerpy: metric goodness gave no verdict more than 2 times in a row")
+        status = (await site.canary())["status"]
+        assert (status["phase"], status["failedChecks"], status["canaryWeight"]) == ("Progressing", 0, 25)
+        assert status["rollout"]["paused"]["by"] == "flaggerpy"
+        assert status["rollout"]["paused"]["reason"] in told
+        assert (await site.condition("Ready"))["reason"] == "Paused"
+
+        prometheus.broken = None
+        found = await site.phase_is("Succeeded")
+        assert await site.event("goes on: every metric has a verdict again")
+        assert "paused" not in found["status"]["rollout"]
+        assert gateway.shares() == [0, 25, 0]
+
+
+async def test_a_canary_that_is_worse_than_the_primary_within_the_bound_fails_by_comparison(
+    site: Site, gateway: Gateway, prometheus: PrometheusServer
+) -> None:
+    prometheus.values = {"errors{app=podinfo-primary}": "2", "errors{app=podinfo}": "3", "hits": "500"}
+    fixed: JsonObject = {"name": "errors", "query": "errors{app={{ target }}}", "thresholdRange": {"max": 5}}
+    guards: JsonObject = {"minSamples": 100, "sampleQuery": "hits{{ role }}", "compareTo": "primary"}
+    async with site.controller():
+        made = progressive(step=25, most=25, threshold=1, metrics=[fixed])
+        await site.apply(deployment(), measured(made, prometheus))
+        await site.phase_is("Initialized")
+        await site.set_image("6.0.1")
+        await site.phase_is("Succeeded")
+
+        compared = [{**fixed, **guards, "ratio": {"max": 1.2}}]
+        await site.edit(CANARIES, "podinfo", {"spec": {"analysis": {"metrics": compared}}})
+        await site.set_image("6.0.2")
+        found = await site.phase_is("Failed")
+
+    (check,) = found["status"]["rollout"]["checks"]
+    assert (check["value"], check["bound"]) == ("3.00", "<= 5, <= 1.2 × the primary's 2.00")
+    assert set(prometheus.queries[-4:]) == {
+        "errors{app=podinfo}",
+        "hitscanary",
+        "errors{app=podinfo-primary}",
+        "hitsprimary",
+    }
+    assert gateway.shares() == [0, 25, 0, 25, 0]
+
+
 async def test_a_template_is_asked_with_the_secret_as_it_is_now(site: Site, prometheus: PrometheusServer) -> None:
     prometheus.value = "0"
     key = {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "prometheus"}}

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from enum import Enum
 from typing import TYPE_CHECKING
@@ -16,8 +16,9 @@ from typing import TYPE_CHECKING
 from flaggerpy.api.analysis import HookType
 from flaggerpy.api.status import CanaryStatus, Phase
 from flaggerpy.rollout import revision
-from flaggerpy.rollout.checks import HookCheck
-from flaggerpy.rollout.decision import Plan
+from flaggerpy.rollout.checks import HookCheck, MetricCheck, Verdict
+from flaggerpy.rollout.decide import decide
+from flaggerpy.rollout.decision import Decision, Plan
 from flaggerpy.rollout.observation import Observation
 from flaggerpy.rollout.traffic import ALL_TO_PRIMARY, Cookies, Routes
 from flaggerpy.rollout.transition import ANALYSIS, IDLE, NEXT
@@ -52,7 +53,19 @@ class Law(Enum):
     COPIES_ARE_ASKED_FOR = "a canary gets copies of requests only where the analysis asks for them"
     USERS_RETURN_TO_ENOUGH_PODS = "an autoscaled primary gets its users back once it has the pods that served them"
     A_SHARE_HAS_ITS_PODS = "a canary that is sized by its share has ready pods for it before users or copies come"
+    NO_VERDICT_DECIDES_NOTHING = "a round that lacks a verdict neither counts nor lets the canary go on"
+    A_DRY_RUN_CHANGES_NOTHING = "what is measured in a dry run changes nothing but what is shown of it"
     ONLY_NEWS_START_A_ROLLOUT = "a rollout starts for another template or config, and for nothing else"
+
+
+def without_dry_runs(plan: Decision) -> object:
+    """Return a plan but for what is shown of dry runs."""
+    if not isinstance(plan, Plan) or plan.status is None:
+        return plan
+    rollout = plan.status.rollout
+    checks = [check for check in rollout.checks if not check.dry_run]
+    status = plan.status.model_copy(update={"rollout": rollout.model_copy(update={"checks": checks})})
+    return replace(plan, status=status)
 
 
 @dataclass
@@ -111,6 +124,29 @@ class Laws:
         hot = f"hot loop in {seen.canary.status.phase}: {plan.actions} {plan.wake_at}"
         self.demand(Law.EVERY_PATH_ENDS, self.ticks <= 15, hot)
         self.demand(Law.EVERYTHING_IS_DECIDED, plan.wake_at is None or plan.wake_at >= world.now, plan)
+
+    def concluded(self, world: Simulation, seen: Observation, plan: Plan) -> None:
+        """What is not known of the canary is held neither for nor against it."""
+        metrics = world.spec.analysis.metrics
+        measured = {check: answer for check, answer in seen.answers.items() if isinstance(check, MetricCheck)}
+        counting = [answer.verdict for check, answer in measured.items() if not metrics[check.index].dry_run]
+        if {Verdict.ERROR, Verdict.INCONCLUSIVE} & set(counting):
+            before, after = world.status, plan.status or world.status
+            gone_on = (
+                after.canary_weight > before.canary_weight and not after.rollout.serving_canary,
+                after.iterations > before.iterations,
+                after.phase is Phase.PROMOTING,
+            )
+            self.demand(Law.NO_VERDICT_DECIDES_NOTHING, not any(gone_on), f"{counting}: {gone_on}")
+            same = Verdict.FAILED in counting or after.failed_checks == before.failed_checks
+            self.demand(Law.NO_VERDICT_DECIDES_NOTHING, same, f"{counting}: {after.failed_checks} failed checks")
+        for check, answer in measured.items():
+            for verdict in Verdict if metrics[check.index].dry_run else ():
+                other = decide(
+                    replace(seen, answers={**seen.answers, check: replace(answer, verdict=verdict)}), world.now
+                )
+                words = f"{answer.verdict} and {verdict} differ"
+                self.demand(Law.A_DRY_RUN_CHANGES_NOTHING, without_dry_runs(other) == without_dry_runs(plan), words)
 
     def status_written(self, world: Simulation, status: CanaryStatus) -> None:
         """Phases follow each other as the table says."""

@@ -19,7 +19,7 @@ from flaggerpy.api.canary import Canary, CanarySpec, ObjectMeta
 from flaggerpy.api.constants import FINALIZER
 from flaggerpy.api.status import CanaryStatus, Pending, Phase, Revision, RoutePlace
 from flaggerpy.rollout import decision as d
-from flaggerpy.rollout.checks import Answer, Check, HookCheck, Verdict
+from flaggerpy.rollout.checks import Answer, Check, HookCheck, Verdict, ends_round
 from flaggerpy.rollout.decide import decide
 from flaggerpy.rollout.failfast import AWAITED
 from flaggerpy.rollout.observation import (
@@ -327,6 +327,7 @@ class Simulation:
             assert decide(replace(seen, answers=dict(answers)), self.now) == decided, "a decision is a function"
             if isinstance(decided, d.Plan):
                 self.laws.planned(self, seen, decided)
+                self.laws.concluded(self, replace(seen, answers=dict(answers)), decided)
                 return decided
             rounds += 1
             assert rounds <= 6, "a tick asks at most six rounds of questions"
@@ -338,7 +339,7 @@ class Simulation:
                 answers[check] = self._answer(check)
                 self.asked.append((self.now, check, answers[check]))
                 at_once = self.spec.analysis.webhooks_parallel and isinstance(check, HookCheck)
-                if not answers[check].passed and not at_once:
+                if ends_round(check, answers[check]) and not at_once:
                     break
 
     def _answer(self, check: Check) -> Answer:

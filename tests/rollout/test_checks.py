@@ -112,9 +112,10 @@ def test_the_last_measurement_of_each_metric_is_in_the_status() -> None:
 def test_a_metric_that_cannot_be_measured_says_so_and_never_ends_the_rollout() -> None:
     world = at_weight(10, metrics=[METRIC], threshold=1)
     world.metrics["latency"] = Verdict.ERROR
+    next_due(world)
+    assert world.status.rollout.reason == "metric latency could not be measured"
     world.run_for(3600)
     assert (world.phase, world.weight) == (Phase.PROGRESSING, 10)
-    assert world.status.rollout.reason == "metric latency could not be measured"
     world.metrics.clear()
     world.run()
     assert world.phase is Phase.SUCCEEDED

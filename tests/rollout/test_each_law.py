@@ -144,6 +144,30 @@ def test_all_laws_hold_where_the_canarys_pods_follow_its_share(strategy: str, ma
     run_state_machine_as_test(seed(list(BY_PODS).index(strategy))(one), settings=_settings)
 
 
+class Doubts(Histories):
+    """Histories in which many a round of an analysis lacks a verdict."""
+
+    @rule(
+        template=TEMPLATES,
+        before=st.integers(1, 10),
+        verdicts=st.tuples(st.sampled_from(Verdict), st.sampled_from(Verdict)),
+        after=st.integers(1, 15),
+    )
+    def an_analysis_is_unsure(self, template: str, before: int, verdicts: tuple[Verdict, Verdict], after: int) -> None:
+        self.world.metrics.clear()
+        self.a_rollout_goes_on(template, before)
+        self.world.metrics |= dict(zip(("latency", "tried"), verdicts, strict=True))
+        self.time_passes(after)
+
+
+def test_a_round_that_lacks_a_verdict_neither_counts_nor_lets_the_canary_go_on() -> None:
+    assert holds(Doubts, Law.NO_VERDICT_DECIDES_NOTHING, **ROLLING)
+
+
+def test_what_is_measured_in_a_dry_run_changes_nothing() -> None:
+    assert holds(Doubts, Law.A_DRY_RUN_CHANGES_NOTHING, **ROLLING)
+
+
 def test_only_another_template_or_config_starts_a_rollout() -> None:
     assert holds(Sabotage, Law.ONLY_NEWS_START_A_ROLLOUT)
 

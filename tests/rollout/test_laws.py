@@ -59,6 +59,18 @@ TARGETS = {
 }
 
 
+LATENCY: dict[str, Any] = {"name": "latency", "interval": "1m", "thresholdRange": {"max": 1}, "query": "x"}
+TRIED = {**LATENCY, "name": "tried", "dryRun": True}
+GUARDS: list[dict[str, Any]] = [
+    {},
+    {"initialDelay": "25s"},
+    {"window": "step", "oncePerInterval": True},
+    {"failureLimit": 1},
+    {"consecutiveFailureLimit": 1, "consecutiveErrorLimit": 1},
+    {"dryRun": True},
+]
+
+
 class Histories(RuleBasedStateMachine):
     """What happens to a canary; nobody takes pods or routes away from users."""
 
@@ -100,10 +112,10 @@ class Histories(RuleBasedStateMachine):
         scaled = scaled if kind is Deployment else None
         self.scaler = scaled or SCALER
         hooks = [hook(kind) for kind in sorted(kinds)]
-        metrics = [{"name": "latency", "interval": "1m", "thresholdRange": {"max": 1}, "query": "x"}]
+        self.strategy = strategy
         self.more: dict[str, Any] = {
             "webhooks": hooks,
-            "metrics": metrics,
+            "metrics": [LATENCY, TRIED],
             "_autoscalerRef": scaled,
             "_targetRef": TARGETS[kind],
         }
@@ -196,9 +208,14 @@ class Histories(RuleBasedStateMachine):
         workloads = [workload for workload in (self.world.target, self.world.primary) if workload]
         return {pod.version.split("|")[0] for workload in workloads for pod in workload.pods if workload.is_ready(pod)}
 
-    @rule(kind=st.sampled_from([*GATES, "latency"]), verdict=st.sampled_from(Verdict))
+    @rule(kind=st.sampled_from([*GATES, "latency", "tried"]), verdict=st.sampled_from(Verdict))
     def answers_change(self, kind: str, verdict: Verdict) -> None:
-        (self.world.metrics if kind == "latency" else self.world.hooks)[kind] = verdict
+        (self.world.hooks if kind in GATES else self.world.metrics)[kind] = verdict
+
+    @rule(guards=st.sampled_from(GUARDS))
+    def the_guards_of_a_metric_are_edited(self, guards: dict[str, Any]) -> None:
+        self.more["metrics"] = [LATENCY | guards, TRIED]
+        self.the_canary_is_edited_to(self.strategy, self.more.get("interval", "10s"))
 
     @rule(suspended=st.booleans())
     def suspension(self, suspended: bool) -> None:
@@ -206,7 +223,11 @@ class Histories(RuleBasedStateMachine):
 
     @rule(strategy=st.sampled_from(STRATEGIES), interval=st.sampled_from(["10s", "30s"]))
     def the_canary_is_edited(self, strategy: dict[str, Any], interval: str) -> None:
-        self.world.edit(**strategy, **self.more, interval=interval)
+        self.the_canary_is_edited_to(strategy, interval)
+
+    def the_canary_is_edited_to(self, strategy: dict[str, Any], interval: str) -> None:
+        self.strategy, self.more["interval"] = strategy, interval
+        self.world.edit(**strategy, **self.more)
         self.world.laws.moved_at = None  # the new interval counts from the next step
 
     @rule(verb=st.sampled_from([*Verb, "dance"]))

@@ -15,6 +15,7 @@ from flaggerpy.api.request import Verb
 from flaggerpy.api.status import (
     Advance,
     CanaryStatus,
+    CheckResult,
     Growth,
     Pause,
     Pending,
@@ -24,7 +25,7 @@ from flaggerpy.api.status import (
     RolloutStatus,
     Step,
 )
-from flaggerpy.rollout.checks import Answer, Check, Verdict
+from flaggerpy.rollout.checks import Answer, Check, Verdict, ends_round
 from flaggerpy.rollout.decide import decide
 from flaggerpy.rollout.decision import NeedChecks, Plan, ScalePrimary, ScaleTarget, WriteScaler
 from flaggerpy.rollout.observation import Bounds, ConfigsSeen, Observation, ScalerSeen, ServicesSeen
@@ -32,7 +33,7 @@ from flaggerpy.rollout.pods import Pod, PodsSeen, Waiting
 from flaggerpy.rollout.traffic import Acceptance, Cookies, Routes, RouteState, to_canary
 from flaggerpy.rollout.workload import Workload
 from tests.rollout.simulation import START
-from tests.rollout.test_laws import BY_PODS, GATES, STRATEGIES
+from tests.rollout.test_laws import BY_PODS, GATES, GUARDS, LATENCY, STRATEGIES, TRIED
 from tests.rollout.world import SCALER, World, hook, spec
 
 pytestmark = pytest.mark.laws
@@ -112,6 +113,16 @@ SCALERS = st.builds(
     active=st.integers(0, 3),
     pausable=st.booleans(),
 )
+CHECKS = st.builds(
+    CheckResult,
+    name=st.sampled_from(["latency", "gone"]),
+    verdict=st.sampled_from(Verdict).map(lambda verdict: verdict.value),
+    at=TIMES,
+    dry_run=st.booleans(),
+    failures=st.integers(0, 3),
+    failures_in_a_row=st.integers(0, 3),
+    unanswered_in_a_row=st.sampled_from([0, 1, 99]),
+)
 ROLLOUTS = st.builds(
     RolloutStatus,
     applied=REVISIONS,
@@ -136,7 +147,9 @@ ROLLOUTS = st.builds(
     serving_canary=st.booleans(),
     failing=st.sampled_from(["", "why"]),
     reason=st.sampled_from(["", "why"]),
-    paused=st.none() | st.just(Pause(by="alice")),
+    paused=st.sampled_from([None, Pause(by="alice"), Pause(by="flaggerpy", reason="why")]),
+    exposed_at=TIMES,
+    checks=st.lists(CHECKS, max_size=2),
     advance=st.none() | st.builds(Advance, mode=st.sampled_from(["step", "full"]), revision=REVISIONS.filter(bool)),
     pending=st.lists(st.just(Pending(id="x", kind="alert")), max_size=1),
 )
@@ -165,7 +178,7 @@ def live_routes(draw: st.DrawFn) -> Routes:
 def observations(draw: st.DrawFn) -> Observation:
     routed = draw(st.booleans())
     hooks = [hook(kind) for kind in draw(st.sets(st.sampled_from(GATES)))]
-    metrics = [{"name": "latency", "interval": "1m", "query": "x"}]
+    metrics = [LATENCY | draw(st.sampled_from(GUARDS)), TRIED]
     more: dict[str, Any] = {
         "_skipAnalysis": draw(st.booleans()),
         "_suspend": draw(st.sampled_from([False, False, True])),
@@ -212,7 +225,7 @@ def answered(seen: Observation, now: datetime, verdicts: list[Verdict]) -> Plan:
         assert rounds < 6, "a tick asks at most six rounds of questions"
         for check in decided.checks:
             answers[check] = Answer(verdicts[len(answers) % len(verdicts)], "because")
-            if not answers[check].passed:
+            if ends_round(check, answers[check]):
                 break
     raise AssertionError("no plan")
 

@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 import pytest
 from prometheus_client import generate_latest
 
-from flaggerpy.api.status import CanaryStatus, Condition, Phase
+from flaggerpy.api.status import CanaryStatus, Condition, Phase, RolloutStatus
 from flaggerpy.rollout.checks import Verdict
 from flaggerpy.rollout.transition import ROLLING
 from flaggerpy.telemetry.recorder import METRIC, CheckName, Labels, Recorder
@@ -49,9 +49,18 @@ def status(phase: Phase, *, weight: int = 0, failed: int = 0, stalled: bool = Fa
     )
 
 
+def measured(*verdicts: str) -> CanaryStatus:
+    """A status in the middle of an analysis with so many metrics."""
+    rows = [{"name": f"metric-{number}", "verdict": verdict} for number, verdict in enumerate(verdicts)]
+    progressing = status(Phase.PROGRESSING, weight=40, failed=2)
+    return progressing.model_copy(update={"rollout": RolloutStatus.model_validate({"checks": rows})})
+
+
 def fill(recorder: Recorder, whose: Labels) -> None:
     recorder.introduce(whose, "canary", {SUCCESS_RATE, LOAD})
+    recorder.show(whose, measured("Passed"))
     recorder.show(whose, status(Phase.PROGRESSING, weight=40, failed=2))
+    recorder.show(whose, measured("Inconclusive", "Failed"))
     recorder.set_measured(whose, "request-success-rate", 99.5)
     recorder.observe_duration(whose, 0.25)
     recorder.count_success(whose, "canary")
@@ -87,7 +96,7 @@ def test_our_own_series_say_where_a_canary_stands_and_how_its_checks_went(record
     checks = {
         f'flaggerpy_canary_checks_total{{check="{check.name}",{WHOSE},result="{result}",type="{check.type}"}}': 0
         for check in (SUCCESS_RATE, LOAD)
-        for result in ("passed", "failed", "error")
+        for result in ("passed", "failed", "inconclusive", "error")
     }
     checks[f'flaggerpy_canary_checks_total{{check="load-test",{WHOSE},result="failed",type="rollout"}}'] = 1
     assert series(recorder, "flaggerpy_canary_") == {
@@ -96,8 +105,20 @@ def test_our_own_series_say_where_a_canary_stands_and_how_its_checks_went(record
         f"flaggerpy_canary_failed_checks{{{WHOSE}}}": 2,
         f"flaggerpy_canary_last_transition_timestamp_seconds{{{WHOSE}}}": MOVED.timestamp(),
         f"flaggerpy_canary_rollout_start_timestamp_seconds{{{WHOSE}}}": BEGAN.timestamp(),
+        f'flaggerpy_canary_metric_verdict{{metric="metric-0",{WHOSE},verdict="Inconclusive"}}': 1,
+        f'flaggerpy_canary_metric_verdict{{metric="metric-1",{WHOSE},verdict="Failed"}}': 1,
         **checks,
     }
+
+
+def test_a_metric_has_one_verdict_and_none_when_the_analysis_begins_anew(recorder: Recorder) -> None:
+    for verdict in ("Passed", "Failed"):
+        recorder.show(WEB, measured(verdict))
+    assert series(recorder, "flaggerpy_canary_metric_verdict") == {
+        f'flaggerpy_canary_metric_verdict{{metric="metric-0",{WHOSE},verdict="Failed"}}': 1
+    }
+    recorder.show(WEB, measured())
+    assert series(recorder, "flaggerpy_canary_metric_verdict") == {}
 
 
 def test_durations_have_the_buckets_of_gos_client(recorder: Recorder) -> None:
