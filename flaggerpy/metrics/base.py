@@ -59,7 +59,8 @@ class ProviderSettings:
     """A MetricTemplate's provider with its secret already read.
 
     ``secret`` is the decoded data of the Secret, None when the template names none. Neither it nor
-    ``headers`` may ever be logged, hence they are left out of the repr.
+    ``headers`` may ever be logged, hence they are left out of the repr. What must be in the Secret is looked for
+    with ``in``, what may be with ``get``: lint knows of Secrets outside its input only that they are complete.
     """
 
     type: str

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from flaggerpy.metrics.base import MetricProvider, ProviderSettings
+from flaggerpy.metrics.discreet import Discreet
 from flaggerpy.metrics.outbound import Outbound
 from flaggerpy.metrics.prometheus import Prometheus
 from flaggerpy.rollout.errors import UserError
@@ -36,7 +37,7 @@ def provider_for(settings: ProviderSettings, outbound: Outbound) -> MetricProvid
         UserError: the type is unknown or not built yet, or its settings cannot be used.
 
     """
-    return maker_of(settings.type)(settings, outbound)
+    return Discreet(maker_of(settings.type)(settings, outbound), settings)
 
 
 def maker_of(kind: str) -> Callable[[ProviderSettings, Outbound], MetricProvider]:

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from flaggerpy.metrics.base import BadQuery, NoData, Outcome, ProviderError, ProviderSettings, Value
+from flaggerpy.metrics.discreet import Discreet
 from flaggerpy.metrics.outbound import Outbound
 from flaggerpy.metrics.prometheus import Prometheus, parse
 from flaggerpy.metrics.registry import provider_for
@@ -228,7 +229,10 @@ async def test_credentials_come_from_the_secret_and_are_sent_once_each_time(
 @pytest.mark.parametrize(
     ("settings", "says"),
     [
-        ({"secret": {}}, "must have the key token, or both username and password; it has none"),
+        (
+            {"secret": {}},
+            "must have the key token, or both username and password, or header.<name>, or ca.crt; it has none",
+        ),
         ({"secret": {"username": "u"}}, "it has username"),
         ({"headers": {"X-A": ("a\r\nHost: b",)}}, 'header "X-A" of the Prometheus server has characters'),
         ({"secret": {"token": "tö"}}, 'header "Authorization"'),
@@ -315,4 +319,7 @@ def test_a_provider_that_is_not_there_is_named_never_replaced(kind: str, says: s
 
 
 def test_the_registry_makes_prometheus() -> None:
-    assert isinstance(provider_for(ProviderSettings("prometheus", "http://x"), Outbound()), Prometheus)
+    made = provider_for(ProviderSettings("prometheus", "http://x"), Outbound())
+
+    assert isinstance(made, Discreet)
+    assert isinstance(made.provider, Prometheus)
