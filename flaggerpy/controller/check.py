@@ -21,6 +21,7 @@ from flaggerpy.controller.hooks import WebhookClient
 from flaggerpy.controller.series import labels_of
 from flaggerpy.controller.served import kind_of_target, provider_of, query_context
 from flaggerpy.kube.errors import KubeError
+from flaggerpy.kube.wire import Transport
 from flaggerpy.metrics import judge
 from flaggerpy.metrics.base import BadQuery, NoData, Outcome, ProviderError, ProviderSettings, Value
 from flaggerpy.metrics.judge import Measure
@@ -47,6 +48,7 @@ class Sources:
     Attributes:
         metrics_server: address of the Prometheus of canaries that name none.
         mesh_provider: provider of canaries that name none.
+        cluster: the API server, which serves metrics of others.
 
     """
 
@@ -54,6 +56,7 @@ class Sources:
     read_secret: ReadSecret
     metrics_server: str
     mesh_provider: str
+    cluster: Transport | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -211,6 +214,7 @@ class Checker:
             secret=secret,
             region=provider.region or "",
             insecure_skip_verify=provider.insecure_skip_verify,
+            cluster=self._sources.cluster,
         )
 
 

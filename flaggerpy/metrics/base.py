@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Protocol
 
+from flaggerpy.kube.wire import Transport
+
 
 @dataclass(frozen=True, slots=True)
 class Value:
@@ -61,6 +63,7 @@ class ProviderSettings:
     ``secret`` is the decoded data of the Secret, None when the template names none. Neither it nor
     ``headers`` may ever be logged, hence they are left out of the repr. What must be in the Secret is looked for
     with ``in``, what may be with ``get``: lint knows of Secrets outside its input only that they are complete.
+    ``cluster`` is the API server as the controller asks it, None where there is none.
     """
 
     type: str
@@ -69,3 +72,4 @@ class ProviderSettings:
     secret: Mapping[str, str] | None = field(default=None, repr=False)
     region: str = ""
     insecure_skip_verify: bool = False
+    cluster: Transport | None = field(default=None, repr=False, compare=False)

@@ -5,27 +5,32 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from flaggerpy.metrics.base import MetricProvider, ProviderSettings
+from flaggerpy.metrics.cloudwatch import CloudWatch
 from flaggerpy.metrics.discreet import Discreet
+from flaggerpy.metrics.externalmetrics import ExternalMetrics
+from flaggerpy.metrics.graphite import Graphite
+from flaggerpy.metrics.influxdb import InfluxDb
 from flaggerpy.metrics.outbound import Outbound
 from flaggerpy.metrics.prometheus import Prometheus
+from flaggerpy.metrics.stackdriver import Stackdriver
 from flaggerpy.rollout.errors import UserError
 
 PROVIDERS: dict[str, Callable[[ProviderSettings, Outbound], MetricProvider]] = {
     "prometheus": Prometheus,
+    "graphite": Graphite,
+    "influxdb": InfluxDb,
+    "cloudwatch": CloudWatch,
+    "stackdriver": Stackdriver,
+    "externalmetrics": ExternalMetrics,
 }
 
 NOT_BUILT_YET = frozenset(
     {
-        "cloudwatch",
         "datadog",
         "dynatrace",
-        "externalmetrics",
-        "graphite",
-        "influxdb",
         "keptn",
         "newrelic",
         "splunk",
-        "stackdriver",
     }
 )
 

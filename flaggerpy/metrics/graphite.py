@@ -1,0 +1,103 @@
+"""Graphite and whatever renders its targets as JSON: graphite-web, graphite-api, carbonapi."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any
+from urllib.parse import parse_qsl, urlencode
+
+from flaggerpy.metrics.asking import TIMEOUT_SECONDS, Server, address_of, outcome_of, send
+from flaggerpy.metrics.base import BadQuery, Outcome, ProviderError, ProviderSettings
+from flaggerpy.metrics.credentials import headers_of
+from flaggerpy.metrics.outbound import Outbound, OutboundError, Reply
+from flaggerpy.metrics.points import newest
+from flaggerpy.metrics.reading import quoted, read
+
+NAME = "Graphite"
+KEYS = "username and password in the Secret"
+_WINDOW = 10
+"""How many intervals are asked for where the query has no ``from``: enough for a point, too few for yesterday's."""
+_SHORTEST_WINDOW = timedelta(minutes=10)
+
+
+class Graphite:
+    """Asks one Graphite server to render one target.
+
+    Raises:
+        UserError: the address or the credentials cannot be used.
+
+    """
+
+    def __init__(self, settings: ProviderSettings, outbound: Outbound, *, timeout: float = TIMEOUT_SECONDS) -> None:
+        base, verify = address_of(settings, NAME), not settings.insecure_skip_verify
+        self._server = Server(NAME, base, outbound, headers_of(settings, NAME), KEYS, verify, timeout)
+
+    async def measure(self, query: str, interval: timedelta) -> Outcome:
+        """Render a query, which is the query string of a URL, as in ``target=sumSeries(a.*)&from=-5min``."""
+        parameters = parse_qsl(" ".join(query.split()), keep_blank_values=True)
+        names = [name for name, _ in parameters]
+        match names.count("target"):
+            case 0:
+                return BadQuery("it has no target: write it as target=sumSeries(a.b.*)")
+            case 1:
+                return await self._render([*parameters, *_since(names, interval)])
+            case targets:
+                return self._server.error(f"the query has {targets} targets where one is needed")
+
+    async def ping(self) -> str | None:
+        """Ask for a series that need not be there."""
+        match await self._render([("target", "test")]):
+            case ProviderError(reason) | BadQuery(reason):
+                return reason
+            case _:
+                return None
+
+    async def _render(self, parameters: list[tuple[str, str]]) -> Outcome:
+        asked = [*((name, value) for name, value in parameters if name != "format"), ("format", "json")]
+        try:
+            reply = await send(
+                self._server.outbound, self._server.call("GET", f"{self._server.base}/render?{urlencode(asked)}")
+            )
+        except OutboundError as error:
+            return self._server.error(str(error))
+        match _outcome(reply):
+            case ProviderError(reason):
+                return self._server.error(reason)
+            case outcome:
+                return outcome
+
+
+def parse(payload: bytes) -> Outcome:
+    """Read the body of an answer with status 2xx: of one series the newest point that is not null."""
+    return read(payload, _interpreted)
+
+
+def _interpreted(document: Any) -> Outcome:
+    if not isinstance(document, list):
+        return ProviderError("the answer is no list of series")
+    series = [_points(one) for one in document]
+    if any(points is None for points in series):
+        return ProviderError("the answer has a series without datapoints")
+    return newest((points for points in series if points), "combine them, as sumSeries() does")
+
+
+def _points(series: Any) -> list[Any] | None:
+    points = series.get("datapoints") if isinstance(series, dict) else None
+    if not isinstance(points, list) or not all(isinstance(point, list) and len(point) == 2 for point in points):
+        return None
+    return [value for value, _ in points]
+
+
+def _outcome(reply: Reply) -> Outcome:
+    """Graphite complains of a query with status 400 and plain text; HTML is what stands before it."""
+    text = quoted(reply.body[:4096].decode("utf-8", "replace"))
+    if reply.status == 400 and text and not text.startswith("<"):
+        return BadQuery(text)
+    return outcome_of(reply, parse, lambda _: "", KEYS)
+
+
+def _since(names: list[str], interval: timedelta) -> list[tuple[str, str]]:
+    if "from" in names:
+        return []
+    window = max(_WINDOW * interval, _SHORTEST_WINDOW)
+    return [("from", f"-{window // timedelta(seconds=1)}s")]
