@@ -14,6 +14,7 @@ from flaggerpy.metrics.base import BadQuery, NoData, Outcome, ProviderError, Pro
 from flaggerpy.metrics.cloudwatch import CloudWatch, parse, queries_of
 from flaggerpy.metrics.outbound import Outbound
 from flaggerpy.rollout.errors import UserError
+from tests.kube.clocks import ManualClock
 from tests.metrics.faults.case import says
 from tests.metrics.faults.cloudwatch import mistake, result, results
 from tests.metrics.loopback import Asked, Loopback, Say, loopback
@@ -34,22 +35,6 @@ BY_STS = Say(
     b"<AccessKeyId>LENT</AccessKeyId></Credentials></AssumeRoleWithWebIdentityResult>"
     b"</AssumeRoleWithWebIdentityResponse>",
 )
-
-
-class Clock:
-    """Stands still until it is told otherwise."""
-
-    def __init__(self) -> None:
-        self.at = NOW
-
-    def now(self) -> datetime:
-        return self.at
-
-    def monotonic(self) -> float:
-        return 0.0
-
-    async def sleep(self, seconds: float) -> None:
-        raise NotImplementedError
 
 
 @pytest.fixture
@@ -75,11 +60,11 @@ def cloudwatch(
     outbound: Outbound,
     environment: Mapping[str, str] | None = None,
     *,
-    clock: Clock | None = None,
+    clock: ManualClock | None = None,
     **settings: Any,
 ) -> CloudWatch:
     asked = ProviderSettings("cloudwatch", url, **{"region": "eu-west-1", **settings})
-    return CloudWatch(asked, outbound, clock=clock or Clock(), environment=environment or {})
+    return CloudWatch(asked, outbound, clock=clock or ManualClock(NOW), environment=environment or {})
 
 
 def who(asked: Asked) -> tuple[str, str]:
@@ -237,11 +222,11 @@ async def test_the_role_of_the_service_account_signs(
         "AWS_WEB_IDENTITY_TOKEN_FILE": str(tmp_path / "token"),
         "AWS_ENDPOINT_URL_STS": lender.url,
     }
-    clock = Clock()
+    clock = ManualClock(NOW)
 
     for _ in range(2):  # each measurement has a client of its own
         await cloudwatch(server.url, outbound, environment, clock=clock).measure(QUERY, MINUTE)
-    clock.at += timedelta(minutes=56)
+    clock.jump(56 * 60)
     await cloudwatch(server.url, outbound, environment, clock=clock).measure(QUERY, MINUTE)
 
     assert [who(asked) for asked in server.asked] == [("LENT", "t0ken")] * 3
