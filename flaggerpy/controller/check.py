@@ -9,7 +9,7 @@ be rendered or is refused) are failed checks.
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import assert_never
 
 from flaggerpy.api.analysis import CanaryMetric
@@ -24,10 +24,11 @@ from flaggerpy.kube.errors import KubeError
 from flaggerpy.kube.wire import Transport
 from flaggerpy.metrics import judge
 from flaggerpy.metrics.base import BadQuery, NoData, Outcome, ProviderError, ProviderSettings, Value
+from flaggerpy.metrics.configured import query_of, settings_of
 from flaggerpy.metrics.judge import Measure
 from flaggerpy.metrics.mesh import builtin_query
 from flaggerpy.metrics.outbound import Outbound
-from flaggerpy.metrics.query import render
+from flaggerpy.metrics.query import QueryContext, render
 from flaggerpy.metrics.registry import provider_for
 from flaggerpy.rollout.checks import Answer, Check, HookCheck, MetricCheck, MetricSource, Verdict
 from flaggerpy.rollout.errors import UserError
@@ -177,8 +178,8 @@ class Checker:
                 return _Question(self._server(canary), render(metric.query or "", context), Measure.PLAIN)
             case MetricSource.TEMPLATE:
                 template = self._template(canary, metric)
-                settings = await self._settings(template)
-                return _Question(settings, render(template.spec.query, context), Measure.PLAIN)
+                query = query_of(template.spec, context)
+                return _Question(await self._settings(template, context), query, Measure.PLAIN)
             case _:
                 assert_never(source)
 
@@ -196,7 +197,7 @@ class Checker:
             )
         return template
 
-    async def _settings(self, template: MetricTemplate) -> ProviderSettings:
+    async def _settings(self, template: MetricTemplate, context: QueryContext) -> ProviderSettings:
         provider = template.spec.provider
         secret: Mapping[str, str] | None = None
         if provider.secret_ref is not None:
@@ -207,15 +208,7 @@ class Checker:
                     f"Metric template {template.metadata.name}.{namespace} error: there is no Secret {name} in its "
                     "namespace: create it, or correct spec.provider.secretRef."
                 )
-        return ProviderSettings(
-            type=provider.type,
-            address=provider.address or "",
-            headers=provider.headers or {},
-            secret=secret,
-            region=provider.region or "",
-            insecure_skip_verify=provider.insecure_skip_verify,
-            cluster=self._sources.cluster,
-        )
+        return replace(settings_of(provider, secret, context), cluster=self._sources.cluster)
 
 
 def _name_of(outcome: Outcome) -> QueryOutcome:

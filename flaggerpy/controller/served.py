@@ -10,9 +10,9 @@ from collections.abc import Iterator
 from flaggerpy.api.analysis import CanaryAnalysis, CanaryMetric, HookType, Strategy
 from flaggerpy.api.canary import Canary
 from flaggerpy.api.templates import MetricTemplate
+from flaggerpy.metrics.configured import query_of, settings_of
 from flaggerpy.metrics.mesh import TargetKind, builtin_query, is_known
-from flaggerpy.metrics.query import QueryContext, render
-from flaggerpy.metrics.registry import maker_of
+from flaggerpy.metrics.query import QueryContext
 from flaggerpy.rollout.errors import UserError
 from flaggerpy.rollout.traffic import Capabilities
 from flaggerpy.routers.base import DEFAULTS, Options, Router
@@ -127,8 +127,9 @@ def _unserved_without_weights(provider: str, analysis: CanaryAnalysis) -> Iterat
 def template_problem(canary: Canary, metric: CanaryMetric, template: MetricTemplate) -> str | None:
     """Say why a metric could never be measured with its MetricTemplate, or None when it can."""
     try:
-        maker_of(template.spec.provider.type)
-        render(template.spec.query, query_context(canary, metric))
+        context = query_context(canary, metric)
+        query_of(template.spec, context)
+        settings_of(template.spec.provider, None, context)
     except UserError as error:
         return f"MetricTemplate {template.metadata.name} cannot be used: {error}"
     return None

@@ -40,6 +40,7 @@ class Server:
         base: its address without a slash at the end.
         keys: what users should look at when it refuses their credentials, as in "the key token of the Secret".
         seconds: limit for all attempts together.
+        ca: certificates in PEM that are trusted instead of the usual ones.
 
     """
 
@@ -50,6 +51,7 @@ class Server:
     keys: str = ""
     verify: bool = True
     seconds: float = TIMEOUT_SECONDS
+    ca: str = field(default="", repr=False)
 
     async def get(self, path: str, parameters: Mapping[str, str], parse: Parse, complaint: Complaint) -> Outcome:
         """Ask with GET and read the answer."""
@@ -59,12 +61,12 @@ class Server:
     def call(self, method: str, url: str, content: bytes | None = None, kind: str = "") -> Call:
         """Build a request to this server; ``kind`` is the type of what is sent."""
         headers = (*self.headers, ("Content-Type", kind)) if kind else self.headers
-        return Call(method, url, headers, content, self.seconds, MEBIBYTE, self.verify)
+        return Call(method, url, headers, content, self.seconds, MEBIBYTE, self.verify, ca=self.ca)
 
-    async def ask(self, call: Call, parse: Parse, complaint: Complaint) -> Outcome:
-        """Send a request, again where that may help, and read the answer."""
+    async def ask(self, call: Call, parse: Parse, complaint: Complaint, *, again: bool = True) -> Outcome:
+        """Send a request, ``again`` where that may help and does no harm, and read the answer."""
         try:
-            reply = await send(self.outbound, call)
+            reply = await (send(self.outbound, call) if again else self.outbound.send(call))
         except OutboundError as error:
             return self.error(str(error))
         match outcome_of(reply, parse, complaint, self.keys):

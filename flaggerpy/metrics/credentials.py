@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping
 
 from flaggerpy.metrics.asking import Headers, sendable
 from flaggerpy.metrics.base import ProviderSettings
+from flaggerpy.metrics.outbound import trusting
 from flaggerpy.rollout.errors import UserError
 
 CA = "ca.crt"
@@ -25,6 +26,23 @@ def headers_of(settings: ProviderSettings, name: str) -> Headers:
     secret = list(_secret_headers(settings.secret, name)) if settings.secret is not None else []
     replaced = {header.lower() for header, _ in secret}
     return sendable(name, (*((header, value) for header, value in own if header.lower() not in replaced), *secret))
+
+
+def authority_of(settings: ProviderSettings, name: str) -> str:
+    """Return the certificates of the Secret, which are trusted instead of the usual ones; empty when it has none.
+
+    Raises:
+        UserError: they are no certificates.
+
+    """
+    ca = (settings.secret or {}).get(CA, "").strip()
+    if not ca:
+        return ""
+    try:
+        trusting(ca)
+    except ValueError:
+        raise UserError(f"The key {CA} in the Secret of the {name} server is no certificate in PEM.") from None
+    return ca
 
 
 def _secret_headers(secret: Mapping[str, str], name: str) -> Iterator[tuple[str, str]]:

@@ -73,9 +73,10 @@ class ExternalMetrics:
 
     async def measure(self, query: str, interval: timedelta) -> Outcome:
         """Read the value that a query names; it is the newest that there is."""
-        wanted = wanted_by(query)
-        if isinstance(wanted, BadQuery):
-            return wanted
+        try:
+            wanted = wanted_by(query)
+        except UserError as error:
+            return BadQuery(str(error).rstrip("."))
         return await self._server.get(wanted.path, {}, parse, complaint)
 
     async def ping(self) -> str | None:
@@ -108,20 +109,25 @@ class _ApiServer(Outbound):
         return Reply(answer.status, httpx.Headers(), answer.body[: call.size], len(answer.body) > call.size)
 
 
-def wanted_by(query: str) -> Wanted | BadQuery:
-    """Read a query as Flagger does: ``[namespace/]metric[?labelSelector=...]``, the selector encoded as in a URL."""
+def wanted_by(query: str) -> Wanted:
+    """Read a query as Flagger does: ``[namespace/]metric[?labelSelector=...]``, the selector encoded as in a URL.
+
+    Raises:
+        UserError: it is something else.
+
+    """
     path, _, parameters = query.strip().partition("?")
     namespace, _, metric = path.rpartition("/")
     if path.count("/") > 1:
-        return BadQuery(f"it has more than one slash: {_FORM}")
+        raise UserError(f"The query of an external metric has more than one slash: {_FORM}.")
     if not metric or unquote(metric) in {".", ".."}:
-        return BadQuery(f"it names no metric: {_FORM}")
+        raise UserError(f"The query of an external metric names no metric: {_FORM}.")
     namespace = namespace or "default"
     if not _NAMESPACE.fullmatch(namespace):
-        return BadQuery(f'"{quoted(namespace)}" is no namespace: {_FORM}')
+        raise UserError(f'"{quoted(namespace)}" in the query of an external metric is no namespace: {_FORM}.')
     fields = dict(parse_qsl(parameters))
     if parameters and set(fields) != {"labelSelector"}:
-        return BadQuery(f'"{quoted(parameters)}" is no labelSelector: {_FORM}')
+        raise UserError(f'"{quoted(parameters)}" in the query of an external metric is no labelSelector: {_FORM}.')
     return Wanted(namespace, unquote(metric), fields.get("labelSelector", "").strip())
 
 

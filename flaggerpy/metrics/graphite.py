@@ -12,12 +12,14 @@ from flaggerpy.metrics.credentials import headers_of
 from flaggerpy.metrics.outbound import Outbound, OutboundError, Reply
 from flaggerpy.metrics.points import newest
 from flaggerpy.metrics.reading import quoted, read
+from flaggerpy.rollout.errors import UserError
 
 NAME = "Graphite"
 KEYS = "username and password in the Secret"
 _WINDOW = 10
 """How many intervals are asked for where the query has no ``from``: enough for a point, too few for yesterday's."""
 _SHORTEST_WINDOW = timedelta(minutes=10)
+Parameters = list[tuple[str, str]]
 
 
 class Graphite:
@@ -34,15 +36,11 @@ class Graphite:
 
     async def measure(self, query: str, interval: timedelta) -> Outcome:
         """Render a query, which is the query string of a URL, as in ``target=sumSeries(a.*)&from=-5min``."""
-        parameters = parse_qsl(" ".join(query.split()), keep_blank_values=True)
-        names = [name for name, _ in parameters]
-        match names.count("target"):
-            case 0:
-                return BadQuery("it has no target: write it as target=sumSeries(a.b.*)")
-            case 1:
-                return await self._render([*parameters, *_since(names, interval)])
-            case targets:
-                return self._server.error(f"the query has {targets} targets where one is needed")
+        try:
+            parameters = parameters_of(query)
+        except UserError as error:
+            return BadQuery(str(error).rstrip("."))
+        return await self._render([*parameters, *_since(parameters, interval)])
 
     async def ping(self) -> str | None:
         """Ask for a series that need not be there."""
@@ -52,12 +50,10 @@ class Graphite:
             case _:
                 return None
 
-    async def _render(self, parameters: list[tuple[str, str]]) -> Outcome:
-        asked = [*((name, value) for name, value in parameters if name != "format"), ("format", "json")]
+    async def _render(self, parameters: Parameters) -> Outcome:
+        call = self._server.call("GET", f"{self._server.base}/render?{urlencode([*parameters, ('format', 'json')])}")
         try:
-            reply = await send(
-                self._server.outbound, self._server.call("GET", f"{self._server.base}/render?{urlencode(asked)}")
-            )
+            reply = await send(self._server.outbound, call)
         except OutboundError as error:
             return self._server.error(str(error))
         match _outcome(reply):
@@ -65,6 +61,22 @@ class Graphite:
                 return self._server.error(reason)
             case outcome:
                 return outcome
+
+
+def parameters_of(query: str) -> Parameters:
+    """Read a query as Flagger does; the format of the answer is not the query's to choose.
+
+    Raises:
+        UserError: it has no target, or more than one, of which none can be chosen.
+
+    """
+    parameters = parse_qsl(" ".join(query.split()), keep_blank_values=True)
+    targets = [name for name, _ in parameters].count("target")
+    if targets == 0:
+        raise UserError("The query of Graphite has no target: write it as target=sumSeries(a.b.*).")
+    if targets > 1:
+        raise UserError(f"The query of Graphite has {targets} targets where one is needed: combine them into one.")
+    return [(name, value) for name, value in parameters if name != "format"]
 
 
 def parse(payload: bytes) -> Outcome:
@@ -96,8 +108,8 @@ def _outcome(reply: Reply) -> Outcome:
     return outcome_of(reply, parse, lambda _: "", KEYS)
 
 
-def _since(names: list[str], interval: timedelta) -> list[tuple[str, str]]:
-    if "from" in names:
+def _since(parameters: Parameters, interval: timedelta) -> Parameters:
+    if any(name == "from" for name, _ in parameters):
         return []
     window = max(_WINDOW * interval, _SHORTEST_WINDOW)
     return [("from", f"-{window // timedelta(seconds=1)}s")]

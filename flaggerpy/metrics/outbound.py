@@ -11,7 +11,7 @@ import asyncio
 import ssl
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from functools import cache
+from functools import cache, lru_cache
 from http.cookiejar import CookieJar, DefaultCookiePolicy
 from types import TracebackType
 
@@ -44,6 +44,7 @@ class Call:
         seconds: limit for the whole exchange, redirects and body included.
         size: how many bytes of the answer are read.
         proxy: URL of a proxy, empty for the process' own settings.
+        ca: certificates in PEM that are trusted instead of the usual ones.
 
     """
 
@@ -55,6 +56,7 @@ class Call:
     size: int = MEBIBYTE
     verify: bool = True
     proxy: str = field(default="", repr=False)
+    ca: str = field(default="", repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,9 +103,9 @@ class Outbound:
         """
         try:
             async with asyncio.timeout(call.seconds):
-                if not call.proxy:
+                if not call.proxy and not call.ca:
                     return await self._exchange(self._shared(call.verify), call)
-                async with self._client(call.verify, call.proxy) as client:
+                async with self._client(call.verify, call.proxy or None, call.ca) as client:
                     return await self._exchange(client, call)
         except TimeoutError:
             raise OutboundError(f"no answer within {call.seconds:g} s", retryable=True) from None
@@ -134,9 +136,9 @@ class Outbound:
             self._clients[verify] = self._client(verify, None)
         return self._clients[verify]
 
-    def _client(self, verify: bool, proxy: str | None) -> httpx.AsyncClient:
+    def _client(self, verify: bool, proxy: str | None, ca: str = "") -> httpx.AsyncClient:
         return httpx.AsyncClient(
-            verify=_context(verify, self._trust_env),
+            verify=trusting(ca) if ca and verify else _context(verify, self._trust_env),
             proxy=proxy,
             trust_env=self._trust_env,
             timeout=None,  # noqa: S113 - asyncio.timeout in send bounds the exchange as a whole
@@ -150,6 +152,20 @@ class Outbound:
 def _context(verify: bool, trust_env: bool) -> ssl.SSLContext:
     """Make a context once for all connections, because reading the root certificates takes a while."""
     return httpx.create_ssl_context(verify=verify, trust_env=trust_env)
+
+
+@lru_cache(maxsize=32)
+def trusting(ca: str) -> ssl.SSLContext:
+    """Make a context that trusts these certificates and no others.
+
+    Raises:
+        ValueError: the text is no certificate in PEM.
+
+    """
+    try:
+        return ssl.create_default_context(cadata=ca)
+    except ssl.SSLError as error:
+        raise ValueError("not a certificate in PEM") from error
 
 
 def checked_url(text: str) -> httpx.URL:

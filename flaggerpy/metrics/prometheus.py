@@ -2,39 +2,69 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from collections.abc import Callable
+from datetime import datetime, timedelta
 from typing import Any
 
+from flaggerpy.clock import Clock, SystemClock
 from flaggerpy.metrics.asking import TIMEOUT_SECONDS, Server, address_of
-from flaggerpy.metrics.base import BadQuery, NoData, Outcome, ProviderError, ProviderSettings, Value
-from flaggerpy.metrics.credentials import headers_of
+from flaggerpy.metrics.base import BadQuery, NoData, Outcome, ProviderError, ProviderSettings, RangeQuery, Value
+from flaggerpy.metrics.credentials import authority_of, headers_of
 from flaggerpy.metrics.outbound import Outbound
 from flaggerpy.metrics.reading import measured, quoted, read
+from flaggerpy.rollout.errors import UserError
 
 NAME = "Prometheus"
 KEYS = "token, or username and password, in the Secret"
+NO_NUMBER = ProviderError("the answer holds no number")
+SHORTEST_STEP = timedelta(seconds=1)
+AGGREGATORS: dict[str, Callable[[list[float]], float]] = {
+    "last": lambda values: values[-1],
+    "min": min,
+    "max": max,
+    "avg": lambda values: sum(values) / len(values),
+    "sum": sum,
+}
 
 
 class Prometheus:
-    """Asks one Prometheus server for the value of a query now.
+    """Asks one Prometheus server, or one that speaks its API, for the value of a query.
 
     Raises:
-        UserError: the address or the credentials cannot be used.
+        UserError: the address, the credentials or the range cannot be used.
 
     """
 
-    def __init__(self, settings: ProviderSettings, outbound: Outbound, *, timeout: float = TIMEOUT_SECONDS) -> None:
+    def __init__(
+        self,
+        settings: ProviderSettings,
+        outbound: Outbound,
+        *,
+        timeout: float = TIMEOUT_SECONDS,
+        clock: Clock | None = None,
+    ) -> None:
         base = address_of(settings, NAME)
-        verify = not settings.insecure_skip_verify
-        self._server = Server(NAME, base, outbound, headers_of(settings, NAME), KEYS, verify, timeout)
+        headers, ca = headers_of(settings, NAME), authority_of(settings, NAME)
+        self._server = Server(NAME, base, outbound, headers, KEYS, not settings.insecure_skip_verify, timeout, ca)
+        self._range = settings.range_query and _checked(settings.range_query)
+        self._clock = clock or SystemClock()
 
     async def measure(self, query: str, interval: timedelta) -> Outcome:
-        """Run a query; the interval is already inside it."""
+        """Run a query now, with the interval inside it, or over a range of time that ends now."""
+        if self._range is None:
+            return await self._instant(query)
+        aggregator = self._range.aggregator
+        parameters = {"query": query.strip(), **_window(self._range, interval, self._clock.now())}
+        return await self._server.get(
+            "/api/v1/query_range", parameters, lambda payload: parse_range(payload, aggregator), complaint
+        )
+
+    async def _instant(self, query: str) -> Outcome:
         return await self._server.get("/api/v1/query", {"query": query.strip()}, parse, complaint)
 
     async def ping(self) -> str | None:
         """Ask for the one query that every server can answer."""
-        match await self.measure("vector(1)", timedelta(minutes=1)):
+        match await self._instant("vector(1)"):
             case Value(value=1.0):
                 return None
             case ProviderError(reason) | BadQuery(reason):
@@ -52,6 +82,11 @@ def parse(payload: bytes) -> Outcome:
     return read(payload, _interpreted)
 
 
+def parse_range(payload: bytes, aggregator: str) -> Outcome:
+    """Read the body of an answer to a range query, and make one value of its points; NaN is none of them."""
+    return read(payload, lambda document: _aggregated(document, AGGREGATORS[aggregator]))
+
+
 def complaint(document: Any) -> str:
     """Quote what the server itself says is wrong."""
     if not isinstance(document, dict) or not quoted(document.get("error")):
@@ -61,12 +96,10 @@ def complaint(document: Any) -> str:
 
 
 def _interpreted(document: Any) -> Outcome:
-    if not isinstance(document, dict) or document.get("status") != "success":
-        return ProviderError(complaint(document) or "the answer does not say that it succeeded")
-    data = document.get("data")
-    result = data.get("result") if isinstance(data, dict) else None
-    if not isinstance(data, dict) or not isinstance(result, list):
-        return ProviderError("the answer has no result")
+    data = _data(document)
+    if isinstance(data, ProviderError):
+        return data
+    result = data["result"]
     match data.get("resultType"):
         case "scalar":
             return _sample(result)
@@ -78,6 +111,53 @@ def _interpreted(document: Any) -> Outcome:
             )
 
 
+def _data(document: Any) -> dict[str, Any] | ProviderError:
+    if not isinstance(document, dict) or document.get("status") != "success":
+        return ProviderError(complaint(document) or "the answer does not say that it succeeded")
+    data = document.get("data")
+    if not isinstance(data, dict) or not isinstance(data.get("result"), list):
+        return ProviderError("the answer has no result")
+    return data
+
+
+def _aggregated(document: Any, aggregate: Callable[[list[float]], float]) -> Outcome:
+    match _data(document):
+        case ProviderError() as error:
+            return error
+        case {"result": []}:
+            return NoData()
+        case {"resultType": "matrix", "result": [{"values": list() as samples}]}:
+            outcomes = [_sample(sample) if isinstance(sample, list) else NO_NUMBER for sample in samples]
+            errors = [outcome for outcome in outcomes if isinstance(outcome, ProviderError)]
+            values = [outcome.value for outcome in outcomes if isinstance(outcome, Value)]
+            return errors[0] if errors else measured(aggregate(values) if values else None)
+        case {"resultType": "matrix", "result": [_, _, *_] as series}:
+            return _several(len(series))
+        case _:
+            return ProviderError("the answer is none to a range query")
+
+
+def _several(count: int) -> ProviderError:
+    return ProviderError(f"the query gives {count} series where one is needed: aggregate them, as sum() does")
+
+
+def _checked(wanted: RangeQuery) -> RangeQuery:
+    for name, length in (("window", wanted.window), ("step", wanted.step)):
+        if length is not None and length <= timedelta():
+            raise UserError(f"The {name} of rangeQuery must be longer than 0s.")
+    return wanted
+
+
+def _window(wanted: RangeQuery, interval: timedelta, now: datetime) -> dict[str, str]:
+    window = wanted.window or interval
+    step = wanted.step or max(window / 10, SHORTEST_STEP)
+    return {
+        "start": f"{(now - window).timestamp():.3f}",
+        "end": f"{now.timestamp():.3f}",
+        "step": f"{step.total_seconds():g}",
+    }
+
+
 def _vector(result: list[Any]) -> Outcome:
     match result:
         case []:
@@ -87,9 +167,7 @@ def _vector(result: list[Any]) -> Outcome:
         case [_]:
             return ProviderError("the query gives a histogram or a range where one value is needed")
         case _:
-            return ProviderError(
-                f"the query gives {len(result)} series where one is needed: aggregate them, as sum() does"
-            )
+            return _several(len(result))
 
 
 def _sample(sample: list[Any]) -> Outcome:
@@ -97,7 +175,7 @@ def _sample(sample: list[Any]) -> Outcome:
         case [_, str() | int() | float() as raw]:
             return measured(raw)
         case _:
-            return ProviderError("the answer holds no number")
+            return NO_NUMBER
 
 
 def _word(value: object) -> str:

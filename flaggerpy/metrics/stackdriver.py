@@ -156,9 +156,10 @@ def _project(settings: ProviderSettings) -> str:
 
 def _account(settings: ProviderSettings, environment: Mapping[str, str]) -> ServiceAccount | MetadataServer:
     """Choose who asks. The controller's own token goes to Google alone, never to an address of a template."""
-    if key := (settings.secret or {}).get(_KEY):
+    secret = settings.secret or {}
+    if key := secret.get(_KEY):
         return service_account(key, f"The key {_KEY} of the Secret of {NAME}")
-    if settings.address:
+    if settings.address and _KEY not in secret:
         raise UserError(
             f"{NAME} is asked at spec.provider.address only with the key {_KEY} in its Secret: the controller's own "
             "token is for Google alone."

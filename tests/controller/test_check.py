@@ -229,9 +229,11 @@ async def test_a_template_is_asked_of_its_own_server_with_its_own_secret(desk: D
     [
         (None, "Metric template t.shop error: there is no such MetricTemplate"),
         (template(query="{{ variables.nope }}", address="http://x"), "uses variables.nope"),
-        (template(query="{{ if x }}{{ end }}", address="http://x"), "loops and conditions"),
+        (template(query="{{ if x }}{{ end }}", address="http://x"), '"{{ x }}", which is not supported'),
+        (template(query="{{ range x }}{{ end }}", address="http://x"), "loops and parts of Go templates"),
+        (template(query="{{ if eq target `x` }}up{{ end }}", address="http://x"), "The query is empty once"),
         (template(address="prometheus"), "cannot be used"),
-        (template(type="datadog"), '"datadog" is not built yet'),
+        (template(type="keptn"), "its project has ended"),
         (
             template(address="http://x", secretRef={"name": "s"}),
             "Metric template t.shop error: there is no Secret s in its namespace: create it, or correct spec.provider.",

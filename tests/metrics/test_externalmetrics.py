@@ -79,14 +79,14 @@ def test_a_query_names_a_metric_as_with_flagger(query: str, wanted: Wanted) -> N
 @pytest.mark.parametrize(
     ("query", "says"),
     [
-        ("", "it names no metric: write namespace/metric"),
-        ("prod/", "it names no metric"),
-        ("a/b/c", "it has more than one slash"),
-        ("Prod/queue", '"Prod" is no namespace'),
-        ("%2e%2e/queue", '"%2e%2e" is no namespace'),
-        ("prod/..", "it names no metric"),
-        ("prod/%2e%2e", "it names no metric"),
-        ("prod/queue?app=web", '"app=web" is no labelSelector'),
+        ("", "The query of an external metric names no metric: write namespace/metric"),
+        ("prod/", "names no metric"),
+        ("a/b/c", "has more than one slash"),
+        ("Prod/queue", '"Prod" in the query of an external metric is no namespace'),
+        ("%2e%2e/queue", '"%2e%2e" in the query of an external metric is no namespace'),
+        ("prod/..", "names no metric"),
+        ("prod/%2e%2e", "names no metric"),
+        ("prod/queue?app=web", '"app=web" in the query of an external metric is no labelSelector'),
     ],
 )
 async def test_a_query_that_names_none_is_the_users_mistake(outbound: Outbound, query: str, says: str) -> None:

@@ -97,22 +97,17 @@ async def test_yesterdays_points_are_not_asked_for(
 @pytest.mark.parametrize(
     ("query", "says"),
     [
-        ("sumSeries(a.*)", "it has no target: write it as target=sumSeries"),
-        ("from=-5min", "it has no target"),
-        ("", "it has no target"),
+        ("sumSeries(a.*)", "The query of Graphite has no target: write it as target=sumSeries"),
+        ("from=-5min", "has no target"),
+        ("", "has no target"),
+        ("target=errors&target=requests", "has 2 targets where one is needed"),
     ],
 )
-async def test_a_query_without_a_target_is_the_users_mistake(outbound: Outbound, query: str, says: str) -> None:
+async def test_a_query_without_its_one_target_is_the_users_mistake(outbound: Outbound, query: str, says: str) -> None:
     found = await graphite("http://nowhere", outbound).measure(query, MINUTE)
 
     assert isinstance(found, BadQuery)
     assert says in found.reason
-
-
-async def test_of_two_targets_none_is_chosen(outbound: Outbound) -> None:
-    found = await graphite("http://nowhere", outbound).measure("target=errors&target=requests", MINUTE)
-
-    assert found == ProviderError("Graphite at nowhere: the query has 2 targets where one is needed")
 
 
 async def test_a_page_of_a_proxy_is_no_complaint_about_the_query(server: Loopback, outbound: Outbound) -> None:

@@ -18,6 +18,7 @@ from importlib import import_module
 from importlib.util import find_spec
 
 import pytest
+from aiohttp import web
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -29,6 +30,8 @@ from tests.metrics.faults.case import LEAF, Case
 from tests.metrics.loopback import Asked, Loopback, Say, closed_port, loopback, never, raw_server
 
 MINUTE = timedelta(minutes=1)
+SILENCED = frozenset({"httpx", "httpcore", "aiohttp", "asyncio"})
+"""What says nothing in a controller (telemetry.logging), or is the server of these tests."""
 SHORT, LONG = 0.3, 20.0
 """Limits of time in seconds, for servers that use all of it and for those that answer."""
 
@@ -214,7 +217,8 @@ async def test_no_secret_is_told_by_a_server_that_repeats_what_it_was_sent(
         server.says(answer)
         await _measured(case, server.url, outbound)
 
-    assert not [key for key, value in case.secret.items() if value in caplog.text]
+    told = " ".join(record.getMessage() for record in caplog.records if record.name.split(".")[0] not in SILENCED)
+    assert not [key for key, value in case.secret.items() if value in told]
 
 
 @every_provider
@@ -237,26 +241,18 @@ def test_every_body_is_a_number_no_data_or_a_reason(case: Case) -> None:
 async def _dripping() -> AsyncIterator[str]:
     """Run a server that goes on with its answer for ever, a byte at a time."""
 
-    gone = asyncio.Event()
-    ended: list[asyncio.Event] = []
-
-    async def handle(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        ended.append(asyncio.Event())
-        end = ended[-1]
-        await reader.readuntil(b"\r\n\r\n")
-        writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 100000\r\n\r\n")
-        while not gone.is_set():
-            writer.write(b" ")
+    async def handle(request: web.BaseRequest) -> web.StreamResponse:
+        answer = web.StreamResponse(headers={"Content-Length": "100000"})
+        await answer.prepare(request)
+        while True:
+            await answer.write(b" ")
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(gone.wait(), 0.02)
-        writer.close()
-        with contextlib.suppress(OSError):
-            await writer.wait_closed()
-        end.set()
+                await asyncio.wait_for(asyncio.Event().wait(), 0.02)
 
-    server = await asyncio.start_server(handle, "127.0.0.1", 0)
-    async with server:
-        yield f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
-        gone.set()
-        for end in ended:
-            await end.wait()
+    runner = web.ServerRunner(web.Server(handle), shutdown_timeout=0.1)
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", 0).start()
+    try:
+        yield f"http://127.0.0.1:{runner.addresses[0][1]}"
+    finally:
+        await runner.cleanup()

@@ -1,0 +1,64 @@
+"""From what a MetricTemplate says of its provider to the settings of a client, with everything filled in."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+
+from flaggerpy.api.templates import MetricTemplateProvider, MetricTemplateSpec, WebMetric
+from flaggerpy.metrics.base import ProviderSettings, RangeQuery, WebRequest
+from flaggerpy.metrics.query import QueryContext, fill, render
+from flaggerpy.metrics.registry import check_query, maker_of
+from flaggerpy.rollout.errors import UserError
+
+
+def settings_of(
+    provider: MetricTemplateProvider, secret: Mapping[str, str] | None, context: QueryContext
+) -> ProviderSettings:
+    """Return the settings of a template's provider for one canary.
+
+    Raises:
+        UserError: a part of them goes with another type of provider, or cannot be filled in.
+
+    """
+    for name, of, found in (("rangeQuery", "prometheus", provider.range_query), ("web", "web", provider.web)):
+        if found is not None and provider.type != of:
+            raise UserError(f"spec.provider.{name} goes with type {of}, and not with {provider.type}: remove it.")
+    return ProviderSettings(
+        type=provider.type,
+        address=provider.address or "",
+        headers=provider.headers or {},
+        secret=secret,
+        region=provider.region or "",
+        insecure_skip_verify=provider.insecure_skip_verify,
+        range_query=provider.range_query and _range(provider),
+        web=provider.web and _web(provider.web, context),
+    )
+
+
+def query_of(spec: MetricTemplateSpec, context: QueryContext) -> str:
+    """Return a template's query for one canary.
+
+    Raises:
+        UserError: nobody can be asked: the provider is not there, the query cannot be filled in or is none.
+
+    """
+    maker_of(spec.provider.type)
+    query = render(spec.query, context)
+    check_query(spec.provider.type, query)
+    return query
+
+
+def _range(provider: MetricTemplateProvider) -> RangeQuery | None:
+    wanted = provider.range_query
+    return wanted and RangeQuery(wanted.window, wanted.step, wanted.aggregator)
+
+
+def _web(web: WebMetric, context: QueryContext) -> WebRequest:
+    """Fill in a web metric; in its body values are escaped as JSON escapes them in a string."""
+    return WebRequest(
+        method=web.method,
+        body=fill(web.body or "", context, escape=lambda text: json.dumps(text, ensure_ascii=False)[1:-1]),
+        json_path=fill(web.json_path, context),
+        seconds=float(web.timeout_seconds),
+    )
