@@ -63,7 +63,7 @@ class MetricTemplateProvider(ApiModel):
     address: str | None = None
     """Base address of its API."""
     headers: dict[str, tuple[str, ...]] | None = None
-    """Headers that are sent along (prometheus and web)."""
+    """Headers that are sent along (prometheus, graphite and web)."""
     secret_ref: SecretRef | None = None
     """Secret with the credentials, in the template's namespace."""
     region: str | None = None

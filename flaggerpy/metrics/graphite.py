@@ -8,7 +8,7 @@ from urllib.parse import parse_qsl, urlencode
 
 from flaggerpy.metrics.asking import TIMEOUT_SECONDS, Server, address_of, outcome_of, send
 from flaggerpy.metrics.base import BadQuery, Outcome, ProviderError, ProviderSettings
-from flaggerpy.metrics.credentials import headers_of
+from flaggerpy.metrics.credentials import authority_of, headers_of
 from flaggerpy.metrics.outbound import Outbound, OutboundError, Reply
 from flaggerpy.metrics.points import newest
 from flaggerpy.metrics.reading import quoted, read
@@ -32,7 +32,8 @@ class Graphite:
 
     def __init__(self, settings: ProviderSettings, outbound: Outbound, *, timeout: float = TIMEOUT_SECONDS) -> None:
         base, verify = address_of(settings, NAME), not settings.insecure_skip_verify
-        self._server = Server(NAME, base, outbound, headers_of(settings, NAME), KEYS, verify, timeout)
+        headers, ca = headers_of(settings, NAME), authority_of(settings, NAME)
+        self._server = Server(NAME, base, outbound, headers, KEYS, verify, timeout, ca)
 
     async def measure(self, query: str, interval: timedelta) -> Outcome:
         """Render a query, which is the query string of a URL, as in ``target=sumSeries(a.*)&from=-5min``."""

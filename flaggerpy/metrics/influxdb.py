@@ -18,6 +18,7 @@ import httpx
 from flaggerpy.metrics import flux, influxql
 from flaggerpy.metrics.asking import Headers, Server, address_of, sendable
 from flaggerpy.metrics.base import BadQuery, NoData, Outcome, ProviderError, ProviderSettings
+from flaggerpy.metrics.credentials import authority_of
 from flaggerpy.metrics.outbound import Outbound
 from flaggerpy.metrics.reading import quoted
 from flaggerpy.rollout.errors import UserError
@@ -44,7 +45,8 @@ class InfluxDb:
         given = httpx.URL(settings.address).params
         self._database = {name: given[name] for name in _IN_ADDRESS if name in given}
         self._org = settings.secret.get("org", "").strip() if settings.secret else ""
-        self._server = Server(NAME, base, outbound, _headers(settings.secret), KEYS, verify, timeout)
+        headers, ca = _headers(settings.secret), authority_of(settings, NAME)
+        self._server = Server(NAME, base, outbound, headers, KEYS, verify, timeout, ca)
 
     async def measure(self, query: str, interval: timedelta) -> Outcome:
         """Run a query; the interval is already inside it."""
