@@ -51,7 +51,7 @@ SERVED_SO_FAR: Final = {
         "Served so far: kubernetes, gatewayapi:v1, gatewayapi:v1beta1, contour, istio, traefik, apisix, gloo, kuma, "
         "linkerd, smi:v1alpha1, smi:v1alpha2, smi:v1alpha3, knative, nginx, skipper, alb."
     ),
-    "spec.provider.type": "Served so far: prometheus.",
+    "spec.provider.type": "Served so far: datadog, dynatrace, newrelic, prometheus, splunk, web.",
 }
 """Which values of a field that is no object are built; a test compares them with the registries."""
 

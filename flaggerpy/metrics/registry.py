@@ -62,14 +62,14 @@ def maker_of(kind: str) -> Callable[[ProviderSettings, Outbound], MetricProvider
         UserError: the type is unknown, at its end or not built yet.
 
     """
-    known = ", ".join(sorted(PROVIDERS))
     if kind in PROVIDERS:
         return PROVIDERS[kind]
     if kind in ENDED:
         raise UserError(
-            f'The metric provider "{kind}" is not built into flaggerpy, as its project has ended: ask the server that '
-            f"{kind} itself asks; built are: {known}."
+            f'The metric provider "{kind}" is not built into flaggerpy, as its project has ended: ask the server '
+            f"that {kind} itself asks."
         )
+    known = ", ".join(sorted(PROVIDERS))
     if kind in NOT_BUILT_YET:
         raise UserError(
             f'The metric provider "{kind}" is not built yet in this version of flaggerpy; built are: {known}.'
