@@ -178,8 +178,8 @@ class Checker:
                 return _Question(self._server(canary), render(metric.query or "", context), Measure.PLAIN)
             case MetricSource.TEMPLATE:
                 template = self._template(canary, metric)
-                query = query_of(template.spec, context)
-                return _Question(await self._settings(template, context), query, Measure.PLAIN)
+                text = query_of(template.spec, context)
+                return _Question(await self._settings(template, context), text, Measure.PLAIN)
             case _:
                 assert_never(source)
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Protocol
 
+from flaggerpy.api.templates import RangeQuery, WebMetric
 from flaggerpy.kube.wire import Transport
 
 
@@ -57,32 +58,6 @@ class MetricProvider(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class RangeQuery:
-    """A Prometheus query over a window of time instead of at one moment.
-
-    Attributes:
-        window: None for the metric's interval.
-        step: distance between two points; None for a tenth of the window.
-        aggregator: which one value is made of the points: last, min, max, avg or sum.
-
-    """
-
-    window: timedelta | None = None
-    step: timedelta | None = None
-    aggregator: str = "last"
-
-
-@dataclass(frozen=True, slots=True)
-class WebRequest:
-    """How a web metric is asked for, with everything filled in."""
-
-    method: str = "GET"
-    body: str = field(default="", repr=False)
-    json_path: str = "{$}"
-    seconds: float = 10.0
-
-
-@dataclass(frozen=True, slots=True)
 class ProviderSettings:
     """A MetricTemplate's provider with its secret already read.
 
@@ -99,5 +74,5 @@ class ProviderSettings:
     region: str = ""
     insecure_skip_verify: bool = False
     range_query: RangeQuery | None = None
-    web: WebRequest | None = None
+    web: WebMetric | None = None
     cluster: Transport | None = field(default=None, repr=False, compare=False)

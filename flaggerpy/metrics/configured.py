@@ -6,7 +6,7 @@ import json
 from collections.abc import Mapping
 
 from flaggerpy.api.templates import MetricTemplateProvider, MetricTemplateSpec, WebMetric
-from flaggerpy.metrics.base import ProviderSettings, RangeQuery, WebRequest
+from flaggerpy.metrics.base import ProviderSettings
 from flaggerpy.metrics.query import QueryContext, fill, render
 from flaggerpy.metrics.registry import check_query, maker_of
 from flaggerpy.rollout.errors import UserError
@@ -31,8 +31,8 @@ def settings_of(
         secret=secret,
         region=provider.region or "",
         insecure_skip_verify=provider.insecure_skip_verify,
-        range_query=provider.range_query and _range(provider),
-        web=provider.web and _web(provider.web, context),
+        range_query=provider.range_query,
+        web=_filled(provider.web, context) if provider.web else None,
     )
 
 
@@ -49,16 +49,7 @@ def query_of(spec: MetricTemplateSpec, context: QueryContext) -> str:
     return query
 
 
-def _range(provider: MetricTemplateProvider) -> RangeQuery | None:
-    wanted = provider.range_query
-    return wanted and RangeQuery(wanted.window, wanted.step, wanted.aggregator)
-
-
-def _web(web: WebMetric, context: QueryContext) -> WebRequest:
+def _filled(web: WebMetric, context: QueryContext) -> WebMetric:
     """Fill in a web metric; in its body values are escaped as JSON escapes them in a string."""
-    return WebRequest(
-        method=web.method,
-        body=fill(web.body or "", context, escape=lambda text: json.dumps(text, ensure_ascii=False)[1:-1]),
-        json_path=fill(web.json_path, context),
-        seconds=float(web.timeout_seconds),
-    )
+    body = fill(web.body or "", context, escape=lambda text: json.dumps(text, ensure_ascii=False)[1:-1])
+    return web.model_copy(update={"body": body, "json_path": fill(web.json_path, context)})

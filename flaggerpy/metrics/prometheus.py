@@ -6,9 +6,10 @@ from collections.abc import Callable
 from datetime import datetime, timedelta
 from typing import Any
 
+from flaggerpy.api.templates import RangeQuery
 from flaggerpy.clock import Clock, SystemClock
 from flaggerpy.metrics.asking import TIMEOUT_SECONDS, Server, address_of
-from flaggerpy.metrics.base import BadQuery, NoData, Outcome, ProviderError, ProviderSettings, RangeQuery, Value
+from flaggerpy.metrics.base import BadQuery, NoData, Outcome, ProviderError, ProviderSettings, Value
 from flaggerpy.metrics.credentials import authority_of, headers_of
 from flaggerpy.metrics.outbound import Outbound
 from flaggerpy.metrics.reading import measured, quoted, read

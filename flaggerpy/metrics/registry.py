@@ -72,12 +72,12 @@ def maker_of(kind: str) -> Callable[[ProviderSettings, Outbound], MetricProvider
         UserError: the type is unknown or at its end.
 
     """
-    known = ", ".join(sorted(PROVIDERS))
     if kind in PROVIDERS:
         return PROVIDERS[kind]
     if kind in ENDED:
         raise UserError(
-            f'The metric provider "{kind}" is not built into flaggerpy, as its project has ended: ask the server that '
-            f"{kind} itself asks; built are: {known}."
+            f'The metric provider "{kind}" is not built into flaggerpy, as its project has ended: ask the server '
+            f"that {kind} itself asks."
         )
+    known = ", ".join(sorted(PROVIDERS))
     raise UserError(f'The metric provider "{kind}" does not exist; known are: {known}.')

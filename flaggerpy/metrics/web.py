@@ -10,9 +10,10 @@ from datetime import timedelta
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
+from flaggerpy.api.templates import WebMetric
 from flaggerpy.metrics import jsonpath
 from flaggerpy.metrics.asking import Server, address_of
-from flaggerpy.metrics.base import BadQuery, NoData, Outcome, ProviderError, ProviderSettings, Value, WebRequest
+from flaggerpy.metrics.base import BadQuery, NoData, Outcome, ProviderError, ProviderSettings, Value
 from flaggerpy.metrics.credentials import authority_of, headers_of
 from flaggerpy.metrics.outbound import Outbound
 from flaggerpy.metrics.reading import measured, read
@@ -32,7 +33,7 @@ class Web:
     """
 
     def __init__(self, settings: ProviderSettings, outbound: Outbound, *, timeout: float | None = None) -> None:
-        self._request = settings.web or WebRequest()
+        self._request = settings.web or WebMetric()
         _refuse_unusable(self._request, settings.address)
         self._path = jsonpath.compiled(self._request.json_path)
         headers = headers_of(settings, NAME)
@@ -45,7 +46,7 @@ class Web:
             headers,
             KEYS,
             not settings.insecure_skip_verify,
-            timeout or self._request.seconds,
+            timeout or self._request.timeout_seconds,
             authority_of(settings, NAME),
         )
 
@@ -89,10 +90,10 @@ def checked_path(query: str) -> str:
     return path
 
 
-def _refuse_unusable(request: WebRequest, address: str) -> None:
+def _refuse_unusable(request: WebMetric, address: str) -> None:
     if request.body and request.method == "GET":
         raise UserError("A web metric with method GET sends no body: write method POST, or remove body.")
-    if not 0 < request.seconds <= LONGEST_SECONDS:
+    if not 0 < request.timeout_seconds <= LONGEST_SECONDS:
         raise UserError(f"The timeoutSeconds of a web metric must be from 1 to {LONGEST_SECONDS}.")
     try:
         parameters = urlsplit(address).query
@@ -119,7 +120,7 @@ def _single(found: list[Any]) -> Outcome:
 
 
 def _kind(value: object) -> str:
-    return {dict: "an object", list: "a list"}.get(type(value), "a text that is no number")
+    return "an object" if isinstance(value, dict) else "a list" if isinstance(value, list) else "a text"
 
 
 def _no_complaint(_: object) -> str:

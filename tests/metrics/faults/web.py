@@ -2,8 +2,9 @@ from __future__ import annotations
 
 from hypothesis import strategies as st
 
+from flaggerpy.api.templates import WebMetric
 from flaggerpy.metrics import jsonpath
-from flaggerpy.metrics.base import ProviderSettings, WebRequest
+from flaggerpy.metrics.base import ProviderSettings
 from flaggerpy.metrics.web import parse
 from tests.metrics.faults.case import LEAF, Case, says
 
@@ -15,7 +16,7 @@ _SERVICES = st.lists(
 )
 
 CASE = Case(
-    settings=lambda url: ProviderSettings("web", f"{url}/api", secret=SECRET, web=WebRequest(json_path=PATH)),
+    settings=lambda url: ProviderSettings("web", f"{url}/api", secret=SECRET, web=WebMetric(json_path=PATH)),
     query="/v1/rates?window=1m",
     success=says({"services": [{"name": "db", "rate": 7}, {"name": "web", "rate": "0.25"}]}),
     value=0.25,
