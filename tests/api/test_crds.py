@@ -295,7 +295,7 @@ def overwritten() -> JsonObject:
         ("nothing is installed", None, "is not installed"),
         ("Flagger's CRD", flagger_crd(), "is not flaggerpy's"),
         ("a CRD without annotations", flagger_crd() | {"metadata": {}}, "is not flaggerpy's"),
-        ("an older one of ours", older(), "has schema version 3, 4 is needed"),
+        ("an older one of ours", older(), "has schema version 4, 5 is needed"),
         ("Flagger's over ours", overwritten(), "lacks status.observedGeneration and status.rollout"),
         ("a CRD without our version", crds.definition(crds.KINDS[0]) | {"spec": {}}, "lacks status."),
     ],
