@@ -91,7 +91,7 @@ CASE = Case(
         b'{"timeSeriesData": [], "partialErrors": [{"code": 4, "message": "deadline"}]}',
     ),
     fine=(b"{}",),
-    secret={"serviceAccountKey": pem(), "token": TOKEN},
+    secret={"serviceAccountKey": pem()},
     sent={"Authorization": f"Bearer {TOKEN}"},
     parse=parse,
     documents=st.fixed_dictionaries({}, optional={"timeSeriesData": st.lists(_SERIES | LEAF, max_size=3) | LEAF}),
