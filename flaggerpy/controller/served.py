@@ -11,8 +11,11 @@ from flaggerpy.api.analysis import CanaryAnalysis, CanaryMetric, HookType, Strat
 from flaggerpy.api.canary import Canary
 from flaggerpy.api.templates import MetricTemplate
 from flaggerpy.metrics.configured import query_of, settings_of
+from flaggerpy.metrics.expressions import AnyVariable
 from flaggerpy.metrics.mesh import TargetKind, builtin_query, is_known
+from flaggerpy.metrics.outbound import Outbound
 from flaggerpy.metrics.query import QueryContext
+from flaggerpy.metrics.registry import provider_for
 from flaggerpy.rollout.errors import UserError
 from flaggerpy.rollout.traffic import Capabilities
 from flaggerpy.routers.base import DEFAULTS, Options, Router
@@ -125,11 +128,12 @@ def _unserved_without_weights(provider: str, analysis: CanaryAnalysis) -> Iterat
 
 
 def template_problem(canary: Canary, metric: CanaryMetric, template: MetricTemplate) -> str | None:
-    """Say why a metric could never be measured with its MetricTemplate, or None when it can."""
+    """Say why a metric could never be measured with its MetricTemplate, or None when it can; its Secret is not read."""
     try:
         context = query_context(canary, metric)
         query_of(template.spec, context)
-        settings_of(template.spec.provider, None, context)
+        secret = AnyVariable() if template.spec.provider.secret_ref else None
+        provider_for(settings_of(template.spec.provider, secret, context), Outbound())
     except UserError as error:
         return f"MetricTemplate {template.metadata.name} cannot be used: {error}"
     return None
