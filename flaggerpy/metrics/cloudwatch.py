@@ -17,6 +17,7 @@ from flaggerpy.clock import Clock, SystemClock
 from flaggerpy.metrics.asking import TIMEOUT_SECONDS, Server, address_of, outcome_of, send
 from flaggerpy.metrics.aws import SECRET_KEYS, SECRET_TOKEN, Pod, endpoint
 from flaggerpy.metrics.base import BadQuery, NoData, Outcome, ProviderError, ProviderSettings
+from flaggerpy.metrics.discreet import hidden
 from flaggerpy.metrics.outbound import Call, Outbound, OutboundError, Reply
 from flaggerpy.metrics.points import newest, several
 from flaggerpy.metrics.reading import json_of, quoted, read
@@ -100,7 +101,7 @@ class CloudWatch:
             case ProviderError(reason):
                 if reply.status in {400, 401, 403}:
                     give_back(self._server.outbound, self._pod.whose)
-                return self._server.error(_without(reason, credentials))
+                return self._server.error(hidden(reason, filter(None, [credentials.token, credentials.secret])))
             case outcome:
                 return outcome
 
@@ -196,10 +197,3 @@ def _own_credentials(secret: Mapping[str, str] | None) -> Credentials | None:
         )
     key, password = (secret[name].strip() for name in SECRET_KEYS)
     return Credentials(key, password, secret.get(SECRET_TOKEN, "").strip())
-
-
-def _without(reason: str, credentials: Credentials) -> str:
-    """Leave out what was lent, should a server repeat it."""
-    for text in (credentials.secret, credentials.token):
-        reason = reason.replace(text, "*****") if text else reason
-    return reason

@@ -7,7 +7,7 @@ and of the address are replaced wherever they stand in a reason, also in the for
 from __future__ import annotations
 
 import base64
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from datetime import timedelta
 from urllib.parse import quote, quote_plus, unquote, urlsplit
 
@@ -42,9 +42,14 @@ class Discreet:
         return reason if reason is None else self._hidden(reason)
 
     def _hidden(self, reason: str) -> str:
-        for secret in self._secrets:
-            reason = _without_its_start(reason.replace(secret, HIDDEN), secret)
-        return reason
+        return hidden(reason, self._secrets)
+
+
+def hidden(reason: str, secrets: Iterable[str]) -> str:
+    """Replace secrets wherever they stand, the longest of them first."""
+    for secret in secrets:
+        reason = _without_its_start(reason.replace(secret, HIDDEN), secret)
+    return reason
 
 
 def _without_its_start(reason: str, secret: str) -> str:

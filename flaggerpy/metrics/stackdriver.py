@@ -13,6 +13,7 @@ from typing import Any
 from flaggerpy.clock import Clock, SystemClock
 from flaggerpy.metrics.asking import TIMEOUT_SECONDS, Server, address_of, secret_of
 from flaggerpy.metrics.base import NoData, Outcome, ProviderError, ProviderSettings
+from flaggerpy.metrics.discreet import hidden
 from flaggerpy.metrics.google import MetadataServer, ServiceAccount, metadata_server, service_account
 from flaggerpy.metrics.outbound import Outbound
 from flaggerpy.metrics.points import newest, several
@@ -70,7 +71,7 @@ class Stackdriver:
         match await asking.ask(call, parse, complaint):
             case ProviderError(reason):
                 give_back(server.outbound, self._account.whose)
-                return ProviderError(reason.replace(token, "*****"))
+                return ProviderError(hidden(reason, [token]))
             case outcome:
                 return outcome
 

@@ -261,3 +261,12 @@ def test_a_key_that_wants_its_tokens_from_nowhere_is_refused() -> None:
 
 def test_a_key_does_not_show_itself() -> None:
     assert "PRIVATE" not in repr(service_account(key_file("http://x"), "The key"))
+
+
+async def test_a_token_is_not_told_by_a_server_that_repeats_a_part_of_it(server: Loopback, outbound: Outbound) -> None:
+    server.says(lends_and(Say(500, f"{'x' * 50} {TOKEN}".encode())))
+
+    reason = reason_of(await stackdriver(server, outbound).measure(QUERY, MINUTE))
+
+    assert "planted" not in reason
+    assert "*****" in reason

@@ -22,7 +22,8 @@ CASE = Case(
     success=says(_series(3, 0.25, None)),
     value=0.25,
     no_data=(says([]), says(_series()), says(_series(None, None)), says(_series(float("nan")))),
-    bad_query=(Say(400, b"Invalid parameters (Unknown function: sumSerie)"),),
+    # As graphite-web 1.1.10 says it.
+    bad_query=(Say(400, b"Invalid parameters (Received request for unknown function: sumSerie)"),),
     malformed=(
         b'{"target": "a"}',
         b"[7]",
