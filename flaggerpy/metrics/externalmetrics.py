@@ -63,7 +63,7 @@ class ExternalMetrics:
         headers = _headers(settings)
         keys = "the token of the Secret"
         if httpx.URL(base).host in _HOSTS and not headers:
-            outbound, keys = _ApiServer(settings.cluster), f"the controller's right to list {GROUP}"
+            outbound, keys = _ApiServer(settings.cluster), f"the controller's right to list it in {GROUP} (chart: rbac.externalMetrics)"
         elif not settings.address:
             raise UserError(
                 "The Secret of the external metrics API has a token, and spec.provider.address does not say for which "

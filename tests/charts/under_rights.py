@@ -155,7 +155,6 @@ NOT_SEEN = {
     "get poddisruptionbudgets": "only when somebody else wrote one at the same moment",
     "get metrictemplates": "a canary that names one before the first list is in",
     "get alertproviders": "a canary that names one before the first list is in",
-    "list *": "only where a metric is one that the API server serves for others, which is tested by itself",
     "list replicasets": "only when a rollout of Flagger's in flight is taken over, which is tested by itself",
     "get replicasets": "only when a container cannot start, which is tested by itself",
 }

@@ -103,7 +103,7 @@ def template() -> JsonObject:
 async def test_a_metric_of_the_api_server_is_read_as_the_controller(
     install: Install, site: Site, adapter: Adapter
 ) -> None:
-    installed = install(meshProvider="kubernetes")
+    installed = install(meshProvider="kubernetes", rbac={"externalMetrics": ["queue"]})
     async with installed.controller():
         await site.apply(template(), deployment(), blue_green(metrics=[METRIC]))
         await site.phase_is("Initialized")
@@ -123,7 +123,7 @@ async def test_an_adapter_that_is_away_holds_the_rollout(install: Install, site:
     async def away(asked: Asked) -> Say:
         return await adapter.answer(asked) if asked.path == API else says(status(503, "adapter is away"), 503)
 
-    installed = install(meshProvider="kubernetes")
+    installed = install(meshProvider="kubernetes", rbac={"externalMetrics": ["queue"]})
     async with installed.controller():
         await site.apply(template(), deployment(), blue_green(metrics=[METRIC]))
         await site.phase_is("Initialized")

@@ -176,7 +176,7 @@ async def test_a_name_is_put_into_the_path_as_it_is(outbound: Outbound) -> None:
         (answer(status(400, "unable to parse"), 400), BadQuery("unable to parse")),
         (
             answer(status(403, "not allowed"), 403),
-            "403: not allowed; check the controller's right to list external.met",
+            "403: not allowed; check the controller's right to list it in",
         ),
         (answer(status(404, "could not find the requested resource"), 404), "404: could not find the requested"),
         (Response(200, b" " * 2_000_000), "larger than 1 MiB"),
