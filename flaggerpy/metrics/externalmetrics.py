@@ -27,6 +27,7 @@ from flaggerpy.rollout.errors import UserError
 NAME = "The external metrics API"
 GROUP = "external.metrics.k8s.io"
 API_SERVER = "https://kubernetes.default.svc"
+OWN_RIGHT = f"the controller's right to list it in {GROUP} (chart: rbac.externalMetrics)"
 _HOSTS = frozenset(f"kubernetes{domain}" for domain in ("", ".default", ".default.svc", ".default.svc.cluster.local"))
 _FORM = "write namespace/metric?labelSelector=key%3Dvalue, of which only the metric is needed"
 _NAMESPACE = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")
@@ -63,7 +64,7 @@ class ExternalMetrics:
         headers = _headers(settings)
         keys = "the token of the Secret"
         if httpx.URL(base).host in _HOSTS and not headers:
-            outbound, keys = _ApiServer(settings.cluster), f"the controller's right to list it in {GROUP} (chart: rbac.externalMetrics)"
+            outbound, keys = _ApiServer(settings.cluster), OWN_RIGHT
         elif not settings.address:
             raise UserError(
                 "The Secret of the external metrics API has a token, and spec.provider.address does not say for which "
