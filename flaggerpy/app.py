@@ -101,7 +101,9 @@ class App:
         digests, takeover = ConfigDigests(self._reader, self._caches), Takeover(self._reader, clock)
         beside = InOrder(takeover, Neighbours(self._reader, self._caches, settings))
         observer = Observer(self._caches, digests, pods, library, settings, beside)
-        sources = Sources(library.metric_template, library.secret, settings.metrics_server, settings.mesh_provider)
+        sources = Sources(
+            library.metric_template, library.secret, settings.metrics_server, settings.mesh_provider, counted
+        )
         rooms = Rooms(
             observer=observer,
             checker=Checker(hooks, outbound, sources, self._recorder, clock),

@@ -41,7 +41,6 @@ NOT_SERVED_YET: Final = frozenset(
     {
         "spec.service.meshName",
         "spec.service.backends",
-        "spec.provider.region",
     }
 )
 """Fields that no provider reads which is built; a test compares them with the providers."""
@@ -51,7 +50,10 @@ SERVED_SO_FAR: Final = {
         "Served so far: kubernetes, gatewayapi:v1, gatewayapi:v1beta1, contour, istio, traefik, apisix, gloo, kuma, "
         "linkerd, smi:v1alpha1, smi:v1alpha2, smi:v1alpha3, knative, nginx, skipper, alb."
     ),
-    "spec.provider.type": "Served so far: prometheus.",
+    "spec.provider.type": (
+        "Served so far: cloudwatch, datadog, dynatrace, externalmetrics, graphite, influxdb, newrelic, prometheus, "
+        "splunk, stackdriver, web."
+    ),
 }
 """Which values of a field that is no object are built; a test compares them with the registries."""
 

@@ -7,7 +7,7 @@ from typing import Any, Final, Literal
 
 from pydantic import ConfigDict, Field
 
-from flaggerpy.api.base import ApiModel
+from flaggerpy.api.base import ApiModel, Duration, Integer
 from flaggerpy.api.canary import ObjectMeta
 from flaggerpy.api.reading import read
 from flaggerpy.api.refs import SecretRef
@@ -26,8 +26,33 @@ MetricBackend = Literal[
     "dynatrace",
     "keptn",
     "splunk",
+    "web",
 ]
 AlertService = Literal["slack", "msteams", "discord", "rocket", "gchat", "webhook"]
+
+
+class RangeQuery(ApiModel):
+    """A query over a window of time, of whose points one value is made."""
+
+    window: Duration | None = None
+    """Length of time until now; the metric's interval if absent."""
+    step: Duration | None = None
+    """Distance between two points; a tenth of the window if absent."""
+    aggregator: Literal["last", "min", "max", "avg", "sum"] = "last"
+    """What is made of the points."""
+
+
+class WebMetric(ApiModel):
+    """A request, and where in its answer the number is."""
+
+    method: Literal["GET", "POST", "PUT"] = "GET"
+    """HTTP method."""
+    body: str | None = None
+    """What is sent along, as JSON if headers has no Content-Type; {{ target }} and the like are filled in."""
+    json_path: str = "{$}"
+    """Path to the number in the answer; {{ target }} and the like are filled in."""
+    timeout_seconds: Integer = 10
+    """Limit for the whole exchange in seconds, up to 60."""
 
 
 class MetricTemplateProvider(ApiModel):
@@ -38,13 +63,17 @@ class MetricTemplateProvider(ApiModel):
     address: str | None = None
     """Base address of its API."""
     headers: dict[str, tuple[str, ...]] | None = None
-    """Headers that are sent along (Prometheus)."""
+    """Headers that are sent along (prometheus, graphite and web)."""
     secret_ref: SecretRef | None = None
     """Secret with the credentials, in the template's namespace."""
     region: str | None = None
     """Region (CloudWatch)."""
     insecure_skip_verify: bool = False
     """Whether the server's certificate is taken unseen."""
+    range_query: RangeQuery | None = None
+    """Asks over a window of time (prometheus); at one moment if absent."""
+    web: WebMetric | None = None
+    """How the server is asked (web)."""
 
 
 class MetricTemplateSpec(ApiModel):
@@ -53,7 +82,7 @@ class MetricTemplateSpec(ApiModel):
     provider: MetricTemplateProvider
     """Who answers the query."""
     query: str
-    """The query; {{ namespace }}, {{ target }}, {{ interval }} and the like are filled in."""
+    """The query; {{ namespace }}, {{ target }}, {{ interval }} and the like are filled in. A path for web."""
 
 
 class MetricTemplate(ApiModel):

@@ -24,11 +24,14 @@ from flaggerpy.controller.hooks import WebhookClient, in_order
 from flaggerpy.controller.series import labels_of
 from flaggerpy.controller.served import measured_of, provider_of
 from flaggerpy.kube.errors import KubeError
+from flaggerpy.kube.wire import Transport
 from flaggerpy.metrics import judge
 from flaggerpy.metrics.base import BadQuery, MetricProvider, NoData, Outcome, ProviderError, ProviderSettings, Value
+from flaggerpy.metrics.configured import queries_for, settings_of
 from flaggerpy.metrics.judge import Measure
 from flaggerpy.metrics.outbound import Outbound
 from flaggerpy.metrics.queries import Queries, queries_of, window_of
+from flaggerpy.metrics.query import QueryContext
 from flaggerpy.metrics.registry import provider_for
 from flaggerpy.metrics.verdict import About, Measurements, verdict_of
 from flaggerpy.rollout.checks import Answer, Check, HookCheck, MetricCheck, MetricSource, Verdict, ends_round
@@ -50,6 +53,7 @@ class Sources:
     Attributes:
         metrics_server: address of the Prometheus of canaries that name none.
         mesh_provider: provider of canaries that name none.
+        cluster: the API server, which serves metrics of others.
 
     """
 
@@ -57,6 +61,7 @@ class Sources:
     read_secret: ReadSecret
     metrics_server: str
     mesh_provider: str
+    cluster: Transport | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -202,8 +207,8 @@ class Checker:
                 return _Question(self._server(canary), queries_of(metric, whose, metric.query or ""), Measure.PLAIN)
             case MetricSource.TEMPLATE:
                 template = self._template(canary, metric)
-                settings = await self._settings(template)
-                return _Question(settings, queries_of(metric, whose, template.spec.query), Measure.PLAIN)
+                queries = queries_for(template.spec, metric, whose)
+                return _Question(await self._settings(template, whose.canary), queries, Measure.PLAIN)
             case _:
                 assert_never(source)
 
@@ -221,7 +226,7 @@ class Checker:
             )
         return template
 
-    async def _settings(self, template: MetricTemplate) -> ProviderSettings:
+    async def _settings(self, template: MetricTemplate, context: QueryContext) -> ProviderSettings:
         provider = template.spec.provider
         secret: Mapping[str, str] | None = None
         if provider.secret_ref is not None:
@@ -232,14 +237,7 @@ class Checker:
                     f"Metric template {template.metadata.name}.{namespace} error: there is no Secret {name} in its "
                     "namespace: create it, or correct spec.provider.secretRef."
                 )
-        return ProviderSettings(
-            type=provider.type,
-            address=provider.address or "",
-            headers=provider.headers or {},
-            secret=secret,
-            region=provider.region or "",
-            insecure_skip_verify=provider.insecure_skip_verify,
-        )
+        return replace(settings_of(provider, secret, context), cluster=self._sources.cluster)
 
 
 def _name_of(outcome: Outcome) -> QueryOutcome:

@@ -10,10 +10,13 @@ from collections.abc import Iterator
 from flaggerpy.api.analysis import CanaryAnalysis, CanaryMetric, HookType, Strategy
 from flaggerpy.api.canary import Canary
 from flaggerpy.api.templates import MetricTemplate
+from flaggerpy.metrics.configured import queries_for, settings_of
+from flaggerpy.metrics.expressions import AnyVariable
 from flaggerpy.metrics.mesh import TargetKind, is_known
+from flaggerpy.metrics.outbound import Outbound
 from flaggerpy.metrics.queries import Measured, queries_of
 from flaggerpy.metrics.query import QueryContext, Role
-from flaggerpy.metrics.registry import maker_of
+from flaggerpy.metrics.registry import provider_for
 from flaggerpy.rollout.errors import UserError
 from flaggerpy.rollout.traffic import Capabilities
 from flaggerpy.routers.base import DEFAULTS, Options, Router
@@ -126,10 +129,12 @@ def _unserved_without_weights(provider: str, analysis: CanaryAnalysis) -> Iterat
 
 
 def template_problem(canary: Canary, metric: CanaryMetric, template: MetricTemplate) -> str | None:
-    """Say why a metric could never be measured with its MetricTemplate, or None when it can."""
+    """Say why a metric could never be measured with its MetricTemplate, or None when it can; its Secret is not read."""
     try:
-        maker_of(template.spec.provider.type)
-        queries_of(metric, measured_of(canary, metric), template.spec.query)
+        measured = measured_of(canary, metric)
+        queries_for(template.spec, metric, measured)
+        secret = AnyVariable() if template.spec.provider.secret_ref else None
+        provider_for(settings_of(template.spec.provider, secret, measured.canary), Outbound())
     except UserError as error:
         return f"MetricTemplate {template.metadata.name} cannot be used: {error}"
     return None

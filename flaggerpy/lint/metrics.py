@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import binascii
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from difflib import get_close_matches
 from typing import Final
 
@@ -18,10 +18,11 @@ from flaggerpy.kube.resources import ALERT_PROVIDERS, METRIC_TEMPLATES, SECRETS
 from flaggerpy.lint.document import Document
 from flaggerpy.lint.faults import Fault, Rule
 from flaggerpy.lint.inventory import Inventory, may_be_same
-from flaggerpy.metrics.base import ProviderSettings
+from flaggerpy.metrics.configured import settings_of
+from flaggerpy.metrics.expressions import AnyVariable
 from flaggerpy.metrics.outbound import Outbound
-from flaggerpy.metrics.query import QueryContext, render
-from flaggerpy.metrics.registry import provider_for
+from flaggerpy.metrics.query import QueryContext, fill, render
+from flaggerpy.metrics.registry import check_query, provider_for
 from flaggerpy.notifiers.link import link_problem
 from flaggerpy.rollout.errors import UserError
 
@@ -31,17 +32,9 @@ Templates = Mapping[Document, MetricTemplate]
 """The MetricTemplates of the input whose queries can be filled in."""
 
 
-class _AnyVariable(dict[str, str]):
-    """Variables of which each has a value: what remains wrong with a query is its own fault."""
-
-    def __contains__(self, key: object) -> bool:
-        return True
-
-    def __missing__(self, key: str) -> str:
-        return key
-
-
-_ANYBODY: Final = QueryContext("name", "namespace", "target", variables=_AnyVariable())
+_ANYTHING: Final = AnyVariable()
+"""Variables, or a Secret, of which each key that somebody needs is there."""
+_ANYBODY: Final = QueryContext("name", "namespace", "target", variables=_ANYTHING)
 
 
 def metric_faults(document: Document, canary: Canary, inventory: Inventory, templates: Templates) -> Iterator[Fault]:
@@ -77,18 +70,28 @@ def alert_faults(document: Document, canary: Canary, inventory: Inventory) -> It
 
 def template_faults(document: Document, template: MetricTemplate, inventory: Inventory) -> Iterator[Fault]:
     """Find MetricTemplates that no canary can use."""
-    if reason := _rendering_problem(template.spec.query, _ANYBODY):
+    if reason := _query_problem(template):
         yield document.fault(Rule.QUERY, f"spec.query: {reason}")
     provider = template.spec.provider
     if reason := url_problem(provider.address) if provider.address else None:
         yield document.fault(Rule.ADDRESS, f"spec.provider.address: {reason}.")
-    elif reason := _unusable(provider, None):
-        lacking = not provider.address and not _unusable(provider.model_copy(update={"address": _SOME_ADDRESS}), None)
-        place: Place = ("spec", "provider", "address") if lacking else ("spec", "provider")
-        sentence = missing(place) if lacking else f"spec.provider: {reason}"
-        yield document.fault(Rule.ADDRESS if lacking else Rule.NOT_SERVED, sentence, place)
-    elif reason := _unusable(provider, _secret(document, provider.secret_ref, inventory)):
-        yield document.fault(Rule.SECRET, f"spec.provider.secretRef: {reason}")
+    elif reason := _unusable(provider, assumed := _ANYTHING if provider.secret_ref else None):
+        yield _unusable_fault(document, provider, assumed, reason)
+    else:
+        secret = _secret(document, provider.secret_ref, inventory)
+        if secret is not None and (reason := _unusable(provider, secret)):
+            yield document.fault(Rule.SECRET, f"spec.provider.secretRef: {reason}")
+
+
+def _unusable_fault(
+    document: Document, provider: MetricTemplateProvider, assumed: Mapping[str, str] | None, reason: str
+) -> Fault:
+    """Say what of a provider cannot be used whatever its Secret holds: an address or a Secret is missing, or more."""
+    place: Place = ("spec", "provider")
+    if not provider.address and not _unusable(provider.model_copy(update={"address": _SOME_ADDRESS}), assumed):
+        return document.fault(Rule.ADDRESS, missing((*place, "address")), (*place, "address"))
+    without_secret = provider.secret_ref is None and not _unusable(provider, _ANYTHING)
+    return document.fault(Rule.SECRET if without_secret else Rule.NOT_SERVED, f"spec.provider: {reason}", place)
 
 
 def provider_faults(document: Document, provider: AlertProvider, inventory: Inventory) -> Iterator[Fault]:
@@ -110,12 +113,26 @@ def provider_faults(document: Document, provider: AlertProvider, inventory: Inve
 
 def renders(template: MetricTemplate) -> bool:
     """Tell whether the query can be filled in for some canary."""
-    return _rendering_problem(template.spec.query, _ANYBODY) is None
+    return _query_problem(template) is None
+
+
+def _query_problem(template: MetricTemplate) -> str | None:
+    """Say why a template's query is none whoever fills it in; what conditions leave of it depends on the canary."""
+    kind, query = template.spec.provider.type, template.spec.query
+    if "{{" not in query:
+        return _told(lambda: check_query(kind, render(query, _ANYBODY)))
+    if query.lstrip().startswith("{{"):
+        return _told(lambda: fill(query, _ANYBODY))
+    return _told(lambda: check_query(kind, fill(query, _ANYBODY)))
 
 
 def _rendering_problem(query: str, context: QueryContext) -> str | None:
+    return _told(lambda: render(query, context))
+
+
+def _told(attempt: Callable[[], object]) -> str | None:
     try:
-        render(query, context)
+        attempt()
     except UserError as error:
         return str(error)
     return None
@@ -123,12 +140,7 @@ def _rendering_problem(query: str, context: QueryContext) -> str | None:
 
 def _unusable(provider: MetricTemplateProvider, secret: Mapping[str, str] | None) -> str | None:
     """Say why the controller could not ask a template's provider, or None when it could."""
-    settings = ProviderSettings(provider.type, provider.address or "", provider.headers or {}, secret)
-    try:
-        provider_for(settings, Outbound())
-    except UserError as error:
-        return str(error)
-    return None
+    return _told(lambda: provider_for(settings_of(provider, secret, _ANYBODY), Outbound()))
 
 
 def _referred(document: Document, kind: str, ref: NamespacedRef, inventory: Inventory) -> Document | str | None:

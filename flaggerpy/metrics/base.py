@@ -7,6 +7,9 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Protocol
 
+from flaggerpy.api.templates import RangeQuery, WebMetric
+from flaggerpy.kube.wire import Transport
+
 
 @dataclass(frozen=True, slots=True)
 class Value:
@@ -61,7 +64,9 @@ class ProviderSettings:
     """A MetricTemplate's provider with its secret already read.
 
     ``secret`` is the decoded data of the Secret, None when the template names none. Neither it nor
-    ``headers`` may ever be logged, hence they are left out of the repr.
+    ``headers`` may ever be logged, hence they are left out of the repr. What must be in the Secret is looked for
+    with ``in``, what may be with ``get``: lint knows of Secrets outside its input only that they are complete.
+    ``cluster`` is the API server as the controller asks it, None where there is none.
     """
 
     type: str
@@ -70,3 +75,6 @@ class ProviderSettings:
     secret: Mapping[str, str] | None = field(default=None, repr=False)
     region: str = ""
     insecure_skip_verify: bool = False
+    range_query: RangeQuery | None = None
+    web: WebMetric | None = None
+    cluster: Transport | None = field(default=None, repr=False, compare=False)

@@ -11,7 +11,7 @@ import asyncio
 import ssl
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from functools import cache
+from functools import cache, lru_cache
 from http.cookiejar import CookieJar, DefaultCookiePolicy
 from types import TracebackType
 
@@ -142,8 +142,8 @@ class Outbound:
         if not (call.authorities and call.verify):
             return _context(call.verify, self._trust_env)
         try:
-            return ssl.create_default_context(cadata=call.authorities)
-        except (ssl.SSLError, ValueError):
+            return trusting(call.authorities)
+        except ValueError:
             raise OutboundError("the certificates to trust it by cannot be read as PEM", retryable=False) from None
 
     def _client(self, trust: ssl.SSLContext, proxy: str | None) -> httpx.AsyncClient:
@@ -162,6 +162,20 @@ class Outbound:
 def _context(verify: bool, trust_env: bool) -> ssl.SSLContext:
     """Make a context once for all connections, because reading the root certificates takes a while."""
     return httpx.create_ssl_context(verify=verify, trust_env=trust_env)
+
+
+@lru_cache(maxsize=32)
+def trusting(ca: str) -> ssl.SSLContext:
+    """Make a context that trusts these certificates and no others.
+
+    Raises:
+        ValueError: the text is no certificate in PEM.
+
+    """
+    try:
+        return ssl.create_default_context(cadata=ca)
+    except ssl.SSLError as error:
+        raise ValueError("not a certificate in PEM") from error
 
 
 def checked_url(text: str) -> httpx.URL:

@@ -2,71 +2,76 @@
 
 from __future__ import annotations
 
-import base64
-import json
-import math
-from collections.abc import Mapping
-from datetime import timedelta
+from collections.abc import Callable
+from datetime import datetime, timedelta
 from typing import Any
-from urllib.parse import urlencode
 
+from flaggerpy.api.templates import RangeQuery
+from flaggerpy.clock import Clock, SystemClock
+from flaggerpy.metrics.asking import TIMEOUT_SECONDS, Server, address_of
 from flaggerpy.metrics.base import BadQuery, NoData, Outcome, ProviderError, ProviderSettings, Value
-from flaggerpy.metrics.outbound import MEBIBYTE, Call, Outbound, OutboundError, Reply, checked_url, place
+from flaggerpy.metrics.credentials import authority_of, headers_of
+from flaggerpy.metrics.outbound import Outbound
+from flaggerpy.metrics.reading import measured, quoted, read
 from flaggerpy.rollout.errors import UserError
 
-TIMEOUT_SECONDS = 5.0
-_QUERY_IS_WRONG = frozenset({400, 422})
+NAME = "Prometheus"
+KEYS = "token, or username and password, in the Secret"
+NO_NUMBER = ProviderError("the answer holds no number")
+SHORTEST_STEP = timedelta(seconds=1)
+AGGREGATORS: dict[str, Callable[[list[float]], float]] = {
+    "last": lambda values: values[-1],
+    "min": min,
+    "max": max,
+    "avg": lambda values: sum(values) / len(values),
+    "sum": sum,
+}
 
 
 class Prometheus:
-    """Asks one Prometheus server for the value of a query now.
+    """Asks one Prometheus server, or one that speaks its API, for the value of a query.
 
     Raises:
-        UserError: the address or the credentials cannot be used.
+        UserError: the address, the credentials or the range cannot be used.
 
     """
 
-    def __init__(self, settings: ProviderSettings, outbound: Outbound, *, timeout: float = TIMEOUT_SECONDS) -> None:
-        try:
-            url = checked_url(settings.address)
-        except OutboundError as error:
-            raise UserError(f'The Prometheus server "{place(settings.address)}" cannot be used: {error}.') from None
-        self._where = place(settings.address)
-        self._url = str(url.copy_with(query=None, fragment=None)).rstrip("/") + "/api/v1/query"
-        self._headers = _headers(settings)
-        self._verify = not settings.insecure_skip_verify
-        self._outbound = outbound
-        self._timeout = timeout
+    def __init__(
+        self,
+        settings: ProviderSettings,
+        outbound: Outbound,
+        *,
+        timeout: float = TIMEOUT_SECONDS,
+        clock: Clock | None = None,
+    ) -> None:
+        base = address_of(settings, NAME)
+        headers, ca = headers_of(settings, NAME), authority_of(settings, NAME)
+        self._server = Server(NAME, base, outbound, headers, KEYS, not settings.insecure_skip_verify, timeout, ca)
+        self._range = settings.range_query and _checked(settings.range_query)
+        self._clock = clock or SystemClock()
 
     async def measure(self, query: str, interval: timedelta) -> Outcome:
-        """Run a query; the interval is already inside it."""
-        call = Call(
-            method="GET",
-            url=f"{self._url}?{urlencode({'query': query.strip()})}",
-            headers=self._headers,
-            seconds=self._timeout,
-            size=MEBIBYTE,
-            verify=self._verify,
+        """Run a query now, with the interval inside it, or over a range of time that ends now."""
+        if self._range is None:
+            return await self._instant(query)
+        aggregator = self._range.aggregator
+        parameters = {"query": query.strip(), **_window(self._range, interval, self._clock.now())}
+        return await self._server.get(
+            "/api/v1/query_range", parameters, lambda payload: parse_range(payload, aggregator), complaint
         )
-        try:
-            reply = await self._outbound.send(call)
-        except OutboundError as error:
-            return ProviderError(f"Prometheus at {self._where}: {error}", silent=True)
-        match _outcome(reply):
-            case ProviderError(reason):
-                return ProviderError(f"Prometheus at {self._where}: {reason}")
-            case outcome:
-                return outcome
+
+    async def _instant(self, query: str) -> Outcome:
+        return await self._server.get("/api/v1/query", {"query": query.strip()}, parse, complaint)
 
     async def ping(self) -> str | None:
         """Ask for the one query that every server can answer."""
-        match await self.measure("vector(1)", timedelta(minutes=1)):
+        match await self._instant("vector(1)"):
             case Value(value=1.0):
                 return None
             case ProviderError(reason) | BadQuery(reason):
                 return reason
             case _:
-                return f"Prometheus at {self._where}: it does not know that vector(1) is 1"
+                return self._server.error("it does not know that vector(1) is 1").reason
 
 
 def parse(payload: bytes) -> Outcome:
@@ -75,16 +80,27 @@ def parse(payload: bytes) -> Outcome:
     A result of several series is an error, where Flagger silently took the last: which of them is meant is
     the user's to say, and judging any other would promote or roll back for a wrong reason.
     """
-    try:
-        document = json.loads(payload)
-    except (ValueError, RecursionError):
-        return ProviderError(f"the answer is not JSON but begins with {_start(payload)}")
-    if not isinstance(document, dict) or document.get("status") != "success":
-        return ProviderError(_complaint(document) or "the answer does not say that it succeeded")
-    data = document.get("data")
-    result = data.get("result") if isinstance(data, dict) else None
-    if not isinstance(data, dict) or not isinstance(result, list):
-        return ProviderError("the answer has no result")
+    return read(payload, _interpreted)
+
+
+def parse_range(payload: bytes, aggregator: str) -> Outcome:
+    """Read the body of an answer to a range query, and make one value of its points; NaN is none of them."""
+    return read(payload, lambda document: _aggregated(document, AGGREGATORS[aggregator]))
+
+
+def complaint(document: Any) -> str:
+    """Quote what the server itself says is wrong."""
+    if not isinstance(document, dict) or not quoted(document.get("error")):
+        return ""
+    kind, text = document.get("errorType"), quoted(document["error"])
+    return f"{kind}: {text}" if isinstance(kind, str) else text
+
+
+def _interpreted(document: Any) -> Outcome:
+    data = _data(document)
+    if isinstance(data, ProviderError):
+        return data
+    result = data["result"]
     match data.get("resultType"):
         case "scalar":
             return _sample(result)
@@ -96,15 +112,51 @@ def parse(payload: bytes) -> Outcome:
             )
 
 
-def _outcome(reply: Reply) -> Outcome:
-    if reply.truncated:
-        return ProviderError("the answer is larger than 1 MiB")
-    if not 200 <= reply.status < 300:
-        complaint = _complaint(_json(reply.body))
-        if complaint and reply.status in _QUERY_IS_WRONG:
-            return BadQuery(complaint)
-        return ProviderError(f"it answered {reply.status}: {complaint or _start(reply.body)}")
-    return parse(reply.body)
+def _data(document: Any) -> dict[str, Any] | ProviderError:
+    if not isinstance(document, dict) or document.get("status") != "success":
+        return ProviderError(complaint(document) or "the answer does not say that it succeeded")
+    data = document.get("data")
+    if not isinstance(data, dict) or not isinstance(data.get("result"), list):
+        return ProviderError("the answer has no result")
+    return data
+
+
+def _aggregated(document: Any, aggregate: Callable[[list[float]], float]) -> Outcome:
+    match _data(document):
+        case ProviderError() as error:
+            return error
+        case {"result": []}:
+            return NoData()
+        case {"resultType": "matrix", "result": [{"values": list() as samples}]}:
+            outcomes = [_sample(sample) if isinstance(sample, list) else NO_NUMBER for sample in samples]
+            errors = [outcome for outcome in outcomes if isinstance(outcome, ProviderError)]
+            values = [outcome.value for outcome in outcomes if isinstance(outcome, Value)]
+            return errors[0] if errors else measured(aggregate(values) if values else None)
+        case {"resultType": "matrix", "result": [_, _, *_] as series}:
+            return _several(len(series))
+        case _:
+            return ProviderError("the answer is none to a range query")
+
+
+def _several(count: int) -> ProviderError:
+    return ProviderError(f"the query gives {count} series where one is needed: aggregate them, as sum() does")
+
+
+def _checked(wanted: RangeQuery) -> RangeQuery:
+    for name, length in (("window", wanted.window), ("step", wanted.step)):
+        if length is not None and length <= timedelta():
+            raise UserError(f"The {name} of rangeQuery must be longer than 0s.")
+    return wanted
+
+
+def _window(wanted: RangeQuery, interval: timedelta, now: datetime) -> dict[str, str]:
+    window = wanted.window or interval
+    step = wanted.step or max(window / 10, SHORTEST_STEP)
+    return {
+        "start": f"{(now - window).timestamp():.3f}",
+        "end": f"{now.timestamp():.3f}",
+        "step": f"{step.total_seconds():g}",
+    }
 
 
 def _vector(result: list[Any]) -> Outcome:
@@ -116,79 +168,15 @@ def _vector(result: list[Any]) -> Outcome:
         case [_]:
             return ProviderError("the query gives a histogram or a range where one value is needed")
         case _:
-            return ProviderError(
-                f"the query gives {len(result)} series where one is needed: aggregate them, as sum() does"
-            )
+            return _several(len(result))
 
 
 def _sample(sample: list[Any]) -> Outcome:
     match sample:
-        case [_, str() | int() | float() as raw] if not isinstance(raw, bool):
-            number = _number(raw)
+        case [_, str() | int() | float() as raw]:
+            return measured(raw)
         case _:
-            number = None
-    if number is None:
-        return ProviderError("the answer holds no number")
-    return NoData() if math.isnan(number) else Value(number)
-
-
-def _number(raw: str | float) -> float | None:
-    if isinstance(raw, str) and "_" in raw:
-        return None
-    try:
-        return float(raw)
-    except (ValueError, OverflowError):
-        return None
-
-
-def _headers(settings: ProviderSettings) -> tuple[tuple[str, str], ...]:
-    """Join the template's headers with the secret's credentials, which win over an Authorization header."""
-    found = [(name, value) for name, values in settings.headers.items() for value in values]
-    if settings.secret is not None:
-        found = [(name, value) for name, value in found if name.lower() != "authorization"]
-        found.append(("Authorization", _authorization(settings.secret)))
-    for name, value in found:
-        _refuse_unsendable(name, value)
-    return tuple(found)
-
-
-def _authorization(secret: Mapping[str, str]) -> str:
-    if "token" in secret:
-        return f"Bearer {secret['token'].strip()}"
-    if "username" in secret and "password" in secret:
-        pair = f"{secret['username']}:{secret['password']}".encode()
-        return f"Basic {base64.b64encode(pair).decode('ascii')}"
-    raise UserError(
-        "The Secret of the Prometheus server must have the key token, or both username and password; "
-        f"it has {', '.join(sorted(secret)) or 'none'}."
-    )
-
-
-def _refuse_unsendable(name: str, value: str) -> None:
-    usable = name.isascii() and name.replace("-", "").replace("_", "").isalnum()
-    if not usable or not value.isascii() or any(character in value for character in "\r\n\0"):
-        raise UserError(f'The header "{name}" of the Prometheus server has characters that cannot be sent.')
-
-
-def _json(body: bytes) -> Any:
-    try:
-        return json.loads(body)
-    except (ValueError, RecursionError):
-        return None
-
-
-def _complaint(document: Any) -> str:
-    """Quote what the server itself says is wrong."""
-    if not isinstance(document, dict) or not isinstance(document.get("error"), str):
-        return ""
-    kind = document.get("errorType")
-    text = " ".join(document["error"].split())[:300]
-    return f"{kind}: {text}" if isinstance(kind, str) else text
-
-
-def _start(payload: bytes) -> str:
-    text = " ".join(payload[:200].decode("utf-8", "replace").split())[:60]
-    return f'"{text}"' if text else "nothing"
+            return NO_NUMBER
 
 
 def _word(value: object) -> str:

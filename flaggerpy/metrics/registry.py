@@ -5,52 +5,79 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from flaggerpy.metrics.base import MetricProvider, ProviderSettings
+from flaggerpy.metrics.cloudwatch import CloudWatch
+from flaggerpy.metrics.datadog import Datadog
+from flaggerpy.metrics.discreet import Discreet
+from flaggerpy.metrics.dynatrace import Dynatrace
+from flaggerpy.metrics.externalmetrics import ExternalMetrics, wanted_by
+from flaggerpy.metrics.graphite import Graphite, parameters_of
+from flaggerpy.metrics.influxdb import InfluxDb
+from flaggerpy.metrics.newrelic import NewRelic
 from flaggerpy.metrics.outbound import Outbound
 from flaggerpy.metrics.prometheus import Prometheus
+from flaggerpy.metrics.splunk import Splunk
+from flaggerpy.metrics.stackdriver import Stackdriver
+from flaggerpy.metrics.web import Web, checked_path
 from flaggerpy.rollout.errors import UserError
 
 PROVIDERS: dict[str, Callable[[ProviderSettings, Outbound], MetricProvider]] = {
+    "cloudwatch": CloudWatch,
+    "datadog": Datadog,
+    "dynatrace": Dynatrace,
+    "externalmetrics": ExternalMetrics,
+    "graphite": Graphite,
+    "influxdb": InfluxDb,
+    "newrelic": NewRelic,
     "prometheus": Prometheus,
+    "splunk": Splunk,
+    "stackdriver": Stackdriver,
+    "web": Web,
 }
 
-NOT_BUILT_YET = frozenset(
-    {
-        "cloudwatch",
-        "datadog",
-        "dynatrace",
-        "externalmetrics",
-        "graphite",
-        "influxdb",
-        "keptn",
-        "newrelic",
-        "splunk",
-        "stackdriver",
-    }
-)
+QUERIES: dict[str, Callable[[str], object]] = {
+    "externalmetrics": wanted_by,
+    "graphite": parameters_of,
+    "web": checked_path,
+}
+"""What sees that a query is none before it is sent, and says so in a UserError."""
+
+ENDED = frozenset({"keptn"})
 
 
 def provider_for(settings: ProviderSettings, outbound: Outbound) -> MetricProvider:
     """Make the client for a provider.
 
     Raises:
-        UserError: the type is unknown or not built yet, or its settings cannot be used.
+        UserError: the type is unknown or at its end, or its settings cannot be used.
 
     """
-    return maker_of(settings.type)(settings, outbound)
+    return Discreet(maker_of(settings.type)(settings, outbound), settings)
+
+
+def check_query(kind: str, query: str) -> None:
+    """Look at a rendered query as far as that is possible without its server.
+
+    Raises:
+        UserError: it is none for this type of provider.
+
+    """
+    if kind in QUERIES:
+        QUERIES[kind](query)
 
 
 def maker_of(kind: str) -> Callable[[ProviderSettings, Outbound], MetricProvider]:
     """Return what makes the clients for a type of provider.
 
     Raises:
-        UserError: the type is unknown or not built yet.
+        UserError: the type is unknown or at its end.
 
     """
-    known = ", ".join(sorted(PROVIDERS))
     if kind in PROVIDERS:
         return PROVIDERS[kind]
-    if kind in NOT_BUILT_YET:
+    if kind in ENDED:
         raise UserError(
-            f'The metric provider "{kind}" is not built yet in this version of flaggerpy; built are: {known}.'
+            f'The metric provider "{kind}" is not built into flaggerpy, as its project has ended: ask the server '
+            f"that {kind} itself asks."
         )
+    known = ", ".join(sorted(PROVIDERS))
     raise UserError(f'The metric provider "{kind}" does not exist; known are: {known}.')

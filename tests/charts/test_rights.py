@@ -3,6 +3,7 @@
 import pytest
 
 from flaggerpy.kube.resources import GATEWAY_ROUTES
+from flaggerpy.metrics.externalmetrics import GROUP
 from flaggerpy.routers.registry import ROUTERS
 from tests.charts.helm import Json, Rendered, may, render
 
@@ -240,3 +241,11 @@ def test_rights_can_be_left_to_somebody_else() -> None:
     kinds = {one["kind"] for one in rendered.objects if "-release" not in one["metadata"]["name"]}
     assert kinds == {"Deployment", "PodDisruptionBudget"}
     assert rendered.one("Deployment")["spec"]["template"]["spec"]["serviceAccountName"] == "given"
+
+
+def test_external_metrics_are_read_where_they_are_named() -> None:
+    (given,) = (
+        rule for rule in all_rules(rights(rbac={"externalMetrics": ["queue", "lag"]})) if GROUP in rule["apiGroups"]
+    )
+    assert given == {"apiGroups": [GROUP], "resources": ["queue", "lag"], "verbs": ["list"]}
+    assert not [rule for rule in all_rules(rights()) if GROUP in rule["apiGroups"]]

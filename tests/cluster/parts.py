@@ -138,6 +138,7 @@ _TABLE: tuple[Part, ...] = (
         ),
     ),
     DebianPart("load-tools", ("hey", "wrk", "libluajit-5.1-2")),
+    DebianPart("influxdb", ("influxdb",)),
     GoPart(
         "prometheus",
         "prometheus",

@@ -228,14 +228,50 @@ async def test_a_template_is_asked_of_its_own_server_with_its_own_secret(desk: D
     assert (asked.headers["Authorization"], asked.headers["X-Org"]) == ("Basic dTpw", "7")
 
 
+async def test_a_web_metric_is_filled_in_for_the_canary(desk: Desk) -> None:
+    desk.templates["shop", "t"] = template(
+        query="/rates/{{ target }}?window={{ interval }}",
+        type="web",
+        address=desk.server.url,
+        web={"method": "POST", "body": '{"ns": "{{ namespace }}"}', "jsonPath": "{.{{ name }}}"},
+    )
+    desk.server.says(Say(body=b'{"web": 0.5}'))
+
+    answer = await desk.metric(TEMPLATE, BY_TEMPLATE)
+
+    assert (answer.verdict, answer.value) == (Verdict.PASSED, "0.50")
+    (asked,) = desk.server.asked
+    assert (asked.method, asked.path, asked.query) == ("POST", "/rates/web", {"window": "1m"})
+    assert asked.body == b'{"ns": "shop"}'
+
+
+@pytest.mark.parametrize("status", [200, 400, 401, 500])
+async def test_no_value_of_a_secret_is_in_an_answer(desk: Desk, status: int, caplog: pytest.LogCaptureFixture) -> None:
+    secret = {"token": "planted-t0ken", "header.X-Api-Key": "planted-key"}
+    desk.templates["shop", "t"] = template(address=desk.server.url, secretRef={"name": "s"})
+    desk.secrets["shop", "s"] = secret
+
+    async def echo(asked: Asked) -> Say:
+        return Say(status, json.dumps({"status": "error", "error": " ".join(asked.headers.values())}).encode())
+
+    desk.server.says(echo)
+    answer = await desk.metric(TEMPLATE, BY_TEMPLATE)
+
+    assert "*****" in answer.message
+    exported = generate_latest(desk.recorder.registry).decode()
+    assert not [value for value in secret.values() if value in repr(answer) + caplog.text + exported]
+
+
 @pytest.mark.parametrize(
     ("found", "says"),
     [
         (None, "Metric template t.shop error: there is no such MetricTemplate"),
         (template(query="{{ variables.nope }}", address="http://x"), "uses variables.nope"),
-        (template(query="{{ if x }}{{ end }}", address="http://x"), "loops and conditions"),
+        (template(query="{{ if x }}{{ end }}", address="http://x"), '"{{ x }}", which is not supported'),
+        (template(query="{{ range x }}{{ end }}", address="http://x"), "loops and parts of Go templates"),
+        (template(query="{{ if eq target `x` }}up{{ end }}", address="http://x"), "The query is empty once"),
         (template(address="prometheus"), "cannot be used"),
-        (template(type="datadog"), '"datadog" is not built yet'),
+        (template(type="keptn"), "its project has ended"),
         (
             template(address="http://x", secretRef={"name": "s"}),
             "Metric template t.shop error: there is no Secret s in its namespace: create it, or correct spec.provider.",

@@ -83,9 +83,32 @@ def test_what_a_provider_cannot_do_is_told() -> None:
 @pytest.mark.parametrize(("query", "says"), [("{{ variables.code }}", None), ("{{ variables.day }}", 'has no "day"')])
 def test_a_template_is_tried_with_the_canarys_own_variables(query: str, says: str | None) -> None:
     template = parse_metric_template(
-        {"metadata": {"name": "hits"}, "spec": {"provider": {"type": "prometheus"}, "query": query}}
+        {
+            "metadata": {"name": "hits"},
+            "spec": {"provider": {"type": "prometheus", "address": "http://p"}, "query": query},
+        }
     )
     problem = template_problem(canary(), metric("hits", template_variables={"code": "200"}), template)
+    assert problem is None if says is None else says in (problem or "")
+
+
+@pytest.mark.parametrize(
+    ("provider", "query", "says"),
+    [
+        ({"type": "prometheus"}, "up", "its address must begin with http:// or https://"),
+        ({"type": "datadog"}, "up", "Datadog needs credentials: name a Secret"),
+        ({"type": "datadog", "secretRef": {"name": "elsewhere"}}, "up", None),
+        ({"type": "web", "address": "http://x"}, "up", "begins with / or ?"),
+        ({"type": "web", "address": "http://x", "web": {"jsonPath": "$..x"}}, "/up", "is not understood"),
+        ({"type": "web", "address": "http://x", "web": {"jsonPath": "{{ x }}"}}, "/up", "which is not supported"),
+        ({"type": "keptn", "address": "http://x"}, "up", "its project has ended"),
+    ],
+)
+def test_a_template_whose_provider_cannot_be_asked_is_found_before_a_rollout(
+    provider: dict[str, Any], query: str, says: str | None
+) -> None:
+    template = parse_metric_template({"metadata": {"name": "hits"}, "spec": {"provider": provider, "query": query}})
+    problem = template_problem(canary(), metric("hits"), template)
     assert problem is None if says is None else says in (problem or "")
 
 

@@ -16,7 +16,7 @@ from flaggerpy.rollout.errors import UserError
 from tests.builders import canary
 
 SPECS: dict[Resource, JsonObject] = {
-    METRIC_TEMPLATES: {"provider": {"type": "prometheus"}, "query": "up"},
+    METRIC_TEMPLATES: {"provider": {"type": "prometheus", "address": "http://p"}, "query": "up"},
     ALERT_PROVIDERS: {"type": "slack", "address": "http://chat"},
 }
 

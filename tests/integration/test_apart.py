@@ -24,7 +24,11 @@ LIMIT = 420
     "modules",
     [
         ["tests/charts/under_rights.py", "tests/integration/rights_of_routes.py"],
-        ["tests/integration/late_kinds.py", "tests/integration/schema_versions.py"],
+        [
+            "tests/integration/late_kinds.py",
+            "tests/integration/schema_versions.py",
+            "tests/integration/external_metrics.py",
+        ],
         ["tests/integration/kube_caches.py"],
         ["tests/integration/outages.py"],
         pytest.param(["tests/integration/stored_defaults.py"], marks=pytest.mark.takeover),

@@ -9,11 +9,14 @@ from typing import Any
 
 import pytest
 
+from flaggerpy.api.templates import RangeQuery
 from flaggerpy.metrics.base import BadQuery, NoData, Outcome, ProviderError, ProviderSettings, Value
+from flaggerpy.metrics.discreet import Discreet
 from flaggerpy.metrics.outbound import Outbound
-from flaggerpy.metrics.prometheus import Prometheus, parse
+from flaggerpy.metrics.prometheus import Prometheus, parse, parse_range
 from flaggerpy.metrics.registry import provider_for
 from flaggerpy.rollout.errors import UserError
+from tests.kube.clocks import START, ManualClock
 from tests.metrics.loopback import Loopback, Say, closed_port, loopback, never, raw_server, self_signed
 
 MINUTE = timedelta(minutes=1)
@@ -209,6 +212,8 @@ async def test_redirects_in_a_circle_end(server: Loopback, outbound: Outbound) -
             {"X-Org": "7", "Authorization": "Bearer new"},
         ),
         ({"headers": {"Authorization": ("Bearer own",)}}, {"Authorization": "Bearer own"}),
+        ({"secret": {"header.X-Org": " 8\n"}, "headers": {"x-org": ("7",)}}, {"X-Org": "8"}),
+        ({"secret": {"header.X-Org": "8", "token": "t0p"}}, {"X-Org": "8", "Authorization": "Bearer t0p"}),
     ],
 )
 async def test_credentials_come_from_the_secret_and_are_sent_once_each_time(
@@ -228,8 +233,13 @@ async def test_credentials_come_from_the_secret_and_are_sent_once_each_time(
 @pytest.mark.parametrize(
     ("settings", "says"),
     [
-        ({"secret": {}}, "must have the key token, or both username and password; it has none"),
+        (
+            {"secret": {}},
+            "must have the key token, or both username and password, or header.<name>, or ca.crt; it has none",
+        ),
         ({"secret": {"username": "u"}}, "it has username"),
+        ({"secret": {"header.X A": "1"}}, 'header "X A" of the Prometheus server has characters'),
+        ({"secret": {"token": "t", "ca.crt": "none"}}, "The key ca.crt in the Secret of the Prometheus server is no"),
         ({"headers": {"X-A": ("a\r\nHost: b",)}}, 'header "X-A" of the Prometheus server has characters'),
         ({"secret": {"token": "tö"}}, 'header "Authorization"'),
     ],
@@ -280,6 +290,100 @@ async def test_a_certificate_is_verified_unless_the_template_says_otherwise(tmp_
     assert lax == Value(1.0)
 
 
+async def test_a_certificate_of_ones_own_is_trusted_where_the_secret_has_it(tmp_path: Path, outbound: Outbound) -> None:
+    theirs, other = tmp_path / "theirs", tmp_path / "other"
+    for folder in (theirs, other):
+        folder.mkdir()
+    self_signed(other)
+    async with loopback(self_signed(theirs)) as secure:
+        secure.says(Say(body=vector("1")))
+        ours = {"ca.crt": certificate_in(theirs)}
+        trusted = await prometheus(secure.url, outbound, secret=ours).measure("up", MINUTE)
+        strange = await prometheus(secure.url, outbound, secret={"ca.crt": certificate_in(other)}).measure("up", MINUTE)
+        unseen = await prometheus(
+            secure.url, outbound, secret={"ca.crt": certificate_in(other)}, insecure_skip_verify=True
+        ).measure("up", MINUTE)
+
+    assert trusted == unseen == Value(1.0)
+    assert isinstance(strange, ProviderError)
+    assert "certificate" in strange.reason.lower()
+
+
+def certificate_in(folder: Path) -> str:
+    text = (folder / "loopback.pem").read_text()
+    return text[text.index("-----BEGIN CERTIFICATE") :]
+
+
+def matrix(*series: list[Any]) -> bytes:
+    return result(
+        "matrix", [{"metric": {}, "values": [[2009 + i, value] for i, value in enumerate(s)]} for s in series]
+    )
+
+
+@pytest.mark.parametrize(
+    ("wanted", "sent"),
+    [
+        ({}, {"start": 60, "step": 6}),
+        ({"window": "10m"}, {"start": 600, "step": 60}),
+        ({"window": "5s"}, {"start": 5, "step": 1}),
+        ({"window": "10m", "step": "15s"}, {"start": 600, "step": 15}),
+    ],
+)
+async def test_a_range_ends_now_and_is_as_long_as_is_said(
+    server: Loopback, outbound: Outbound, wanted: dict[str, str], sent: dict[str, float]
+) -> None:
+    server.says(Say(body=matrix(["1", "3", "2"])))
+    settings = ProviderSettings("prometheus", server.url, range_query=RangeQuery.model_validate(wanted))
+    provider = Prometheus(settings, outbound, clock=ManualClock())
+
+    assert await provider.measure("up", MINUTE) == Value(2.0)
+
+    (asked,) = server.asked
+    assert asked.path == "/api/v1/query_range"
+    assert asked.query["query"] == "up"
+    assert float(asked.query["end"]) == pytest.approx(START.timestamp(), abs=0.001)
+    assert float(asked.query["end"]) - float(asked.query["start"]) == pytest.approx(sent["start"], abs=0.002)
+    assert float(asked.query["step"]) == sent["step"]
+
+
+@pytest.mark.parametrize(
+    ("aggregator", "payload", "outcome"),
+    [
+        ("last", matrix(["1", "3", "2"]), Value(2.0)),
+        ("min", matrix(["1", "3", "2"]), Value(1.0)),
+        ("max", matrix(["1", "3", "2"]), Value(3.0)),
+        ("avg", matrix(["1", "3", "2"]), Value(2.0)),
+        ("sum", matrix(["1", "3", "2"]), Value(6.0)),
+        ("last", matrix(["1", "NaN"]), Value(1.0)),
+        ("avg", matrix(["+Inf", "-Inf"]), NoData()),
+        ("max", matrix(["+Inf", "1"]), Value(float("inf"))),
+        ("max", matrix(["NaN"]), NoData()),
+        ("max", matrix([]), NoData()),
+        ("max", matrix(), NoData()),
+        ("max", matrix(["1"], ["2"]), "gives 2 series where one is needed: aggregate"),
+        ("max", matrix(["many"]), "holds no number"),
+        ("max", result("matrix", [{"values": [7]}]), "holds no number"),
+        ("max", vector("1"), "is none to a range query"),
+        ("max", b"[]", "does not say that it succeeded"),
+        ("max", b"<html>", "not JSON"),
+    ],
+)
+def test_the_points_of_a_range_become_one_value(aggregator: str, payload: bytes, outcome: Outcome | str) -> None:
+    found = parse_range(payload, aggregator)
+
+    if isinstance(outcome, str):
+        assert isinstance(found, ProviderError)
+        assert outcome in found.reason
+    else:
+        assert found == outcome
+
+
+@pytest.mark.parametrize("wanted", [{"window": "0s"}, {"step": "0s"}])
+def test_a_range_without_length_is_the_users_mistake(wanted: dict[str, str]) -> None:
+    with pytest.raises(UserError, match="of rangeQuery must be longer than 0s"):
+        prometheus("http://x", Outbound(), range_query=RangeQuery.model_validate(wanted))
+
+
 @pytest.mark.parametrize(
     ("say", "problem"),
     [
@@ -305,8 +409,8 @@ async def test_a_ping_says_what_is_wrong(server: Loopback, outbound: Outbound, s
 @pytest.mark.parametrize(
     ("kind", "says"),
     [
-        ("datadog", 'metric provider "datadog" is not built yet in this version of flaggerpy; built are: prometheus'),
-        ("promtheus", 'metric provider "promtheus" does not exist; known are: prometheus'),
+        ("keptn", 'metric provider "keptn" is not built into flaggerpy, as its project has ended: ask the server that'),
+        ("promtheus", 'metric provider "promtheus" does not exist; known are: .*prometheus'),
     ],
 )
 def test_a_provider_that_is_not_there_is_named_never_replaced(kind: str, says: str) -> None:
@@ -315,4 +419,7 @@ def test_a_provider_that_is_not_there_is_named_never_replaced(kind: str, says: s
 
 
 def test_the_registry_makes_prometheus() -> None:
-    assert isinstance(provider_for(ProviderSettings("prometheus", "http://x"), Outbound()), Prometheus)
+    made = provider_for(ProviderSettings("prometheus", "http://x"), Outbound())
+
+    assert isinstance(made, Discreet)
+    assert isinstance(made.provider, Prometheus)

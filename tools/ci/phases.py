@@ -18,7 +18,7 @@ ON_REQUEST = frozenset({"keda"})
 """Markers whose tests CI leaves out, because what they need takes too long to build; see end-to-end.md."""
 # What machines write, and what is not in the repository.
 NOT_PROSE = "*.sum,./tests/*/data,*.mod,*.lock,./requirements,./.venv,./dist,./build,./.git"
-APART = ("tests/charts", "tests/image")
+APART = ("tests/charts", "tests/image", "tests/servers")
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,6 +121,7 @@ PHASES: tuple[Phase, ...] = (
         # The first time these take minutes to build, which no test should wait for.
         prepare=(_python("tests.cluster", "build", "helm", "prometheus"),),
     ),
+    _by_path("servers", "tests/servers", prepare=(_python("tests.cluster", "build", "influxdb"),)),
     _by_path("image", "tests/image"),
     # Each leaves the machine idle for most of its time, so CI runs them side by side.
     Phase(

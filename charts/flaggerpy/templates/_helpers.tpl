@@ -125,6 +125,12 @@ The label that names a canary's namespace once Prometheus has scraped it: withou
 - apiGroups: [""]
   resources: [events]
   verbs: [create, patch]
+{{- /* Metrics that the API server serves for others; each is a resource of its own. */}}
+{{- with .Values.rbac.externalMetrics }}
+- apiGroups: [external.metrics.k8s.io]
+  resources: {{ toJson . }}
+  verbs: [list]
+{{- end }}
 {{- /* A duration without any digit above 0 is none: fail fast is off. */}}
 {{- if regexMatch "[1-9]" .Values.failFastAfter }}
 - apiGroups: [""]
