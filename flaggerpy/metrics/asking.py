@@ -75,7 +75,7 @@ class Server:
             case outcome:
                 return outcome
 
-    def silent(self, error: OutboundError) -> ProviderError:
+    def silent(self, error: Exception) -> ProviderError:
         """Say that the server gave no answer at all, and why."""
         return ProviderError(self.error(str(error)).reason, silent=True)
 
