@@ -87,6 +87,10 @@ bench: install ## What 50 and 500 canaries cost, beside the targets (BENCH="--n 
 bench-installed:
 	@$(PYTHON) -m tools.bench $(BENCH)
 
+.PHONY: simulate-judgement
+simulate-judgement: ## How good the sequential test is beside fixed bounds, in made-up traffic; writes figures and picture into docs
+	@$(PYTHON) -m tools.simulate
+
 .PHONY: image
 image: ## Write the OCI archives of controller and load tester to dist/
 	$(PYTHON) -m tools.image build --output dist

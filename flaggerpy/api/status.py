@@ -103,8 +103,8 @@ class CheckResult(ApiModel):
 
     name: str
     """Name of the metric."""
-    verdict: Literal["Passed", "Failed", "Error"]
-    """Passed, Failed, or Error when it could not be measured."""
+    verdict: Literal["Passed", "Failed", "Inconclusive", "Error"]
+    """Passed, Failed, Inconclusive when it is too early or too little to say, or Error when nobody answered."""
     value: str | None = None
     """What was measured."""
     bound: str | None = None

@@ -43,10 +43,11 @@ Check = HookCheck | MetricCheck
 
 
 class Verdict(Enum):
-    """How a check ended; an Error says nothing about the canary."""
+    """How a check ended; neither Inconclusive nor Error says anything about the canary."""
 
     PASSED = "Passed"
     FAILED = "Failed"
+    INCONCLUSIVE = "Inconclusive"
     ERROR = "Error"
 
 
