@@ -60,7 +60,7 @@ def consult(
         return _found(Verdict.FAILED, evidence, rules, f"{_difference(evidence)}, which is proven")
     if not last and not evidence.silent and evidence.harm < SUSPICION:
         return _found(Verdict.PASSED, evidence, rules, f"no sign of harm: {_difference(evidence)}")
-    if last and evidence.calm >= -math.log(rules.beta):
+    if last and not evidence.silent and evidence.calm >= -math.log(rules.beta):
         return _found(Verdict.PASSED, evidence, rules, f"proven not to be worse by {_points(rules.margin)} points")
     why = _doubt(evidence, rules, last=last)
     if asked >= patience.limit and patience.then is not AtLimit.WAIT:
