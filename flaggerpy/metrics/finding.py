@@ -8,21 +8,13 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from enum import StrEnum
 
+from flaggerpy.api.sequential import AtLimit, SequentialTest
 from flaggerpy.metrics.sequential import CALM_INTERVALS, Counts, Evidence, Interval, Rules, weigh_all
 from flaggerpy.rollout.checks import Verdict
 
 SUSPICION = math.log(3)
 """Evidence of harm (three to one, as a logarithm) that holds a step until there is less of it or a proof."""
-
-
-class AtLimit(StrEnum):
-    """What an undecided test answers when it has asked for more time often enough."""
-
-    WAIT = "wait"
-    PASS = "pass"  # noqa: S105 -- no password
-    FAIL = "fail"
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +33,16 @@ class Finding:
     sentence: str
     value: str
     bound: str
+
+
+def rules_of(test: SequentialTest) -> Rules:
+    """Read the settings of a metric: percentage points become fractions."""
+    return Rules(test.margin / 100, test.tolerance / 100, test.alpha, test.beta)
+
+
+def patience_of(test: SequentialTest) -> Patience:
+    """Read how long a metric may be undecided."""
+    return Patience(test.max_extra, test.at_limit)
 
 
 def judge_intervals(intervals: tuple[Interval, ...], rules: Rules, *, last: bool) -> Finding:

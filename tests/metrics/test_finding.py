@@ -4,7 +4,8 @@ from dataclasses import dataclass
 
 import pytest
 
-from flaggerpy.metrics.finding import AtLimit, Patience, consult, judge_intervals
+from flaggerpy.api.sequential import AtLimit, SequentialTest
+from flaggerpy.metrics.finding import Patience, consult, judge_intervals, patience_of, rules_of
 from flaggerpy.metrics.sequential import Counts, Interval, Rules, weigh_all
 from flaggerpy.rollout.checks import Verdict
 
@@ -77,3 +78,9 @@ def test_an_undecided_test_answers_as_wished_when_it_has_asked_often_enough(
 
     assert found.verdict is verdict
     assert ("asked for more time 20 times, which is the limit" in found.sentence) == (verdict is not INCONCLUSIVE)
+
+
+def test_the_defaults_of_the_settings_are_those_of_the_test() -> None:
+    settings = SequentialTest.model_validate({})
+
+    assert (rules_of(settings), patience_of(settings)) == (Rules(), Patience())
