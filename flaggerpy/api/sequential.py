@@ -1,4 +1,4 @@
-"""Settings of a metric's sequential test (``analysis.metrics[].sequential``), and what nobody can have meant by them."""
+"""Settings of a metric's sequential test (``analysis.metrics[].sequential``), and what is wrong with them."""
 
 from __future__ import annotations
 

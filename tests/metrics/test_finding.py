@@ -30,19 +30,25 @@ class Case:
 
 
 CASES = [
-    Case("calm is enough for a step", (CALM,), False, PASSED, "no sign of harm: the canary fails less often"),
+    Case("calm is enough for a step", (CALM,), False, PASSED, "no sign of harm: the canary fails less"),
     Case("but not for the promotion", (CALM,), True, INCONCLUSIVE, "about 760 more requests to the canary are needed"),
     Case("a proof of no harm is", (CALM,) * 15, True, PASSED, "proven not to be worse by 0.5 points"),
-    Case("suspicion holds a step", (WORSE,) * 2, False, INCONCLUSIVE, "by 2 points, which may be chance: the share stays"),
+    Case(
+        "suspicion holds a step", (WORSE,) * 2, False, INCONCLUSIVE, "by 2 points, which may be chance: the share stays"
+    ),
     Case("a proof of harm fails", (WORSE,) * 4, False, FAILED, "fails more often than the primary, by 2 points"),
     Case("also before the promotion", (WORSE,) * 4, True, FAILED, "which is proven"),
-    Case("a collapse fails at once", (interval(100, 100, 1, 900),), False, FAILED, "by 99.89 points, which is proven"),
+    Case("a collapse fails at once", (interval(100, 100, 1, 900),), False, FAILED, "99.89 points, which is proven"),
     Case("harm goes before no harm", (interval(40, 9_000, 9, 9_000),) * 6, True, FAILED, "by 0.34 points"),
     Case("nothing measured passes nothing", (), False, INCONCLUSIVE, "nothing to compare"),
     Case("nor does silence after calm", (CALM, interval(0, 0, 1, 900)), False, INCONCLUSIVE, "nothing to compare"),
     Case("nor before the promotion", (CALM,) * 15 + (interval(0, 0, 1, 900),), True, INCONCLUSIVE, "nothing to"),
-    Case("leaning to harm has no forecast", (interval(3, 500, 0, 500),), True, INCONCLUSIVE, "points: so far the canary"),
-    Case("alike is said as such", (interval(5, 500, 5, 500),), False, PASSED, "the canary fails as often as the primary"),
+    Case(
+        "leaning to harm has no forecast", (interval(3, 500, 0, 500),), True, INCONCLUSIVE, "points: so far the canary"
+    ),
+    Case(
+        "alike is said as such", (interval(5, 500, 5, 500),), False, PASSED, "the canary fails as often as the primary"
+    ),
 ]
 
 

@@ -106,7 +106,7 @@ def _caught(found: Study, column: int, total: int) -> Panel:
     for primary, canary in REGRESSIONS:
         traffic = Traffic(total, primary, canary)
         shares = [found[traffic, judge].rolled_back for judge in (TEST, *_rivals(found, traffic))]
-        groups.append((f"{primary * 100:g} → {canary * 100:g} %", list(zip(shares, COLOURS[:3], strict=True))))
+        groups.append((f"{primary * 100:g}→{canary * 100:g} %", list(zip(shares, COLOURS[:3], strict=True))))
     panel.bars(groups)
     return panel
 
