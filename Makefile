@@ -12,7 +12,7 @@ CI := $(PYTHON) -m tools.ci
 
 .PHONY: help
 help: ## Show this list
-	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  %-18s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 .PHONY: install
 install: ## Install the locked dependencies (hashes required) and this checkout, editable
@@ -86,6 +86,10 @@ bench: install ## What 50 and 500 canaries cost, beside the targets (BENCH="--n 
 .PHONY: bench-installed
 bench-installed:
 	@$(PYTHON) -m tools.bench $(BENCH)
+
+.PHONY: simulate-judgement
+simulate-judgement: ## How good the sequential test is beside fixed bounds, in made-up traffic; writes figures and picture into docs
+	@$(PYTHON) -m tools.simulate
 
 .PHONY: image
 image: ## Write the OCI archives of controller and load tester to dist/
