@@ -17,11 +17,11 @@ COMPARED: JsonObject = {"compareTo": "primary", "ratio": {"max": 2}}
 
 
 def judged(**comparison: object) -> JsonObject:
-    """Write a Canary with a bound of one second, and a comparison beside it if one is given."""
+    """Write a Canary with a bound of 2.5 seconds, and a comparison beside it if one is given."""
     metric = {
         "name": "request-duration",
         "interval": "15s",
-        "thresholdRange": {"max": 1000},
+        "thresholdRange": {"max": 2500},
         "onNoData": "wait",
         **comparison,
     }
@@ -40,7 +40,7 @@ async def test_a_comparison_with_the_primary_catches_what_a_fixed_bound_lets_thr
         assert_served(users.summary())
         why = failed["status"]["rollout"]["failing"]
         assert why.startswith("failed checks threshold reached 2: metric request-duration is "), why
-        assert "accepted is <= 1s, <= 2 × the primary's " in why
+        assert "accepted is <= 2.5s, <= 2 × the primary's " in why
         assert "> 2 × the primary's " in await place.event("Halt podinfo.compared advancement request duration")
         assert await place.image("podinfo-primary") == "6.0.0"
 
@@ -53,5 +53,5 @@ async def test_a_comparison_with_the_primary_catches_what_a_fixed_bound_lets_thr
         figures(f"not compared: {tally(users.summary())}")
         assert_served(users.summary())
         (check,) = passed["status"]["rollout"]["checks"]
-        assert (check["verdict"], check["bound"]) == ("Passed", "<= 1s")
+        assert (check["verdict"], check["bound"]) == ("Passed", "<= 2.5s")
         assert await place.image("podinfo-primary") == "6.0.2"
