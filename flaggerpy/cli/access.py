@@ -20,6 +20,7 @@ from flaggerpy.kube.errors import Forbidden, KubeError, NotFound, Unauthorized, 
 from flaggerpy.kube.objects import JsonObject, name_of, namespace_of
 from flaggerpy.kube.resources import CANARIES, Ref
 from flaggerpy.kube.transport import connect, find_namespace
+from flaggerpy.kube.wire import Transport
 
 T = TypeVar("T")
 Command = Callable[..., Any]
@@ -57,8 +58,14 @@ class Access:
     @asynccontextmanager
     async def client(self) -> AsyncIterator[Client]:
         """Connect for the length of a block."""
-        async with await connect(self.kubeconfig, self.context) as transport:
+        async with self.transport() as transport:
             yield Client(transport)
+
+    @asynccontextmanager
+    async def transport(self) -> AsyncIterator[Transport]:
+        """Connect for the length of a block, for what asks the API server by itself."""
+        async with await connect(self.kubeconfig, self.context) as transport:
+            yield transport
 
 
 def access(*, namespace: str = "Namespace; default: the context's.") -> Callable[[Command], Command]:

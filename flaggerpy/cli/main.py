@@ -13,6 +13,7 @@ from flaggerpy import __version__
 _PLACES = {
     "abort": "flaggerpy.cli.verbs:abort",
     "adopt": "flaggerpy.cli.adopt:adopt",
+    "analyze": "flaggerpy.cli.analyze:analyze",
     "controller": "flaggerpy.cli.controller:controller",
     "crds": "flaggerpy.cli.crds:crds",
     "get": "flaggerpy.cli.get:get",

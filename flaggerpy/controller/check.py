@@ -31,7 +31,6 @@ from flaggerpy.metrics.configured import queries_for, settings_of
 from flaggerpy.metrics.judge import Measure
 from flaggerpy.metrics.outbound import Outbound
 from flaggerpy.metrics.queries import Queries, queries_of, window_of
-from flaggerpy.metrics.query import QueryContext
 from flaggerpy.metrics.registry import provider_for
 from flaggerpy.metrics.verdict import About, Measurements, verdict_of
 from flaggerpy.rollout.checks import Answer, Check, HookCheck, MetricCheck, MetricSource, Verdict, ends_round
@@ -39,11 +38,11 @@ from flaggerpy.rollout.errors import UserError
 from flaggerpy.telemetry.controller import QueryOutcome
 from flaggerpy.telemetry.recorder import METRIC, CheckName, Recorder
 
-_Server = tuple[str, str]
+Server = tuple[str, str]
 """Type and address of a metrics server."""
 
 FindTemplate = Callable[[str, str], MetricTemplate | None]
-"""Finds a MetricTemplate by namespace and name; a UserError says why one cannot be read."""
+"""Finds a MetricTemplate by namespace and name; a UserError says why it is none, a KubeError why it was not read."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,12 +64,30 @@ class Sources:
 
 
 @dataclass(frozen=True, slots=True)
-class _Question:
-    """Queries ready to be sent, and what their results mean."""
+class Question:
+    """Queries ready to be sent, to whom, and what their results mean; ``template`` is what the question is from."""
 
     settings: ProviderSettings
     queries: Queries
     measure: Measure
+    template: MetricTemplate | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Examined:
+    """One metric, measured and judged.
+
+    Attributes:
+        question: what was to be asked, None where that is not known.
+        found: what was said, None where nobody was asked.
+        unread: why the API server did not give what the question needs.
+
+    """
+
+    answer: Answer
+    question: Question | None = None
+    found: Measurements | None = None
+    unread: KubeError | None = None
 
 
 class Checker:
@@ -100,7 +117,7 @@ class Checker:
 
         """
         at_once = canary.analysis.webhooks_parallel and all(isinstance(check, HookCheck) for check in checks)
-        silent: set[_Server] = set()
+        silent: set[Server] = set()
         asks = [partial(self._answered, canary, check, checksum, silent) for check in checks]
         found = in_order(asks, at_once=at_once)
         answers: dict[Check, Answer] = {}
@@ -111,7 +128,7 @@ class Checker:
                 break
         return answers
 
-    async def _answered(self, canary: Canary, check: Check, checksum: str, silent: set[_Server]) -> Answer:
+    async def _answered(self, canary: Canary, check: Check, checksum: str, silent: set[Server]) -> Answer:
         match check:
             case HookCheck():
                 return await self._call(canary, check, checksum)
@@ -141,29 +158,36 @@ class Checker:
             raise answer.unread
         return Answer(Verdict.PASSED if answer.passed else Verdict.FAILED, answer.reason)
 
-    async def _measure(self, canary: Canary, check: MetricCheck, silent: set[_Server]) -> Answer:
+    async def _measure(self, canary: Canary, check: MetricCheck, silent: set[Server]) -> Answer:
+        return (await self.examine(canary, check, silent)).answer
+
+    async def examine(self, canary: Canary, check: MetricCheck, silent: set[Server]) -> Examined:
         """Measure and judge; a server that was silent in this round is not waited for once more."""
         metric = canary.analysis.metrics[check.index]
         window = window_of(metric, check.since, self._clock.now())
+        question: Question | None = None
         try:
-            question = await self._question(canary, metric, check.source, window)
+            question = self._question(canary, metric, check.source, window)
+            question = replace(question, settings=await self._complete(question))
             provider = provider_for(question.settings, self._outbound)
         except UserError as error:
-            return Answer(Verdict.FAILED, str(error))
+            return Examined(Answer(Verdict.FAILED, str(error)), question)
         except KubeError as error:
-            return Answer(Verdict.ERROR, judge.unanswered(metric, f"its Secret could not be read: {error}"))
+            answer = Answer(Verdict.ERROR, judge.unanswered(metric, f"its Secret could not be read: {error}"))
+            return Examined(answer, question, unread=error)
         server = (question.settings.type, question.settings.address)
         if server in silent:
-            return Answer(Verdict.ERROR, judge.unanswered(metric, "its server has just left another query unanswered"))
+            reason = judge.unanswered(metric, "its server has just left another query unanswered")
+            return Examined(Answer(Verdict.ERROR, reason), question)
         found = await self._ask(provider, question, window)
         if found.is_silent:
             silent.add(server)
         if isinstance(found.value, Value):
             shown = found.value.value / 1000 if question.measure is Measure.MILLISECONDS else found.value.value
             self._recorder.set_measured(labels_of(canary), metric.name, shown)
-        return verdict_of(metric, question.measure, self._about(canary), found)
+        return Examined(verdict_of(metric, question.measure, self._about(canary), found), question, found)
 
-    async def _ask(self, provider: MetricProvider, question: _Question, window: timedelta) -> Measurements:
+    async def _ask(self, provider: MetricProvider, question: Question, window: timedelta) -> Measurements:
         """Ask for everything that a verdict needs, until something is not answered."""
         queries = question.queries
         found = Measurements(await self._query(provider, question, queries.value, window, queries.factor))
@@ -180,7 +204,7 @@ class Checker:
         return found
 
     async def _query(
-        self, provider: MetricProvider, question: _Question, query: str, window: timedelta, factor: int
+        self, provider: MetricProvider, question: Question, query: str, window: timedelta, factor: int
     ) -> Outcome:
         began = self._clock.monotonic()
         outcome = await provider.measure(query, window)
@@ -195,20 +219,19 @@ class Checker:
             provider=provider_of(canary, self._sources.mesh_provider),
         )
 
-    async def _question(
-        self, canary: Canary, metric: CanaryMetric, source: MetricSource, window: timedelta
-    ) -> _Question:
+    def _question(self, canary: Canary, metric: CanaryMetric, source: MetricSource, window: timedelta) -> Question:
         whose = measured_of(canary, metric, self._sources.mesh_provider).within(metric, window)
         match source:
             case MetricSource.BUILTIN:
                 measure = judge.measure_of(metric, builtin=True)
-                return _Question(self._server(canary), queries_of(metric, whose, None), measure)
+                return Question(self._server(canary), queries_of(metric, whose, None), measure)
             case MetricSource.QUERY:
-                return _Question(self._server(canary), queries_of(metric, whose, metric.query or ""), Measure.PLAIN)
+                return Question(self._server(canary), queries_of(metric, whose, metric.query or ""), Measure.PLAIN)
             case MetricSource.TEMPLATE:
                 template = self._template(canary, metric)
                 queries = queries_for(template.spec, metric, whose)
-                return _Question(await self._settings(template, whose.canary), queries, Measure.PLAIN)
+                settings = settings_of(template.spec.provider, None, whose.canary)
+                return Question(settings, queries, Measure.PLAIN, template)
             case _:
                 assert_never(source)
 
@@ -226,18 +249,21 @@ class Checker:
             )
         return template
 
-    async def _settings(self, template: MetricTemplate, context: QueryContext) -> ProviderSettings:
-        provider = template.spec.provider
+    async def _complete(self, question: Question) -> ProviderSettings:
+        """Add to the settings of a template what does not stand in it: its Secret, and the API server."""
+        template = question.template
+        if template is None:
+            return question.settings
         secret: Mapping[str, str] | None = None
-        if provider.secret_ref is not None:
-            namespace, name = template.metadata.namespace, provider.secret_ref.name
+        if template.spec.provider.secret_ref is not None:
+            namespace, name = template.metadata.namespace, template.spec.provider.secret_ref.name
             secret = await self._sources.read_secret(namespace, name)
             if secret is None:
                 raise UserError(
                     f"Metric template {template.metadata.name}.{namespace} error: there is no Secret {name} in its "
                     "namespace: create it, or correct spec.provider.secretRef."
                 )
-        return replace(settings_of(provider, secret, context), cluster=self._sources.cluster)
+        return replace(question.settings, secret=secret, cluster=self._sources.cluster)
 
 
 def _name_of(outcome: Outcome) -> QueryOutcome:

@@ -50,21 +50,39 @@ class Library:
 
     async def secret(self, namespace: str, name: str) -> Mapping[str, str] | None:
         """Read the decoded data of a Secret, None when there is none; it is not kept."""
-        try:
-            found = await self._client.get(Ref(SECRETS, namespace, name))
-        except NotFound:
-            return None
-        data = found.get("data") or {}
-        return {key: base64.b64decode(value).decode("utf-8", "replace") for key, value in data.items()}
+        return await read_secret(self._client, namespace, name)
 
     def _find(self, ref: Ref, parse: Callable[[JsonObject], Found]) -> Found | None:
         found = self._caches.get(ref)
-        if not isinstance(found, Present):
-            return None
-        try:
-            return parse(found.obj)
-        except InvalidObject as error:
-            raise UserError(f"{ref.resource.kind} {ref.name}.{ref.namespace} cannot be read: {error}") from error
+        return parsed(ref, found.obj, parse) if isinstance(found, Present) else None
+
+
+def parsed(ref: Ref, obj: JsonObject, parse: Callable[[JsonObject], Found]) -> Found:
+    """Parse an object that somebody refers to.
+
+    Raises:
+        UserError: it cannot be read.
+
+    """
+    try:
+        return parse(obj)
+    except InvalidObject as error:
+        raise UserError(f"{ref.resource.kind} {ref.name}.{ref.namespace} cannot be read: {error}") from error
+
+
+async def read_secret(client: Client, namespace: str, name: str) -> Mapping[str, str] | None:
+    """Read the decoded data of a Secret, None when there is none.
+
+    Raises:
+        KubeError: it could not be read.
+
+    """
+    try:
+        found = await client.get(Ref(SECRETS, namespace, name))
+    except NotFound:
+        return None
+    data = found.get("data") or {}
+    return {key: base64.b64decode(value).decode("utf-8", "replace") for key, value in data.items()}
 
 
 def checksum_of(canary: Canary) -> str:

@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from enum import Enum
 
 from flaggerpy.api.analysis import CanaryMetric, HookType, Window
-from flaggerpy.api.status import CheckResult, Phase
+from flaggerpy.api.canary import Canary
+from flaggerpy.api.status import CanaryStatus, CheckResult, Phase
 from flaggerpy.rollout import gates, verdicts
 from flaggerpy.rollout.checks import Answer, MetricCheck, MetricSource, Verdict, ends_round
 from flaggerpy.rollout.decision import NeedChecks
@@ -87,7 +88,7 @@ class _Held:
 def _due(turn: Turn) -> tuple[tuple[MetricCheck, ...], _Held]:
     """Choose the metrics to measure now."""
     checks, warm, standing = [], {}, {}
-    for check in metric_checks(turn):
+    for check in metric_checks(turn.canary, turn.status):
         metric = turn.canary.analysis.metrics[check.index]
         if (answer := verdicts.warm_up(turn, metric)) is not None:
             warm[check.index] = (metric, answer)
@@ -120,19 +121,17 @@ def _judged(turn: Turn, measured: verdicts.Round, held: _Held, counted: Judged) 
     return Judged(Judgement.UNKNOWN, missing[0]) if missing else _GOOD
 
 
-def metric_checks(turn: Turn) -> tuple[MetricCheck, ...]:
+def metric_checks(canary: Canary, status: CanaryStatus) -> tuple[MetricCheck, ...]:
     """The metrics in Flagger's order: first builtin and inline queries, then templates."""
-    metrics = turn.canary.analysis.metrics
-    first = [_check(turn, i, source) for i, metric in enumerate(metrics) for source in _inline(metric)]
-    second = [
-        _check(turn, i, MetricSource.TEMPLATE) for i, metric in enumerate(metrics) if metric.template_ref is not None
-    ]
-    return (*first, *second)
+    metrics = canary.analysis.metrics
+    first = [(i, source) for i, metric in enumerate(metrics) for source in _inline(metric)]
+    second = [(i, MetricSource.TEMPLATE) for i, metric in enumerate(metrics) if metric.template_ref is not None]
+    return tuple(_check(metrics[i], i, source, status) for i, source in (*first, *second))
 
 
-def _check(turn: Turn, index: int, source: MetricSource) -> MetricCheck:
-    metric, step = turn.canary.analysis.metrics[index], turn.status.rollout.step
-    attempt = f"{step.weight}/{turn.status.iterations}/{step.attempt}"
+def _check(metric: CanaryMetric, index: int, source: MetricSource, status: CanaryStatus) -> MetricCheck:
+    step = status.rollout.step
+    attempt = f"{step.weight}/{status.iterations}/{step.attempt}"
     since = step.started_at if metric.window is Window.STEP else None
     return MetricCheck(index, source, attempt, since, counts=not (metric.dry_run or metric.limited))
 

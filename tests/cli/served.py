@@ -6,7 +6,7 @@ import asyncio
 import threading
 from collections.abc import Awaitable, Callable, Iterator
 from concurrent.futures import Future
-from contextlib import contextmanager
+from contextlib import AbstractAsyncContextManager, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
@@ -60,6 +60,15 @@ class Served:
             await script(self.server)
 
         self._scripts.append(asyncio.run_coroutine_threadsafe(run(), self._loop))
+
+    @contextmanager
+    def beside(self, other: AbstractAsyncContextManager[T]) -> Iterator[T]:
+        """Keep another server open in this one's thread while the block lasts."""
+        opened = asyncio.run_coroutine_threadsafe(other.__aenter__(), self._loop).result(10)
+        try:
+            yield opened
+        finally:
+            asyncio.run_coroutine_threadsafe(other.__aexit__(None, None, None), self._loop).result(10)
 
     def run(self, *words: str) -> Result:
         """Run a command; whatever was to happen meanwhile must have happened without a fault."""

@@ -17,6 +17,7 @@ from tools import commands
 COMMANDS = (
     "abort",
     "adopt",
+    "analyze",
     "controller",
     "crds",
     "get",

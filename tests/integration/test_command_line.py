@@ -11,14 +11,14 @@ from pathlib import Path
 import pytest
 import yaml
 
-from flaggerpy.kube.objects import annotations_of
+from flaggerpy.kube.objects import JsonObject, annotations_of
 from flaggerpy.kube.resources import CANARIES, CONFIG_MAPS
 from tests.cluster.api import Cluster
 from tests.integration.commands import flaggerpy, run
 from tests.integration.gateway import Gateway
 from tests.integration.objects import blue_green, config_map, deployment, progressive
 from tests.integration.process import kubectl
-from tests.integration.servers import Hooks
+from tests.integration.servers import Hooks, PrometheusServer
 from tests.integration.site import Site
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(240)]
@@ -172,6 +172,52 @@ async def test_as_a_plugin_of_kubectl(site: Site, tmp_path: Path) -> None:
     assert said.startswith("Usage: kubectl flaggerpy get")
 
 
+# Measuring
+
+
+async def test_analyze_says_what_the_controller_says(
+    site: Site, gateway: Gateway, prometheus: PrometheusServer
+) -> None:
+    prometheus.value = "50"
+    goodness = {"name": "goodness", "query": 'sum(good{app="{{ target }}"})', "thresholdRange": {"min": 99}}
+    made = progressive(threshold=1000, metrics=[goodness])
+    made["spec"] |= {"metricsServer": prometheus.url}
+    async with site.controller():
+        await site.apply(deployment(), made)
+        await site.phase_is("Initialized")
+        await site.set_image("6.0.1")
+        (check,) = await site.until(lambda: _checks(site), "a check")
+        code, said = await flaggerpy("analyze", "podinfo", "-n", site.namespace, "-o", "json")
+    assert code == 3, said
+    (row,) = json.loads(said)["metrics"]
+    for field in ("name", "verdict", "value", "bound", "reason"):
+        assert row[field] == check[field]
+    assert row["queries"] == [{"of": "canary", "query": 'sum(good{app="podinfo"})', "answer": "50"}]
+    assert set(prometheus.queries) == {'sum(good{app="podinfo"})'}
+
+
+async def test_analyze_works_under_the_rights_that_the_reference_lists(
+    site: Site, control_plane: Cluster, tmp_path: Path, prometheus: PrometheusServer
+) -> None:
+    template: JsonObject = {
+        "apiVersion": "flagger.app/v1beta1",
+        "kind": "MetricTemplate",
+        "metadata": {"name": "errors"},
+        "spec": {"provider": {"type": "prometheus", "address": prometheus.url}, "query": "sum(errors)"},
+    }
+    secret = {"secretRef": {"name": "key"}}
+    kept = {**template["spec"], "provider": {**template["spec"]["provider"], **secret}}
+    metrics = [
+        {"name": name, "templateRef": {"name": name}, "thresholdRange": {"max": 1}} for name in ("errors", "kept")
+    ]
+    await site.apply(template, template | {"metadata": {"name": "kept"}, "spec": kept}, blue_green(metrics=metrics))
+    config = guest(site, control_plane, tmp_path, "get canaries.flagger.app", "get metrictemplates.flagger.app")
+    code, said = await flaggerpy("analyze", "podinfo", "-n", site.namespace, "--kubeconfig", config)
+    assert code == 4, said
+    for words in ("errors: passed", "kept: could not be measured", "not allowed: secrets", "sum(errors)"):
+        assert words in said
+
+
 # Asking
 
 
@@ -227,7 +273,8 @@ async def test_status_works_under_the_rights_that_the_reference_lists(
 async def test_whoever_may_see_nothing_is_told_so(site: Site, control_plane: Cluster, tmp_path: Path) -> None:
     await site.apply(deployment(), blue_green())
     words = ("-n", site.namespace, "--kubeconfig", guest(site, control_plane, tmp_path, "get services"))
-    for command in (("get",), ("status", "podinfo"), ("watch", "podinfo"), ("abort", "podinfo")):
+    looks = (("get",), ("status", "podinfo"), ("watch", "podinfo"), ("analyze", "podinfo"))
+    for command in (*looks, ("abort", "podinfo")):
         code, said = await flaggerpy(*command, *words)
         assert (code, said.startswith("Error: not allowed: canaries.flagger.app")) == (1, True), said
 
@@ -247,6 +294,11 @@ def guest(site: Site, cluster: Cluster, folder: Path, *rights: str) -> str:
     file = folder / "guest.yaml"
     file.write_text(yaml.safe_dump(config), encoding="utf-8")
     return str(file)
+
+
+async def _checks(site: Site) -> list[JsonObject]:
+    found: list[JsonObject] = (await site.canary())["status"]["rollout"].get("checks") or []
+    return found
 
 
 async def _weight_is(site: Site, weight: int) -> bool:
