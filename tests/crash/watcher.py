@@ -101,7 +101,9 @@ class Watcher:
             async with asyncio.timeout(patience):
                 await waiter[1]
         except TimeoutError:
-            raise AssertionError(f"no {what} within {patience:g} s") from None
+            told = {name_of(canary): canary.get("status") for canary in self.now.all(CANARIES)}
+            sizes = {name_of(one): one["spec"].get("replicas") for one in self.now.workloads()}
+            raise AssertionError(f"no {what} within {patience:g} s; sizes: {sizes}; status: {told}") from None
         finally:
             self._waiting.remove(waiter)
 

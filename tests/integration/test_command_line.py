@@ -186,9 +186,10 @@ async def test_a_request_carries_the_name_that_the_server_knows_and_stays_until_
 
 async def test_a_paused_rollout_stays_where_it_is_and_goes_on_when_asked(site: Site, gateway: Gateway) -> None:
     async with site.controller():
-        # However long the command takes to start, the second step is not due before it.
-        await site.apply(deployment(), progressive(step=25, most=50, interval="10m"))
+        await site.apply(deployment(), progressive(step=25, most=50))
         await site.phase_is("Initialized")
+        # However long the command takes to start, the second step is not due before it.
+        await site.edit(CANARIES, "podinfo", {"spec": {"analysis": {"interval": "10m"}}})
         await site.set_image("6.0.1")
         await site.until(lambda: _weight_is(site, 25), "the first step")
         code, said = await flaggerpy("pause", "podinfo", "-n", site.namespace)
