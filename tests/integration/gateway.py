@@ -51,6 +51,13 @@ class Gateway:
         """Return the canary's shares one after the other."""
         return [share for route, share, _ in self.diary if route == name]
 
+    def steps(self, name: str = "podinfo") -> list[int]:
+        """Return the canary's shares but for all users, whom it gets if the one node has no pod of a primary just then.
+
+        That is so for a moment of each promotion of a DaemonSet; whether the controller looks in it is chance.
+        """
+        return [share for share in self.shares(name) if share != 100]
+
     def stays(self, name: str = "podinfo") -> list[float]:
         """Return how long each share but the last stayed, in seconds."""
         times = [seen for route, _, seen in self.diary if route == name]

@@ -82,10 +82,10 @@ class Play:
             canary = blue_green(self.name, iterations=STEPS, **given)
         canary["spec"]["progressDeadlineSeconds"] = 600
         if self.cell.phase in BREAKS_PODS:
-            # Pods of the control plane are ready at first, until they are broken.
-            workload["spec"]["minReadySeconds"] = 3
+            # Pods of the control plane are ready at first, until they are broken, which may take a while.
+            workload["spec"]["minReadySeconds"] = 8
         if self.cell.phase == SERVING:
-            workload["spec"]["progressDeadlineSeconds"] = canary["spec"]["progressDeadlineSeconds"] = 15
+            workload["spec"]["progressDeadlineSeconds"] = canary["spec"]["progressDeadlineSeconds"] = 30
         if self.cell.phase == "Initializing":
             self.stage.pods.break_pods(self.primary)
         await self.site.apply(config_map(f"{self.name}-settings", {"value": BEFORE}), workload, canary)

@@ -81,7 +81,7 @@ async def test_a_daemon_set_gets_traffic_in_steps(site: Site, gateway: Gateway) 
         await site.phase_is("Initialized")
         await push(site, "6.0.1")
         await site.phase_is("Succeeded")
-    assert gateway.shares() == [0, 25, 50, 0]
+    assert gateway.steps() == [0, 25, 50, 0]
 
 
 async def test_a_daemon_set_that_never_becomes_ready_is_rolled_back_at_the_deadline(site: Site, pods: Breaker) -> None:

@@ -215,7 +215,7 @@ async def test_a_daemon_set_that_changed_after_flagger_stopped_starts_at_zero_an
         await site.event("Taken over from Flagger in phase WaitingPromotion")
         await site.phase_is("Succeeded", patience=60)
         await site.settled()
-    assert gateway.shares() == [0, 10, 30, 60, *then]
+    assert gateway.steps() == [0, 10, 30, 60, *then]
     container = (await site.get(DAEMONSETS, "podinfo-primary"))["spec"]["template"]["spec"]["containers"][0]
     assert container["image"] == f"{IMAGE}:{pushed or '6.0.1'}"
 
