@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
@@ -24,7 +25,7 @@ from flaggerpy.targets.template import Translation
 _LONGEST_VALUE = 63
 
 
-class PoddedTarget:
+class PoddedTarget(ABC):
     """The translations of one such kind; a subclass says what is special about it.
 
     Attributes:
@@ -38,9 +39,9 @@ class PoddedTarget:
 
     # What is special about a kind
 
+    @abstractmethod
     def describe(self, obj: Mapping[str, Any], template: str) -> Workload:
         """Say how far an object is that runs the template of this identity."""
-        raise NotImplementedError
 
     def template(self, obj: Mapping[str, Any]) -> JsonObject:
         """Return the pod template of an object, as its user means it."""
@@ -57,6 +58,7 @@ class PoddedTarget:
 
     def check(self, canary: Canary, target: JsonObject) -> None:
         """Look for settings of the target with which it and a primary could not work: there are none."""
+        del canary, target
 
     # What is not
 
