@@ -28,13 +28,15 @@ from flaggerpy.kube.wire import Transport
 from flaggerpy.metrics import judge
 from flaggerpy.metrics.base import BadQuery, MetricProvider, NoData, Outcome, ProviderError, ProviderSettings, Value
 from flaggerpy.metrics.configured import queries_for, settings_of
+from flaggerpy.metrics.counters import NO_COUNTERS, counters_of, grown
 from flaggerpy.metrics.judge import Measure
 from flaggerpy.metrics.outbound import Outbound
 from flaggerpy.metrics.queries import Queries, queries_of, window_of
 from flaggerpy.metrics.query import QueryContext
 from flaggerpy.metrics.registry import provider_for
+from flaggerpy.metrics.trial import Grown, look
 from flaggerpy.metrics.verdict import About, Measurements, verdict_of
-from flaggerpy.rollout.checks import Answer, Check, HookCheck, MetricCheck, MetricSource, Verdict, ends_round
+from flaggerpy.rollout.checks import Answer, Check, HookCheck, MetricCheck, MetricSource, Trial, Verdict, ends_round
 from flaggerpy.rollout.errors import UserError
 from flaggerpy.telemetry.controller import QueryOutcome
 from flaggerpy.telemetry.recorder import METRIC, CheckName, Recorder
@@ -115,6 +117,8 @@ class Checker:
         match check:
             case HookCheck():
                 return await self._call(canary, check, checksum)
+            case MetricCheck(trial=Trial() as trial):
+                return await self._look(canary, canary.analysis.metrics[check.index], trial, silent)
             case MetricCheck():
                 return await self._measure(canary, check, silent)
             case _:
@@ -148,13 +152,11 @@ class Checker:
         try:
             question = await self._question(canary, metric, check.source, window)
             provider = provider_for(question.settings, self._outbound)
-        except UserError as error:
-            return Answer(Verdict.FAILED, str(error))
-        except KubeError as error:
-            return Answer(Verdict.ERROR, judge.unanswered(metric, f"its Secret could not be read: {error}"))
+        except (UserError, KubeError) as error:
+            return _unasked(metric, error)
         server = (question.settings.type, question.settings.address)
         if server in silent:
-            return Answer(Verdict.ERROR, judge.unanswered(metric, "its server has just left another query unanswered"))
+            return _not_again(metric)
         found = await self._ask(provider, question, window)
         if found.is_silent:
             silent.add(server)
@@ -163,10 +165,33 @@ class Checker:
             self._recorder.set_measured(labels_of(canary), metric.name, shown)
         return verdict_of(metric, question.measure, self._about(canary), found)
 
+    async def _look(self, canary: Canary, metric: CanaryMetric, trial: Trial, silent: set[_Server]) -> Answer:
+        """Let a sequential test weigh what was counted since it last looked; nothing while one side has all users."""
+        name, until = self._about(canary).canary, self._clock.now()
+        if trial.since is None:
+            return look(metric, trial, None, name)
+        try:
+            counters = counters_of(metric, measured_of(canary, metric, self._sources.mesh_provider))
+            settings = await self._counting(canary, metric)
+            provider = provider_for(settings, self._outbound)
+        except (UserError, KubeError) as error:
+            return _unasked(metric, error)
+        if (server := (settings.type, settings.address)) in silent:
+            return _not_again(metric)
+        outcomes: list[Outcome] = []
+        for selector in (counters.good, counters.total, counters.primary_good, counters.primary_total):
+            query = grown(selector, trial.since, until)
+            outcomes.append(await self._query(provider, settings.type, query, until - trial.since, 1))
+            if not isinstance(outcomes[-1], Value | NoData):
+                break
+        if isinstance(outcomes[-1], ProviderError) and outcomes[-1].silent:
+            silent.add(server)
+        return look(metric, trial, Grown(tuple(outcomes), until), name)
+
     async def _ask(self, provider: MetricProvider, question: _Question, window: timedelta) -> Measurements:
         """Ask for everything that a verdict needs, until something is not answered."""
-        queries = question.queries
-        found = Measurements(await self._query(provider, question, queries.value, window, queries.factor))
+        queries, kind = question.queries, question.settings.type
+        found = Measurements(await self._query(provider, kind, queries.value, window, queries.factor))
         further = {
             "samples": (queries.samples, 1),
             "primary": (queries.primary, queries.factor),
@@ -175,17 +200,15 @@ class Checker:
         answered: Outcome = found.value
         for part, (query, factor) in further.items():
             if query is not None and isinstance(answered, Value | NoData):
-                answered = await self._query(provider, question, query, window, factor)
+                answered = await self._query(provider, kind, query, window, factor)
                 found = replace(found, **{part: answered})
         return found
 
-    async def _query(
-        self, provider: MetricProvider, question: _Question, query: str, window: timedelta, factor: int
-    ) -> Outcome:
+    async def _query(self, provider: MetricProvider, kind: str, query: str, window: timedelta, factor: int) -> Outcome:
         began = self._clock.monotonic()
         outcome = await provider.measure(query, window)
         seconds = self._clock.monotonic() - began
-        self._recorder.controller.observe_query(question.settings.type, _name_of(outcome), seconds)
+        self._recorder.controller.observe_query(kind, _name_of(outcome), seconds)
         return Value(outcome.value * factor) if isinstance(outcome, Value) else outcome
 
     def _about(self, canary: Canary) -> About:
@@ -209,8 +232,20 @@ class Checker:
                 template = self._template(canary, metric)
                 queries = queries_for(template.spec, metric, whose)
                 return _Question(await self._settings(template, whose.canary), queries, Measure.PLAIN)
+            case MetricSource.COUNTERS:
+                raise LookupError(f"the counters of {metric.name} are no one value: its trial had to be given")
             case _:
                 assert_never(source)
+
+    async def _counting(self, canary: Canary, metric: CanaryMetric) -> ProviderSettings:
+        """Return the Prometheus that has the counters of a metric: that of its template, if there is one."""
+        if metric.template_ref is None:
+            return self._server(canary)
+        template = self._template(canary, metric)
+        settings = await self._settings(template, measured_of(canary, metric).canary)
+        if settings.type != "prometheus":
+            raise UserError(f"Metric template {template.metadata.name} cannot be used: {NO_COUNTERS}")
+        return replace(settings, range_query=None)
 
     def _server(self, canary: Canary) -> ProviderSettings:
         return ProviderSettings("prometheus", canary.spec.metrics_server or self._sources.metrics_server)
@@ -238,6 +273,17 @@ class Checker:
                     "namespace: create it, or correct spec.provider.secretRef."
                 )
         return replace(settings_of(provider, secret, context), cluster=self._sources.cluster)
+
+
+def _unasked(metric: CanaryMetric, error: UserError | KubeError) -> Answer:
+    """Say why nothing was asked: a user's mistake counts, an API server that does not answer does not."""
+    if isinstance(error, UserError):
+        return Answer(Verdict.FAILED, str(error))
+    return Answer(Verdict.ERROR, judge.unanswered(metric, f"its Secret could not be read: {error}"))
+
+
+def _not_again(metric: CanaryMetric) -> Answer:
+    return Answer(Verdict.ERROR, judge.unanswered(metric, "its server has just left another query unanswered"))
 
 
 def _name_of(outcome: Outcome) -> QueryOutcome:

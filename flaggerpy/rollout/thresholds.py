@@ -121,24 +121,33 @@ def _judged(turn: Turn, measured: verdicts.Round, held: _Held, counted: Judged) 
 
 
 def metric_checks(turn: Turn) -> tuple[MetricCheck, ...]:
-    """The metrics in Flagger's order: first builtin and inline queries, then templates."""
+    """The metrics in Flagger's order: first builtin and inline queries, then templates.
+
+    Sequential tests go before all of them: an interval is weighed also where a bound fails and ends the round.
+    """
     metrics = turn.canary.analysis.metrics
     first = [_check(turn, i, source) for i, metric in enumerate(metrics) for source in _inline(metric)]
     second = [
-        _check(turn, i, MetricSource.TEMPLATE) for i, metric in enumerate(metrics) if metric.template_ref is not None
+        _check(turn, i, MetricSource.TEMPLATE)
+        for i, metric in enumerate(metrics)
+        if metric.template_ref is not None and metric.valued
     ]
-    return (*first, *second)
+    tests = [_check(turn, i, MetricSource.COUNTERS) for i, metric in enumerate(metrics) if metric.sequential]
+    return (*tests, *first, *second)
 
 
 def _check(turn: Turn, index: int, source: MetricSource) -> MetricCheck:
     metric, step = turn.canary.analysis.metrics[index], turn.status.rollout.step
     attempt = f"{step.weight}/{turn.status.iterations}/{step.attempt}"
     since = step.started_at if metric.window is Window.STEP else None
-    return MetricCheck(index, source, attempt, since, counts=not (metric.dry_run or metric.limited))
+    trial = verdicts.trial(turn, metric) if source is MetricSource.COUNTERS else None
+    return MetricCheck(index, source, attempt, since, counts=not (metric.dry_run or metric.limited), trial=trial)
 
 
 def _inline(metric: CanaryMetric) -> list[MetricSource]:
-    sources = []
+    sources: list[MetricSource] = []
+    if not metric.valued:
+        return sources
     if metric.built_in:
         sources.append(MetricSource.BUILTIN)
     if metric.query:
