@@ -17,13 +17,14 @@ from flaggerpy.clock import Clock, SystemClock
 from flaggerpy.controller.alerts import AlertSender, Receiver
 from flaggerpy.controller.announce import Announcer, Channels
 from flaggerpy.controller.beside import InOrder
-from flaggerpy.controller.check import Checker, Sources
+from flaggerpy.controller.check import Checker
 from flaggerpy.controller.configs import ConfigDigests
 from flaggerpy.controller.execute import Executor
 from flaggerpy.controller.hooks import EventHooks, HookAnswer, WebhookClient
 from flaggerpy.controller.neighbours import Neighbours
 from flaggerpy.controller.observe import Observer
 from flaggerpy.controller.pods import PODS_OF_DEPLOYMENTS, PodReader
+from flaggerpy.controller.questions import Sources
 from flaggerpy.controller.reconciler import Reconciler, Rooms
 from flaggerpy.controller.schema import SchemaGuard
 from flaggerpy.controller.series import CanarySeries

@@ -13,6 +13,7 @@ from flaggerpy.api.hookcall import HookHeader, HookTls
 from flaggerpy.api.matching import AudienceMatch
 from flaggerpy.api.refs import NamespacedRef
 from flaggerpy.api.schema import stored_default
+from flaggerpy.api.sequential import SequentialTest
 from flaggerpy.durations import parse_duration
 
 DEFAULT_INTERVAL: Final = timedelta(seconds=60)
@@ -124,6 +125,8 @@ class CanaryMetric(ApiModel):
     """Accepted ratios of the canary's value to the primary's."""
     delta: ThresholdRange | None = None
     """Accepted differences of the canary's value from the primary's, in the metric's own unit."""
+    sequential: SequentialTest | None = None
+    """Judges by the evidence of the whole rollout; its failure rolls back at once unless a limit is given."""
 
     @property
     def interval(self) -> timedelta:
@@ -136,6 +139,11 @@ class CanaryMetric(ApiModel):
         return self.threshold_range is not None or self.threshold is not None
 
     @property
+    def valued(self) -> bool:
+        """Whether a value is measured: one that nothing bounds is not, where a sequential test judges."""
+        return self.sequential is None or self.bounded or self.compare_to is not None
+
+    @property
     def guarded(self) -> bool:
         """Whether more than its value is asked for."""
         return self.min_samples > 0 or self.compare_to is not None
@@ -144,6 +152,11 @@ class CanaryMetric(ApiModel):
     def limited(self) -> bool:
         """Whether its failures have limits of their own and are not counted for the analysis' threshold."""
         return self.failure_limit is not None or self.consecutive_failure_limit is not None
+
+    @property
+    def error_limit(self) -> int:
+        """Most measurements in a row without a verdict before people are told; as many as its test may ask for."""
+        return max(self.consecutive_error_limit, self.sequential.max_extra if self.sequential else 0)
 
     @property
     def built_in(self) -> bool:

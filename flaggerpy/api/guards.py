@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from flaggerpy.api.analysis import CanaryAnalysis, CanaryMetric, ThresholdRange, Window
+from flaggerpy.api.analysis import SUCCESS_RATE, CanaryAnalysis, CanaryMetric, Strategy, ThresholdRange, Window
+from flaggerpy.api.sequential import sequential_problems
 from flaggerpy.durations import format_duration
 
 
@@ -14,6 +15,10 @@ def guard_problems(analysis: CanaryAnalysis) -> Iterator[str]:
         where = f"spec.analysis.metrics[{index}]"
         yield from _numbers(where, metric)
         yield from _comparison(where, metric)
+        if metric.sequential is not None:
+            of_its_own = metric.name == SUCCESS_RATE
+            yield from sequential_problems(f"{where}.sequential", metric.sequential, counts_itself=of_its_own)
+            yield from _nobody_left(f"{where}.sequential", analysis)
         if metric.min_samples > 0 and not metric.sample_query and _needs_sample_query(metric):
             yield (
                 f"{where}.minSamples: nothing says how to count the samples of {metric.name}: add sampleQuery, whose"
@@ -29,6 +34,12 @@ def guard_remarks(analysis: CanaryAnalysis) -> Iterator[str]:
         where = f"spec.analysis.metrics[{index}]"
         if metric.sample_query and not metric.min_samples:
             yield f"{where}.sampleQuery has no effect without minSamples: add it, or remove sampleQuery."
+        for field, wanted in (("query", metric.query), ("minSamples", metric.min_samples)):
+            if wanted and not metric.valued:
+                yield (
+                    f"{where}.{field} has no effect: only the sequential test judges {metric.name}. Add"
+                    f" thresholdRange for a bound beside it, or remove {field}."
+                )
         if metric.limited and metric.dry_run:
             yield f"{where}: failureLimit and consecutiveFailureLimit have no effect with dryRun: true."
         if metric.interval > analysis.interval:
@@ -53,6 +64,16 @@ def _numbers(where: str, metric: CanaryMetric) -> Iterator[str]:
     for field, number in numbers.items():
         if number is not None and number < 0:
             yield f"{where}.{field}: {number} is less than nothing: write 0 or more."
+
+
+def _nobody_left(where: str, analysis: CanaryAnalysis) -> Iterator[str]:
+    """Say that the primary has no users from the first step on."""
+    at_once = analysis.strategy is Strategy.CANARY and analysis.steps[:1] == (100,)
+    if at_once and not analysis.mirror:
+        yield (
+            f"{where}: the first step gives the canary all users, so there is no primary to compare with: begin with a"
+            " smaller share, or remove sequential."
+        )
 
 
 def _needs_sample_query(metric: CanaryMetric) -> bool:

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from enum import StrEnum
 from typing import Final
 
-from flaggerpy.api.base import ApiModel, Number
+from flaggerpy.api.base import ApiModel, MicroTime, Number
 
 _WHAT: Final = {"good": "the good requests", "total": "all requests"}
 
@@ -38,6 +38,40 @@ class SequentialTest(ApiModel):
     """Selector of the counters of good requests, not for request-success-rate; {{ target }} is the workload."""
     total: str | None = None
     """Selector of the counters of all requests."""
+
+
+class Requests(ApiModel):
+    """Requests that were counted."""
+
+    good: float = 0
+    """Good ones."""
+    total: float = 0
+    """All of them."""
+
+
+class SequentialRecord(ApiModel):
+    """What the intervals of one rollout have shown to a metric's sequential test; as long as it has bets."""
+
+    until: MicroTime | None = None
+    """End of the newest interval, where the next one begins."""
+    asked: int = 0
+    """How often the test has asked for more time in this rollout."""
+    against: tuple[float, ...] = ()
+    """Natural logarithms of what the bets on harm have made of their stakes."""
+    in_favour: tuple[float, ...] = ()
+    """The same of the bets on no harm."""
+    intervals: int = 0
+    """How many intervals could be compared."""
+    canary: Requests = Requests()
+    """What the canary was asked in them."""
+    primary: Requests = Requests()
+    """What the primary was asked in them."""
+    difference: float = 0
+    """Weighted sum over the intervals of the difference between the shares of failed requests."""
+    weight: float = 0
+    """Sum of the weights."""
+    silent: bool = True
+    """Whether the newest interval could not be compared."""
 
 
 def sequential_problems(where: str, test: SequentialTest, *, counts_itself: bool) -> Iterator[str]:

@@ -13,6 +13,7 @@ from pydantic import Field
 
 from flaggerpy.api.base import ApiModel, MicroTime, Number, Timestamp
 from flaggerpy.api.refs import ScalerKind
+from flaggerpy.api.sequential import SequentialRecord
 
 
 class Phase(StrEnum):
@@ -123,6 +124,8 @@ class CheckResult(ApiModel):
     """How often it has failed since it last passed."""
     unanswered_in_a_row: int = 0
     """How often it was measured since it last passed or failed, warm-up apart."""
+    sequential: SequentialRecord | None = None
+    """The evidence of its sequential test, of this analysis."""
 
 
 class Pending(ApiModel):

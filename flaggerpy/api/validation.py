@@ -63,7 +63,7 @@ def remarks(canary: Canary) -> tuple[str, ...]:
     found = []
     for index, metric in enumerate(analysis.metrics):
         where = f"spec.analysis.metrics[{index}]"
-        if metric.compare_to is not None:
+        if metric.compare_to is not None or not metric.valued:
             continue
         if metric.name == SUCCESS_RATE and metric.threshold is None and not _bounded(metric):
             found.append(f"{where}: {SUCCESS_RATE} has no bound, so it always passes: add thresholdRange.min.")
@@ -257,7 +257,7 @@ def _percentages(analysis: CanaryAnalysis) -> Iterator[str]:
 
 
 def _metric(where: str, metric: CanaryMetric) -> Iterator[str]:
-    if not (metric.built_in or metric.query or metric.template_ref):
+    if not (metric.built_in or metric.query or metric.template_ref or metric.sequential):
         yield (
             f'{where}: nothing says how to measure "{metric.name}": add templateRef, or use the name'
             f" {SUCCESS_RATE} or {REQUEST_DURATION}."
@@ -272,7 +272,7 @@ def _metric(where: str, metric: CanaryMetric) -> Iterator[str]:
     if metric.name == SUCCESS_RATE and least is not None and least > 100:
         field = "thresholdRange" if accepted else "threshold"
         yield f"{where}.{field}: {least:g} is more than 100 %, so no success rate would pass: write 100 or less."
-    if metric.name == REQUEST_DURATION and not metric.bounded and metric.compare_to is None:
+    if metric.name == REQUEST_DURATION and metric.valued and not metric.bounded and metric.compare_to is None:
         yield (
             f"{where}: {REQUEST_DURATION} has no bound, so every request would be too slow: add"
             " thresholdRange.max in milliseconds."

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import IntEnum
 
 import click
@@ -17,20 +17,22 @@ import yaml
 
 from flaggerpy import __version__
 from flaggerpy.api.canary import Canary, parse_canary
+from flaggerpy.api.sequential import SequentialRecord
 from flaggerpy.api.templates import MetricTemplate, parse_metric_template
 from flaggerpy.cli.access import Access, access, find_canary, run
 from flaggerpy.cli.measured import Report, Row, hint, report_of, row_of, text
 from flaggerpy.clock import SystemClock
-from flaggerpy.controller.check import Checker, Server, Sources
+from flaggerpy.controller.check import Checker
 from flaggerpy.controller.credentials import ReadSecret
 from flaggerpy.controller.hooks import WebhookClient
+from flaggerpy.controller.questions import Server, Sources
 from flaggerpy.controller.sources import parsed, read_secret, template_refs
 from flaggerpy.kube.client import Client
 from flaggerpy.kube.errors import KubeError, NotFound
 from flaggerpy.kube.resources import METRIC_TEMPLATES, Ref
 from flaggerpy.kube.wire import Transport
 from flaggerpy.metrics.outbound import Outbound
-from flaggerpy.rollout.checks import Verdict
+from flaggerpy.rollout.checks import MetricCheck, MetricSource, Trial, Verdict
 from flaggerpy.rollout.errors import UserError
 from flaggerpy.rollout.thresholds import metric_checks
 from flaggerpy.settings import Settings
@@ -125,11 +127,20 @@ async def _analyze(at: Access, name: str, flags: Flags) -> Report:
         rows: list[Row] = []
         hints: list[str] = []
         for check in metric_checks(wanted, wanted.status):
-            examined = await checker.examine(wanted, check, silent)
+            examined = await checker.examine(wanted, _tried(wanted, check), silent)
             rows.append(row_of(wanted, check, examined))
             if "KUBERNETES_SERVICE_HOST" not in os.environ:  # in a Pod, addresses inside the cluster are reached
-                hints += hint(check.source, examined)
+                hints += hint(examined)
         return report_of(canary, SystemClock().now(), rows, hints)
+
+
+def _tried(canary: Canary, check: MetricCheck) -> MetricCheck:
+    """Have a sequential test look at the last interval, as if its rollout had begun with it."""
+    metric = canary.analysis.metrics[check.index]
+    if metric.sequential is None or check.source is not MetricSource.COUNTERS:
+        return check
+    since = SystemClock().now() - metric.interval
+    return replace(check, trial=Trial(metric.sequential, SequentialRecord(), since, last=False))
 
 
 def _wanted(canary: Canary, flags: Flags) -> Canary:

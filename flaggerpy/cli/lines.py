@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 
 from flaggerpy.api.status import CheckResult, Phase
-from flaggerpy.cli.progress import progress, untold, why
+from flaggerpy.cli.progress import finding, progress, untold, why
 from flaggerpy.cli.snapshot import Pods, Snapshot
 from flaggerpy.rollout.pods import PULLS
 from flaggerpy.rollout.transition import ANALYSIS
@@ -89,7 +89,8 @@ def _check(check: CheckResult) -> str:
     """Say how a metric was judged: ``success-rate 97.20%, accepted is >= 99%: failed``."""
     value = check.value if check.value is not None else "has no value"
     accepted = f", accepted is {check.bound}" if check.bound else ""
-    why = f" ({check.reason})" if check.verdict == "Inconclusive" else ""
+    told = check.verdict == "Inconclusive" or (check.sequential is not None and check.reason)
+    why = f" ({finding(check)})" if told else ""
     dry = ", dry run" if check.dry_run else ""
     return f"{check.name} {value}{accepted}: {VERDICTS[check.verdict]}{why}{dry}"
 

@@ -15,7 +15,8 @@ from flaggerpy.api.validation import problems
 from flaggerpy.cli.access import sentence
 from flaggerpy.cli.lines import VERDICTS
 from flaggerpy.cli.progress import progress
-from flaggerpy.controller.check import Examined, Question
+from flaggerpy.controller.check import Examined
+from flaggerpy.controller.questions import Question
 from flaggerpy.kube.errors import Forbidden
 from flaggerpy.kube.objects import JsonObject
 from flaggerpy.metrics import judge
@@ -32,7 +33,14 @@ _TITLES: Final = {
     "samples": "its samples",
     "primary": "of the primary",
     "primarySamples": "the primary's samples",
+    "good": "good requests",
+    "total": "all requests",
+    "primaryGood": "good of the primary",
+    "primaryTotal": "all of the primary",
 }
+_VALUED: Final = ("canary", "samples", "primary", "primarySamples")
+_COUNTED: Final = ("good", "total", "primaryGood", "primaryTotal")
+"""What the queries of a question are for, in their order: of one that asks for a value, and of a sequential test."""
 _COLUMN: Final = 23
 _LOCAL_PORT: Final = 9090
 """Port to forward to where the server's own may not be listened on by everybody."""
@@ -40,7 +48,7 @@ _LOCAL_PORT: Final = 9090
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """One query as it was rendered, and what was answered; ``of`` names it as one of `Queries`."""
+    """One query as it was rendered, and what was answered; ``of`` says what it is for."""
 
     of: str
     query: str
@@ -52,7 +60,7 @@ class Row:
     """One metric.
 
     Attributes:
-        source: where its query is from: builtin, query or template.
+        source: where its query is from: builtin, query or template; counters are those of a sequential test.
         server: type and place of the server, empty where it is not known.
         reason: why it did not pass, in the words of events; empty when it passed.
 
@@ -159,7 +167,7 @@ def row_of(canary: Canary, check: MetricCheck, examined: Examined) -> Row:
         reason=reason,
         dry_run=metric.dry_run,
         server=_server(question.settings) if question is not None else "",
-        asked=tuple(_asked(question, examined.found)) if question is not None else (),
+        asked=tuple(_asked(check.source, question, examined.found)) if question is not None else (),
     )
 
 
@@ -167,15 +175,16 @@ def _server(settings: ProviderSettings) -> str:
     return f"{settings.type} at {place(settings.address)}" if settings.address else settings.type
 
 
-def _asked(question: Question, found: Measurements | None) -> Iterator[Asked]:
+def _asked(source: MetricSource, question: Question, found: Measurements | None) -> Iterator[Asked]:
     queries, unit = question.queries, _UNITS[question.measure]
     rows = (
-        ("canary", queries.value, found.value if found else None, unit),
-        ("samples", queries.samples, found.samples if found else None, ""),
-        ("primary", queries.primary, found.primary if found else None, unit),
-        ("primarySamples", queries.primary_samples, found.primary_samples if found else None, ""),
+        (queries.value, found.value if found else None, unit),
+        (queries.samples, found.samples if found else None, ""),
+        (queries.primary, found.primary if found else None, unit),
+        (queries.primary_samples, found.primary_samples if found else None, ""),
     )
-    for of, query, outcome, what in rows:
+    names = _COUNTED if source is MetricSource.COUNTERS else _VALUED
+    for of, (query, outcome, what) in zip(names, rows, strict=True):
         if query is not None:
             yield Asked(of, query.strip(), _told(outcome, what))
 
@@ -196,7 +205,7 @@ def _told(outcome: Outcome | None, unit: str) -> str:
             assert_never(outcome)
 
 
-def hint(source: MetricSource, examined: Examined) -> Iterator[str]:
+def hint(examined: Examined) -> Iterator[str]:
     """Say how to get at a server that did not answer because it is inside the cluster, and we are not."""
     question, found = examined.question, examined.found
     if question is None or found is None or not found.is_silent:
@@ -208,7 +217,7 @@ def hint(source: MetricSource, examined: Examined) -> Iterator[str]:
     service, namespace, *_ = [*host.split("."), "NAMESPACE"]
     port = url.port or (443 if url.scheme == "https" else 80)
     local = port if port > 1023 else _LOCAL_PORT
-    flag = "--template-address" if source is MetricSource.TEMPLATE else "--metrics-server"
+    flag = "--metrics-server" if question.template is None else "--template-address"
     whose = " (NAMESPACE is the controller's)" if "." not in host else ""
     yield (
         f"{host} looks like an address inside the cluster, which cannot be reached from outside: run "

@@ -16,7 +16,7 @@ from rich.text import Text
 
 from flaggerpy.api.canary import Canary
 from flaggerpy.api.status import CheckResult, Phase
-from flaggerpy.cli.progress import due, is_routed, problem, progress, span, untold, what_is_due, why
+from flaggerpy.cli.progress import due, finding, is_routed, problem, progress, span, untold, what_is_due, why
 from flaggerpy.cli.snapshot import Pods, Snapshot
 from flaggerpy.durations import format_duration
 from flaggerpy.rollout.transition import ANALYSIS, IDLE
@@ -191,11 +191,19 @@ def _checks(seen: Snapshot) -> Iterator[RenderableType]:
         style, verdict = (QUIET, f"{verdict}, dry run") if check.dry_run else (style, verdict)
         age = span(seen.now - check.at) if check.at else ""
         table.add_row(name, check.value or "none", check.bound or "", Text(verdict, style=style), age)
-    yield Group(table, *(Text(check.reason, style=QUIET) for check in known.values() if _needs_words(check)))
+    yield Group(table, *(Text(_words(check), style=QUIET) for check in known.values() if _needs_words(check)))
+
+
+def _words(check: CheckResult) -> str:
+    """Give the reason of a verdict; that of a sequential test that passed does not name its metric."""
+    named = check.name in check.reason or check.verdict != "Passed"
+    return finding(check) if named else f"{check.name}: {finding(check)}"
 
 
 def _needs_words(check: CheckResult) -> bool:
-    """Whether value and bound do not tell what went wrong."""
+    """Whether value and bound do not tell what went wrong, or what a sequential test has found out."""
+    if check.sequential is not None:
+        return bool(check.reason)
     return check.verdict in {"Inconclusive", "Error"} or (check.verdict == "Failed" and check.value is None)
 
 

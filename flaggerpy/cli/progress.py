@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from flaggerpy.api.canary import Canary
-from flaggerpy.api.status import Phase
+from flaggerpy.api.status import CheckResult, Phase
 from flaggerpy.rollout import strategy
 from flaggerpy.rollout.errors import UserError
 from flaggerpy.rollout.transition import ANALYSIS, to_mend
@@ -83,6 +83,14 @@ def due(canary: Canary) -> datetime | None:
         case _:
             moments = []
     return max(moments) + interval if moments else None
+
+
+def finding(check: CheckResult) -> str:
+    """Give the reason of a verdict, and of a sequential test how often it has asked for more time in this rollout."""
+    asked = check.sequential.asked if check.sequential is not None else 0
+    if asked == 0 or "asked for more time" in check.reason:
+        return check.reason
+    return f"{check.reason}; asked for more time {'once' if asked == 1 else f'{asked} times'}"
 
 
 def what_is_due(phase: Phase) -> str:

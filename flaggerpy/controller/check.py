@@ -8,69 +8,31 @@ be rendered or is refused) are failed checks.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from datetime import timedelta
 from functools import partial
 from typing import assert_never
 
 from flaggerpy.api.analysis import CanaryMetric
 from flaggerpy.api.canary import Canary
 from flaggerpy.api.payloads import WebhookPayload
-from flaggerpy.api.templates import MetricTemplate
 from flaggerpy.clock import Clock, SystemClock
-from flaggerpy.controller.credentials import ReadSecret
 from flaggerpy.controller.hooks import WebhookClient, in_order
+from flaggerpy.controller.questions import Question, Questions, Server, Sources, Span
 from flaggerpy.controller.series import labels_of
-from flaggerpy.controller.served import measured_of, provider_of
+from flaggerpy.controller.served import provider_of
 from flaggerpy.kube.errors import KubeError
-from flaggerpy.kube.wire import Transport
 from flaggerpy.metrics import judge
-from flaggerpy.metrics.base import BadQuery, MetricProvider, NoData, Outcome, ProviderError, ProviderSettings, Value
-from flaggerpy.metrics.configured import queries_for, settings_of
+from flaggerpy.metrics.base import BadQuery, MetricProvider, NoData, Outcome, ProviderError, Value
 from flaggerpy.metrics.judge import Measure
 from flaggerpy.metrics.outbound import Outbound
-from flaggerpy.metrics.queries import Queries, queries_of, window_of
+from flaggerpy.metrics.queries import window_of
 from flaggerpy.metrics.registry import provider_for
+from flaggerpy.metrics.trial import Grown, look
 from flaggerpy.metrics.verdict import About, Measurements, verdict_of
-from flaggerpy.rollout.checks import Answer, Check, HookCheck, MetricCheck, MetricSource, Verdict, ends_round
+from flaggerpy.rollout.checks import Answer, Check, HookCheck, MetricCheck, Verdict, ends_round
 from flaggerpy.rollout.errors import UserError
 from flaggerpy.telemetry.controller import QueryOutcome
 from flaggerpy.telemetry.recorder import METRIC, CheckName, Recorder
-
-Server = tuple[str, str]
-"""Type and address of a metrics server."""
-
-FindTemplate = Callable[[str, str], MetricTemplate | None]
-"""Finds a MetricTemplate by namespace and name; a UserError says why it is none, a KubeError why it was not read."""
-
-
-@dataclass(frozen=True, slots=True)
-class Sources:
-    """Where answers come from besides the canary itself.
-
-    Attributes:
-        metrics_server: address of the Prometheus of canaries that name none.
-        mesh_provider: provider of canaries that name none.
-        cluster: the API server, which serves metrics of others.
-
-    """
-
-    find_template: FindTemplate
-    read_secret: ReadSecret
-    metrics_server: str
-    mesh_provider: str
-    cluster: Transport | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Question:
-    """Queries ready to be sent, to whom, and what their results mean; ``template`` is what the question is from."""
-
-    settings: ProviderSettings
-    queries: Queries
-    measure: Measure
-    template: MetricTemplate | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,7 +65,8 @@ class Checker:
     ) -> None:
         self._hooks = hooks
         self._outbound = outbound
-        self._sources = sources
+        self._questions = Questions(sources)
+        self._mesh_provider = sources.mesh_provider
         self._recorder = recorder
         self._clock = clock or SystemClock()
 
@@ -133,7 +96,7 @@ class Checker:
             case HookCheck():
                 return await self._call(canary, check, checksum)
             case MetricCheck():
-                return await self._measure(canary, check, silent)
+                return (await self.examine(canary, check, silent)).answer
             case _:
                 assert_never(check)
 
@@ -158,112 +121,79 @@ class Checker:
             raise answer.unread
         return Answer(Verdict.PASSED if answer.passed else Verdict.FAILED, answer.reason)
 
-    async def _measure(self, canary: Canary, check: MetricCheck, silent: set[Server]) -> Answer:
-        return (await self.examine(canary, check, silent)).answer
-
     async def examine(self, canary: Canary, check: MetricCheck, silent: set[Server]) -> Examined:
-        """Measure and judge; a server that was silent in this round is not waited for once more."""
-        metric = canary.analysis.metrics[check.index]
-        window = window_of(metric, check.since, self._clock.now())
+        """Measure and judge; a server that was silent in this round is not waited for once more.
+
+        A sequential test weighs what was counted since it last looked: nothing while one side has all users.
+        """
+        metric, trial, now = canary.analysis.metrics[check.index], check.trial, self._clock.now()
+        if trial is not None and trial.since is None:
+            return Examined(look(metric, trial, None, self._about(canary).canary))
+        since = trial.since if trial is not None else None
+        span = Span(now - since if since is not None else window_of(metric, check.since, now), now)
         question: Question | None = None
         try:
-            question = self._question(canary, metric, check.source, window)
-            question = replace(question, settings=await self._complete(question))
-            provider = provider_for(question.settings, self._outbound)
+            question = self._questions.draft(canary, metric, check.source, span)
+            question = await self._questions.complete(question)
+            of_canary = provider_for(question.settings, self._outbound)
+            same = question.primary == question.settings
+            of_primary = of_canary if same else provider_for(question.primary, self._outbound)
         except UserError as error:
             return Examined(Answer(Verdict.FAILED, str(error)), question)
         except KubeError as error:
             answer = Answer(Verdict.ERROR, judge.unanswered(metric, f"its Secret could not be read: {error}"))
             return Examined(answer, question, unread=error)
-        server = (question.settings.type, question.settings.address)
-        if server in silent:
+        if question.server in silent:
             reason = judge.unanswered(metric, "its server has just left another query unanswered")
             return Examined(Answer(Verdict.ERROR, reason), question)
-        found = await self._ask(provider, question, window)
+        found = await self._ask(of_canary, of_primary, question, span)
         if found.is_silent:
-            silent.add(server)
+            silent.add(question.server)
+        return Examined(self._judged(canary, check, question, found, span), question, found)
+
+    def _judged(
+        self, canary: Canary, check: MetricCheck, question: Question, found: Measurements, span: Span
+    ) -> Answer:
+        metric, about = canary.analysis.metrics[check.index], self._about(canary)
+        if check.trial is not None:
+            return look(metric, check.trial, Grown(found.answered, span.until), about.canary)
         if isinstance(found.value, Value):
             shown = found.value.value / 1000 if question.measure is Measure.MILLISECONDS else found.value.value
             self._recorder.set_measured(labels_of(canary), metric.name, shown)
-        return Examined(verdict_of(metric, question.measure, self._about(canary), found), question, found)
+        return verdict_of(metric, question.measure, about, found)
 
-    async def _ask(self, provider: MetricProvider, question: Question, window: timedelta) -> Measurements:
+    async def _ask(
+        self, of_canary: MetricProvider, of_primary: MetricProvider, question: Question, span: Span
+    ) -> Measurements:
         """Ask for everything that a verdict needs, until something is not answered."""
         queries = question.queries
-        found = Measurements(await self._query(provider, question, queries.value, window, queries.factor))
+
+        async def query(provider: MetricProvider, text: str, factor: int) -> Outcome:
+            began = self._clock.monotonic()
+            outcome = await provider.measure(text, span.length)
+            seconds = self._clock.monotonic() - began
+            self._recorder.controller.observe_query(question.settings.type, _name_of(outcome), seconds)
+            return Value(outcome.value * factor) if isinstance(outcome, Value) else outcome
+
+        found = Measurements(await query(of_canary, queries.value, queries.factor))
         further = {
-            "samples": (queries.samples, 1),
-            "primary": (queries.primary, queries.factor),
-            "primary_samples": (queries.primary_samples, 1),
+            "samples": (of_canary, queries.samples, 1),
+            "primary": (of_primary, queries.primary, queries.factor),
+            "primary_samples": (of_primary, queries.primary_samples, 1),
         }
         answered: Outcome = found.value
-        for part, (query, factor) in further.items():
-            if query is not None and isinstance(answered, Value | NoData):
-                answered = await self._query(provider, question, query, window, factor)
+        for part, (provider, text, factor) in further.items():
+            if text is not None and isinstance(answered, Value | NoData):
+                answered = await query(provider, text, factor)
                 found = replace(found, **{part: answered})
         return found
-
-    async def _query(
-        self, provider: MetricProvider, question: Question, query: str, window: timedelta, factor: int
-    ) -> Outcome:
-        began = self._clock.monotonic()
-        outcome = await provider.measure(query, window)
-        seconds = self._clock.monotonic() - began
-        self._recorder.controller.observe_query(question.settings.type, _name_of(outcome), seconds)
-        return Value(outcome.value * factor) if isinstance(outcome, Value) else outcome
 
     def _about(self, canary: Canary) -> About:
         return About(
             canary=f"{canary.name}.{canary.namespace}",
             target=f"{canary.target_name}.{canary.namespace}",
-            provider=provider_of(canary, self._sources.mesh_provider),
+            provider=provider_of(canary, self._mesh_provider),
         )
-
-    def _question(self, canary: Canary, metric: CanaryMetric, source: MetricSource, window: timedelta) -> Question:
-        whose = measured_of(canary, metric, self._sources.mesh_provider).within(metric, window)
-        match source:
-            case MetricSource.BUILTIN:
-                measure = judge.measure_of(metric, builtin=True)
-                return Question(self._server(canary), queries_of(metric, whose, None), measure)
-            case MetricSource.QUERY:
-                return Question(self._server(canary), queries_of(metric, whose, metric.query or ""), Measure.PLAIN)
-            case MetricSource.TEMPLATE:
-                template = self._template(canary, metric)
-                queries = queries_for(template.spec, metric, whose)
-                settings = settings_of(template.spec.provider, None, whose.canary)
-                return Question(settings, queries, Measure.PLAIN, template)
-            case _:
-                assert_never(source)
-
-    def _server(self, canary: Canary) -> ProviderSettings:
-        return ProviderSettings("prometheus", canary.spec.metrics_server or self._sources.metrics_server)
-
-    def _template(self, canary: Canary, metric: CanaryMetric) -> MetricTemplate:
-        if metric.template_ref is None:
-            raise UserError(f"The metric {metric.name} has no templateRef.")
-        namespace = metric.template_ref.namespace or canary.namespace
-        template = self._sources.find_template(namespace, metric.template_ref.name)
-        if template is None:
-            raise UserError(
-                f"Metric template {metric.template_ref.name}.{namespace} error: there is no such MetricTemplate."
-            )
-        return template
-
-    async def _complete(self, question: Question) -> ProviderSettings:
-        """Add to the settings of a template what does not stand in it: its Secret, and the API server."""
-        template = question.template
-        if template is None:
-            return question.settings
-        secret: Mapping[str, str] | None = None
-        if template.spec.provider.secret_ref is not None:
-            namespace, name = template.metadata.namespace, template.spec.provider.secret_ref.name
-            secret = await self._sources.read_secret(namespace, name)
-            if secret is None:
-                raise UserError(
-                    f"Metric template {template.metadata.name}.{namespace} error: there is no Secret {name} in its "
-                    "namespace: create it, or correct spec.provider.secretRef."
-                )
-        return replace(question.settings, secret=secret, cluster=self._sources.cluster)
 
 
 def _name_of(outcome: Outcome) -> QueryOutcome:

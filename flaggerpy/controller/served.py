@@ -7,10 +7,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from flaggerpy.api.analysis import CanaryAnalysis, CanaryMetric, HookType, Strategy
+from flaggerpy.api.analysis import SUCCESS_RATE, CanaryAnalysis, CanaryMetric, HookType, Strategy
 from flaggerpy.api.canary import Canary
 from flaggerpy.api.templates import MetricTemplate
 from flaggerpy.metrics.configured import queries_for, settings_of
+from flaggerpy.metrics.counters import NO_COUNTERS, counters_of
 from flaggerpy.metrics.expressions import AnyVariable
 from flaggerpy.metrics.mesh import TargetKind, is_known
 from flaggerpy.metrics.outbound import Outbound
@@ -130,6 +131,8 @@ def _unserved_without_weights(provider: str, analysis: CanaryAnalysis) -> Iterat
 
 def template_problem(canary: Canary, metric: CanaryMetric, template: MetricTemplate) -> str | None:
     """Say why a metric could never be measured with its MetricTemplate, or None when it can; its Secret is not read."""
+    if metric.sequential is not None and template.spec.provider.type != "prometheus":
+        return f"MetricTemplate {template.metadata.name} cannot be used: {NO_COUNTERS}"
     try:
         measured = measured_of(canary, metric)
         queries_for(template.spec, metric, measured)
@@ -152,10 +155,27 @@ def query_problem(canary: Canary, metric: CanaryMetric) -> str | None:
 def builtin_problem(canary: Canary, metric: CanaryMetric, mesh_provider: str) -> str | None:
     """Say why a built-in check could never be measured for this provider and target, or None when it can."""
     provider = provider_of(canary, mesh_provider)
-    if not metric.built_in or not provider or not is_known(provider) or canary.spec.skip_analysis:
+    if not (metric.built_in and metric.valued) or not provider or not is_known(provider) or canary.spec.skip_analysis:
         return None  # an unknown provider is told as such
     try:
         queries_of(metric, measured_of(canary, metric, mesh_provider), None)
+    except UserError as error:
+        return str(error)
+    return None
+
+
+def sequential_problem(canary: Canary, metric: CanaryMetric, mesh_provider: str) -> str | None:
+    """Say why the counters of a sequential test could never be read, or None when they can."""
+    if metric.sequential is None or canary.spec.skip_analysis:
+        return None
+    provider = provider_of(canary, mesh_provider)
+    if metric.name == SUCCESS_RATE:
+        if not provider or not is_known(provider):
+            return None  # told as such
+    elif not (metric.sequential.good and metric.sequential.total):
+        return None  # told by ``validation``
+    try:
+        counters_of(metric, measured_of(canary, metric, mesh_provider))
     except UserError as error:
         return str(error)
     return None

@@ -11,7 +11,7 @@ from flaggerpy.api.checksum import webhook_checksum
 from flaggerpy.api.errors import InvalidObject
 from flaggerpy.api.payloads import WebhookPayload
 from flaggerpy.api.templates import AlertProvider, MetricTemplate, parse_alert_provider, parse_metric_template
-from flaggerpy.controller.served import builtin_problem, query_problem, template_problem
+from flaggerpy.controller.served import builtin_problem, query_problem, sequential_problem, template_problem
 from flaggerpy.kube.cache import Caches
 from flaggerpy.kube.client import Client
 from flaggerpy.kube.errors import NotFound
@@ -120,6 +120,8 @@ def unmeasured(canary: Canary, library: Library, mesh_provider: str, *, served: 
     """
     for metric in canary.analysis.metrics:
         if served and (reason := builtin_problem(canary, metric, mesh_provider)):
+            yield reason
+        if served and (reason := sequential_problem(canary, metric, mesh_provider)):
             yield reason
         if metric.query and metric.guarded and (reason := query_problem(canary, metric)):
             yield reason

@@ -13,7 +13,7 @@ from flaggerpy.api.reading import Place, field_path, missing
 from flaggerpy.api.refs import NamespacedRef, SecretRef
 from flaggerpy.api.templates import AlertProvider, MetricTemplate, MetricTemplateProvider
 from flaggerpy.api.validation import url_problem
-from flaggerpy.controller.served import builtin_problem, query_problem, template_problem
+from flaggerpy.controller.served import builtin_problem, query_problem, sequential_problem, template_problem
 from flaggerpy.kube.resources import ALERT_PROVIDERS, METRIC_TEMPLATES, SECRETS
 from flaggerpy.lint.document import Document
 from flaggerpy.lint.faults import Fault, Rule
@@ -45,6 +45,8 @@ def metric_faults(document: Document, canary: Canary, inventory: Inventory, temp
         place = ("spec", "analysis", "metrics", index)
         if reason := builtin_problem(canary, metric, inventory.options.mesh_provider):
             yield document.fault(Rule.QUERY, f"{field_path(place)}.name: {reason}")
+        if reason := sequential_problem(canary, metric, inventory.options.mesh_provider):
+            yield document.fault(Rule.QUERY, f"{field_path(place)}.sequential: {reason}")
         if metric.query and (reason := query_problem(canary, metric)):
             yield document.fault(Rule.QUERY, f"{field_path(place)}.query: {reason}")
         if metric.template_ref is None:

@@ -220,6 +220,20 @@ def builtin_samples(metric: str, provider: str, kind: TargetKind, context: Query
     return render(f"sum(increase({observer.counted}{{{every} }}[{{{{ interval }}}}]))", context)
 
 
+def builtin_counters(metric: str, provider: str, kind: TargetKind, context: QueryContext) -> tuple[str, str]:
+    """Write the selectors of the counters of good requests and of all.
+
+    Raises:
+        UserError: as ``builtin_query``.
+
+    """
+    observer = _observer(metric, provider, kind, context)
+    context = replace(context, variables=_patterns(context, kind))
+    every = _labels(observer.selector, observer.only_counted)
+    good = _labels(observer.selector, observer.ok, observer.only_counted)
+    return render(f"{observer.counted}{{{good} }}", context), render(f"{observer.counted}{{{every} }}", context)
+
+
 def _observer(metric: str, provider: str, kind: TargetKind, context: QueryContext) -> Observer:
     observer = observer_for(provider)
     if observer.by_pod and kind not in {"Deployment", "DaemonSet"}:
@@ -230,7 +244,7 @@ def _observer(metric: str, provider: str, kind: TargetKind, context: QueryContex
     if observer.undivided and context.role == "primary":
         raise UserError(
             f"The metric {metric} of provider {provider} counts requests to primary and canary together, so that they "
-            "cannot be compared: remove compareTo, or use a templateRef that tells them apart."
+            "cannot be compared: remove compareTo or sequential, or use a metric of your own that tells them apart."
         )
     return observer
 

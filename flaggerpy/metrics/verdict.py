@@ -37,8 +37,13 @@ class Measurements:
     @property
     def is_silent(self) -> bool:
         """Whether something got no answer at all."""
+        return any(isinstance(outcome, ProviderError) and outcome.silent for outcome in self.answered)
+
+    @property
+    def answered(self) -> tuple[Outcome, ...]:
+        """Everything that was asked, in its order."""
         outcomes = (self.value, self.samples, self.primary, self.primary_samples)
-        return any(isinstance(outcome, ProviderError) and outcome.silent for outcome in outcomes)
+        return tuple(outcome for outcome in outcomes if outcome is not None)
 
 
 @dataclass(frozen=True, slots=True)

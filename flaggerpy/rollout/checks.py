@@ -7,15 +7,17 @@ from datetime import datetime
 from enum import Enum
 
 from flaggerpy.api.analysis import HookType
+from flaggerpy.api.sequential import SequentialRecord, SequentialTest
 from flaggerpy.api.status import Phase
 
 
 class MetricSource(Enum):
-    """Where the query of a metric comes from; one entry of ``analysis.metrics`` may have two."""
+    """What is asked for a metric, which may have several of them; COUNTERS are those of a sequential test."""
 
     BUILTIN = "builtin"
     QUERY = "query"
     TEMPLATE = "template"
+    COUNTERS = "counters"
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,12 +34,31 @@ class HookCheck:
 
 
 @dataclass(frozen=True, slots=True)
+class Trial:
+    """What a sequential test has to know of the rollout.
+
+    Attributes:
+        test: its settings.
+        record: what it has seen so far.
+        since: where the interval begins that is to be weighed; None while one side has all users.
+        last: a verdict that passes leads to the promotion, or to a step without users of the primary.
+
+    """
+
+    test: SequentialTest
+    record: SequentialRecord
+    since: datetime | None
+    last: bool
+
+
+@dataclass(frozen=True, slots=True)
 class MetricCheck:
     """Measure and judge ``analysis.metrics[index]``.
 
     Attributes:
         since: nothing before this may be measured; None where a measurement may look back on all of its interval.
         counts: a failure is counted for the analysis' threshold, and nothing further is asked after one.
+        trial: what is known of the rollout, for COUNTERS.
 
     """
 
@@ -46,6 +67,7 @@ class MetricCheck:
     attempt: str
     since: datetime | None = None
     counts: bool = True
+    trial: Trial | None = None
 
 
 Check = HookCheck | MetricCheck
@@ -68,6 +90,7 @@ class Answer:
         message: for a hook the reason of its failure; for a metric the whole event text.
         value: the measured value as text, None when there was none.
         bound: the accepted range as text.
+        record: what a sequential test has seen with this answer; None for everything else.
 
     """
 
@@ -75,6 +98,7 @@ class Answer:
     message: str = ""
     value: str | None = None
     bound: str | None = None
+    record: SequentialRecord | None = None
 
     @property
     def passed(self) -> bool:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import Enum
 
 from flaggerpy.api.analysis import CanaryMetric, HookType, Window
@@ -88,8 +88,10 @@ class _Held:
 def _due(turn: Turn) -> tuple[tuple[MetricCheck, ...], _Held]:
     """Choose the metrics to measure now."""
     checks, warm, standing = [], {}, {}
-    for check in metric_checks(turn.canary, turn.status):
-        metric = turn.canary.analysis.metrics[check.index]
+    for wanted in metric_checks(turn.canary, turn.status):
+        metric = turn.canary.analysis.metrics[wanted.index]
+        tested = wanted.source is MetricSource.COUNTERS
+        check = replace(wanted, trial=verdicts.trial(turn, metric)) if tested else wanted
         if (answer := verdicts.warm_up(turn, metric)) is not None:
             warm[check.index] = (metric, answer)
         elif (result := verdicts.stands(turn, metric)) is not None:
@@ -122,11 +124,20 @@ def _judged(turn: Turn, measured: verdicts.Round, held: _Held, counted: Judged) 
 
 
 def metric_checks(canary: Canary, status: CanaryStatus) -> tuple[MetricCheck, ...]:
-    """The metrics in Flagger's order: first builtin and inline queries, then templates."""
+    """The metrics in Flagger's order: first builtin and inline queries, then templates.
+
+    Sequential tests go before all of them: an interval is weighed also where a bound fails and ends the round. What
+    they know of the rollout is not said here.
+    """
     metrics = canary.analysis.metrics
+    tests = [(i, MetricSource.COUNTERS) for i, metric in enumerate(metrics) if metric.sequential]
     first = [(i, source) for i, metric in enumerate(metrics) for source in _inline(metric)]
-    second = [(i, MetricSource.TEMPLATE) for i, metric in enumerate(metrics) if metric.template_ref is not None]
-    return tuple(_check(metrics[i], i, source, status) for i, source in (*first, *second))
+    second = [
+        (i, MetricSource.TEMPLATE)
+        for i, metric in enumerate(metrics)
+        if metric.template_ref is not None and metric.valued
+    ]
+    return tuple(_check(metrics[i], i, source, status) for i, source in (*tests, *first, *second))
 
 
 def _check(metric: CanaryMetric, index: int, source: MetricSource, status: CanaryStatus) -> MetricCheck:
@@ -137,7 +148,9 @@ def _check(metric: CanaryMetric, index: int, source: MetricSource, status: Canar
 
 
 def _inline(metric: CanaryMetric) -> list[MetricSource]:
-    sources = []
+    sources: list[MetricSource] = []
+    if not metric.valued:
+        return sources
     if metric.built_in:
         sources.append(MetricSource.BUILTIN)
     if metric.query:

@@ -8,11 +8,12 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
 
-from flaggerpy.api.analysis import CanaryMetric
+from flaggerpy.api.analysis import CanaryMetric, Strategy
+from flaggerpy.api.sequential import SequentialRecord
 from flaggerpy.api.status import CheckResult, Pause, Step
 from flaggerpy.durations import format_duration
 from flaggerpy.rollout import strategy
-from flaggerpy.rollout.checks import Answer, Verdict
+from flaggerpy.rollout.checks import Answer, Trial, Verdict
 from flaggerpy.rollout.transition import ANALYSIS
 from flaggerpy.rollout.turn import Turn
 
@@ -46,11 +47,40 @@ def _exposed_since(turn: Turn) -> datetime:
 
 def warm_up(turn: Turn, metric: CanaryMetric) -> Answer | None:
     """Say that a metric is not measured yet, because the canary has only just got its first users."""
-    analysis = turn.canary.analysis
-    delay = analysis.initial_delay if metric.initial_delay is None else metric.initial_delay
+    delay = _delay(turn, metric)
     if turn.now >= _exposed_since(turn) + delay:
         return None
     return Answer(Verdict.INCONCLUSIVE, f"{metric.name} is not measured in the first {format_duration(delay)}")
+
+
+def _delay(turn: Turn, metric: CanaryMetric) -> timedelta:
+    return turn.canary.analysis.initial_delay if metric.initial_delay is None else metric.initial_delay
+
+
+def trial(turn: Turn, metric: CanaryMetric) -> Trial | None:
+    """Return what a sequential test has to know: intervals follow one another from the end of the warm-up on."""
+    if metric.sequential is None:
+        return None
+    kept = _by_name(turn).get(metric.name)
+    record = (kept and kept.sequential) or SequentialRecord()
+    since = record.until or _exposed_since(turn) + _delay(turn, metric)
+    alone = _alone(turn, turn.status.rollout.step.weight)
+    return Trial(
+        metric.sequential, record, None if alone else since, last=_would_end(turn) or _alone(turn, _next(turn))
+    )
+
+
+def _alone(turn: Turn, weight: int) -> bool:
+    """Whether a step leaves the primary no users; an A/B test leaves it all others."""
+    return weight >= 100 and turn.canary.analysis.strategy is not Strategy.AB_TESTING
+
+
+def _next(turn: Turn) -> int:
+    """Return the share that follows a good round, as far as shares grow."""
+    analysis, weight = turn.canary.analysis, turn.status.rollout.step.weight
+    if not strategy.is_progressive(analysis, routed=turn.seen.routed):
+        return weight
+    return strategy.next_weight(analysis, weight) or weight
 
 
 def stands(turn: Turn, metric: CanaryMetric) -> CheckResult | None:
@@ -73,9 +103,10 @@ def _would_end(turn: Turn) -> bool:
 
 
 def record(turn: Turn, measured: Round, warm: Round = ()) -> None:
-    """Keep the last verdict of each metric, and how often it failed or gave none.
+    """Keep the last verdict of each metric, how often it failed or gave none, and what its sequential test has seen.
 
-    Of a metric that was measured in two ways the worse counts, and once. A warm-up is no missing verdict.
+    Of a metric that was measured in several ways the worst counts, and once; of equal ones that of its test. A
+    warm-up is no missing verdict.
     """
     known = _by_name(turn)
     for metric, answer in warm:
@@ -84,6 +115,9 @@ def record(turn: Turn, measured: Round, warm: Round = ()) -> None:
     for metric, answer in _worst(measured).values():
         last = known.get(metric.name, CheckResult(name=metric.name, verdict="Inconclusive"))
         known[metric.name] = _counted(_told(turn, metric, answer, last))
+    for metric, answer in measured:
+        if answer.record is not None:
+            known[metric.name] = known[metric.name].model_copy(update={"sequential": answer.record})
     names = dict.fromkeys(metric.name for metric in turn.canary.analysis.metrics)
     turn.note(checks=[known[name] for name in names if name in known])
 
@@ -96,9 +130,13 @@ def _worst(measured: Round) -> Mapping[str, tuple[CanaryMetric, Answer]]:
     worst: dict[str, tuple[CanaryMetric, Answer]] = {}
     for metric, answer in measured:
         before = worst.get(metric.name)
-        if before is None or _WORST.index(answer.verdict) >= _WORST.index(before[1].verdict):
+        if before is None or _gravity(answer) >= _gravity(before[1]):
             worst[metric.name] = (metric, answer)
     return worst
+
+
+def _gravity(answer: Answer) -> tuple[int, bool]:
+    return _WORST.index(answer.verdict), answer.record is not None
 
 
 def _told(turn: Turn, metric: CanaryMetric, answer: Answer, last: CheckResult) -> CheckResult:
@@ -107,7 +145,7 @@ def _told(turn: Turn, metric: CanaryMetric, answer: Answer, last: CheckResult) -
             "verdict": answer.verdict.value,
             "value": answer.value,
             "bound": answer.bound,
-            "reason": "" if answer.passed else _cut(answer.message),
+            "reason": "" if answer.passed and answer.record is None else _cut(answer.message),
             "at": turn.now,
             "dry_run": metric.dry_run,
         }
@@ -133,6 +171,9 @@ def beyond_its_limits(turn: Turn, measured: Round) -> str:
         if answer.verdict is not Verdict.FAILED or metric.dry_run:
             continue
         result = known[metric.name]
+        last = f"{result.value}, accepted is {result.bound}" if result.bound else result.reason
+        if answer.record is not None and not metric.limited:
+            return f"metric {metric.name} failed its sequential test: {last}"
         limits = (
             ("failureLimit", metric.failure_limit, result.failures, ""),
             ("consecutiveFailureLimit", metric.consecutive_failure_limit, result.failures_in_a_row, " in a row"),
@@ -140,7 +181,6 @@ def beyond_its_limits(turn: Turn, measured: Round) -> str:
         for field, limit, count, how in limits:
             if limit is not None and count > limit:
                 times = "once" if count == 1 else f"{count} times{how}"
-                last = f"{result.value}, accepted is {result.bound}" if result.bound else result.reason
                 return f"metric {metric.name} failed {times}, more than its {field} of {limit}: {last}"
     return ""
 
@@ -155,7 +195,7 @@ def watch(turn: Turn) -> None:
     """
     pause, silent = turn.status.rollout.paused, next(_silent(turn), None)
     if silent is not None and pause is None:
-        reason = f"metric {silent[0].name} gave no verdict more than {silent[0].consecutive_error_limit} times in a row"
+        reason = f"metric {silent[0].name} gave no verdict more than {silent[0].error_limit} times in a row"
         begun = Pause(by=ITSELF, at=turn.now, reason=_cut(f"{reason}; the last time: {silent[1].reason}"))
         turn.note(paused=begun)
         turn.warn(f"{turn.name} is {begun.words}")
@@ -169,7 +209,7 @@ def _silent(turn: Turn) -> Iterator[tuple[CanaryMetric, CheckResult]]:
     known = _by_name(turn)
     for metric in turn.canary.analysis.metrics:
         result = known.get(metric.name)
-        late = result is not None and result.unanswered_in_a_row > metric.consecutive_error_limit
+        late = result is not None and result.unanswered_in_a_row > metric.error_limit
         if result is not None and late and not metric.dry_run:
             yield metric, result
 

@@ -12,15 +12,17 @@ import pytest
 import yaml
 
 from flaggerpy.api.status import Phase
+from flaggerpy.api.templates import MetricTemplate, parse_metric_template
 from flaggerpy.cli.measured import hint, inside, standing
-from flaggerpy.controller.check import Examined, Question
+from flaggerpy.controller.check import Examined
+from flaggerpy.controller.questions import Question
 from flaggerpy.kube.objects import JsonObject
 from flaggerpy.kube.resources import CANARIES, METRIC_TEMPLATES, SECRETS
 from flaggerpy.metrics.base import ProviderError, ProviderSettings
 from flaggerpy.metrics.judge import Measure
 from flaggerpy.metrics.queries import Queries
 from flaggerpy.metrics.verdict import Measurements
-from flaggerpy.rollout.checks import Answer, MetricSource, Verdict
+from flaggerpy.rollout.checks import Answer, Verdict
 from tests.cli.seen import at_rest, rolling
 from tests.cli.served import Served, canary, status
 from tests.kube.fake_apiserver import Fault
@@ -230,6 +232,38 @@ def test_a_canary_that_is_not_there_is_one_sentence(cluster: Served) -> None:
     assert (result.exit_code, result.stderr) == (1, "Error: there is no canary web in namespace shop, nor any other\n")
 
 
+TESTED = {
+    "name": "proof",
+    "interval": "1m",
+    "sequential": {"good": 'good{app="{{ target }}"}', "total": 'all{app="{{ target }}"}'},
+}
+
+
+def test_a_sequential_test_looks_at_the_last_interval_alone(cluster: Served, prometheus: Loopback) -> None:
+    prometheus.says(by_query(**{'good{app="web"}': "40", 'all{app="web"}': "40", "good": "60", "all": "60"}))
+    put(cluster, prometheus, TESTED)
+    row = rows(cluster)["proof"]
+    assert (row["source"], row["verdict"]) == ("counters", "inconclusive")
+    assert row["reason"].startswith("metric proof: ")
+    assert [(asked["of"], asked["answer"]) for asked in row["queries"]] == [
+        ("good", "40"),
+        ("total", "40"),
+        ("primaryGood", "60"),
+        ("primaryTotal", "60"),
+    ]
+    until, since = (float(text.split()[0]) for text in row["queries"][0]["query"].split(" @ ")[1:3])
+    assert until - since == pytest.approx(60, abs=1)
+    assert prometheus.asked[2].query["query"].startswith('sum((good{app="web-primary"} @ ')
+
+
+def test_a_sequential_test_without_counters_is_told_as_a_mistake(cluster: Served, prometheus: Loopback) -> None:
+    made = template(prometheus)
+    made["spec"]["provider"] |= {"type": "datadog"}
+    cluster.put(METRIC_TEMPLATES, made)
+    put(cluster, prometheus, TESTED | {"templateRef": {"name": "errors"}})
+    assert "a sequential test reads counters, which only a Prometheus has" in rows(cluster)["proof"]["reason"]
+
+
 # Whom it asks
 
 
@@ -273,8 +307,9 @@ def test_an_address_inside_the_cluster_is_explained_once(cluster: Served, monkey
     assert document(cluster, "--kubeconfig", str(cluster.kubeconfig))["notes"] == []
 
 
-def silent(address: str) -> Examined:
-    question = Question(ProviderSettings("prometheus", address), Queries("x"), Measure.PLAIN)
+def silent(address: str, template: MetricTemplate | None = None) -> Examined:
+    settings = ProviderSettings("prometheus", address)
+    question = Question(settings, settings, Queries("x"), Measure.PLAIN, template)
     return Examined(Answer(Verdict.ERROR), question, Measurements(ProviderError("no answer", silent=True)))
 
 
@@ -287,14 +322,15 @@ def silent(address: str) -> Examined:
     ],
 )
 def test_the_way_to_a_server_inside_the_cluster_is_told(address: str, words: str) -> None:
-    (told,) = hint(MetricSource.TEMPLATE, silent(address))
+    spec = {"provider": {"type": "prometheus", "address": address}, "query": "x"}
+    (told,) = hint(silent(address, parse_metric_template({"metadata": {"name": "errors"}, "spec": spec})))
     assert words in told
     assert told.endswith(f"say --template-address {address.partition(':')[0]}://localhost:9090.")
 
 
 @pytest.mark.parametrize("address", ["http://127.0.0.1:9090", "http://localhost:9090", "https://api.metrics.test", ""])
 def test_nothing_is_told_of_other_servers(address: str) -> None:
-    assert list(hint(MetricSource.QUERY, silent(address))) == []
+    assert list(hint(silent(address))) == []
 
 
 def test_which_hosts_are_services() -> None:

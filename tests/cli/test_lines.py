@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from datetime import timedelta
 
+from flaggerpy.api.sequential import SequentialRecord
 from flaggerpy.api.status import Pause, Phase
 from flaggerpy.cli.lines import Teller, changes
 from flaggerpy.cli.snapshot import Snapshot
@@ -100,6 +101,15 @@ def test_a_check_that_cannot_be_judged_yet_says_why_and_a_dry_run_that_it_is_one
     assert told(snapshot(rolling(checks=[])), snapshot(rolling(checks=[few, tried]))) == [
         "check a 97.20%: not judged yet (41 samples are too few, 100 are needed)",
         "check b 97.20%, accepted is >= 99%: failed, dry run",
+    ]
+
+
+def test_what_a_sequential_test_found_out_is_told_whatever_it_is() -> None:
+    calm = check(value="+0 points", bound="< +0.5 points", reason="no sign of harm", sequential=SequentialRecord())
+    doubt = check("Inconclusive", "+0 points", name="b", reason="not yet", sequential=SequentialRecord(asked=1))
+    assert told(snapshot(rolling(checks=[])), snapshot(rolling(checks=[calm, doubt]))) == [
+        "check request-success-rate +0 points, accepted is < +0.5 points: passed (no sign of harm)",
+        "check b +0 points, accepted is >= 99%: not judged yet (not yet; asked for more time once)",
     ]
 
 

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from rich.console import Console
 
+from flaggerpy.api.sequential import SequentialRecord
 from flaggerpy.api.status import Pause, Phase
 from flaggerpy.cli.picture import Bar, picture
 from flaggerpy.cli.snapshot import Snapshot
@@ -90,6 +91,14 @@ def test_what_value_and_bound_do_not_tell_is_told_in_words() -> None:
     assert says(snapshot(rolling(checks=[few])), "41 samples are too few")
     told = check("Failed", "97.20%", reason="Halt web.shop advancement success rate 97.20% < 99%")
     assert not says(snapshot(rolling(checks=[told])), "Halt web.shop")
+
+
+def test_what_a_sequential_test_found_out_is_told_in_words_also_when_it_passed() -> None:
+    record = SequentialRecord(asked=3)
+    calm = check(reason="proven not to be worse by 0.5 points", sequential=record)
+    assert says(snapshot(rolling(checks=[calm])), "request-success-rate: proven not to be worse by 0.5 points; asked")
+    at_limit = check("Failed", reason="not clear; asked for more time 3 times, which is the limit", sequential=record)
+    assert not says(snapshot(rolling(checks=[at_limit])), "limit; asked")
 
 
 @pytest.mark.parametrize(

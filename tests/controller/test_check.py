@@ -13,8 +13,9 @@ from flaggerpy.api.analysis import HookType
 from flaggerpy.api.canary import Canary
 from flaggerpy.api.status import Phase
 from flaggerpy.api.templates import MetricTemplate, parse_metric_template
-from flaggerpy.controller.check import Checker, Sources
+from flaggerpy.controller.check import Checker
 from flaggerpy.controller.hooks import WebhookClient
+from flaggerpy.controller.questions import Sources
 from flaggerpy.kube.errors import Unreachable
 from flaggerpy.metrics.outbound import Outbound
 from flaggerpy.rollout.checks import Answer, Check, HookCheck, MetricCheck, MetricSource, Verdict

@@ -10,12 +10,13 @@ from datetime import timedelta
 from flaggerpy.api.status import Phase
 from flaggerpy.controller.alerts import AlertSender
 from flaggerpy.controller.announce import Announcer, Channels
-from flaggerpy.controller.check import Checker, Sources
+from flaggerpy.controller.check import Checker
 from flaggerpy.controller.configs import ConfigDigests
 from flaggerpy.controller.execute import Executor
 from flaggerpy.controller.hooks import EventHooks, WebhookClient
 from flaggerpy.controller.observe import Observer
 from flaggerpy.controller.pods import PODS_OF_DEPLOYMENTS, PodReader
+from flaggerpy.controller.questions import Sources
 from flaggerpy.controller.reconciler import Reconciler, Rooms
 from flaggerpy.controller.series import CanarySeries
 from flaggerpy.controller.sources import Library

@@ -6,12 +6,14 @@ from typing import Any
 
 import pytest
 
+from flaggerpy.api.analysis import CanaryMetric
 from flaggerpy.api.canary import Canary
 from flaggerpy.api.templates import parse_metric_template
 from flaggerpy.controller.served import (
     builtin_problem,
     choose_router,
     provider_of,
+    sequential_problem,
     template_problem,
     unserved,
 )
@@ -143,3 +145,39 @@ def test_a_built_in_check_that_could_never_be_measured_is_told(kind: str, provid
 )
 def test_the_canarys_provider_wins_but_for_linkerd(own: str | None, controllers: str, provider: str) -> None:
     assert provider_of(canary(spec={"provider": own}), controllers) == provider
+
+
+COUNTERS = {"good": 'ok{app="{{ target }}"}', "total": 'all{app="{{ target }}"}'}
+
+
+@pytest.mark.parametrize(
+    ("name", "provider", "sequential", "says"),
+    [
+        ("request-success-rate", "istio", {}, None),
+        ("request-success-rate", "apisix", {}, "counts requests to primary and canary together"),
+        ("request-success-rate", "", {}, None),
+        ("request-success-rate", "unheard-of", {}, None),
+        ("errors", "", COUNTERS, None),
+        ("errors", "", {"good": "ok"}, None),
+        ("errors", "", COUNTERS | {"total": "all"}, "would compare the canary with itself"),
+    ],
+)
+def test_counters_of_a_test_that_could_never_be_read_are_told_before_a_rollout(
+    name: str, provider: str, sequential: dict[str, Any], says: str | None
+) -> None:
+    one = canary(spec={"provider": provider} if provider else {})
+    tested = CanaryMetric.model_validate({"name": name, "sequential": sequential})
+    said = sequential_problem(one, tested, "")
+    assert said is None if says is None else says in (said or "")
+    assert sequential_problem(canary(spec={"skipAnalysis": True, "provider": "apisix"}), tested, "") is None
+
+
+def test_a_test_needs_a_template_that_has_counters() -> None:
+    tested = CanaryMetric.model_validate({"name": "errors", "templateRef": {"name": "t"}, "sequential": COUNTERS})
+    kinds = {"prometheus": None, "graphite": "use a MetricTemplate of type prometheus"}
+    for kind, says in kinds.items():
+        template = parse_metric_template(
+            {"metadata": {"name": "t"}, "spec": {"provider": {"type": kind, "address": "http://m/"}, "query": "x"}}
+        )
+        said = template_problem(canary(), tested, template)
+        assert said is None if says is None else says in (said or "")

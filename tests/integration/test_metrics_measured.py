@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
+from datetime import datetime
 
 import pytest
 from aiohttp import web
@@ -334,3 +335,44 @@ async def test_a_query_that_prometheus_refuses_is_a_failed_check(site: Site, pro
         await site.set_image("6.0.1")
         await site.phase_is("Failed")
         assert "parse error" in await site.event("parse error")
+
+
+TESTED: JsonObject = {
+    "name": "errors",
+    "sequential": {"good": 'ok{app="{{ target }}"}', "total": 'all{app="{{ target }}"}'},
+}
+
+
+async def test_evidence_outlives_the_controller_and_a_proof_of_harm_rolls_back_at_once(
+    site: Site, gateway: Gateway, prometheus: PrometheusServer
+) -> None:
+    prometheus.value, prometheus.values = "500", {'ok{app="podinfo"}': "490"}
+
+    async def evidence() -> JsonObject:
+        checks = (await site.canary())["status"].get("rollout", {}).get("checks", [])
+        found: JsonObject = checks[0].get("sequential", {}) if checks else {}
+        return found
+
+    async def suspects() -> bool:
+        return int((await evidence()).get("intervals", 0)) >= 2
+
+    async with site.controller():
+        made = progressive(step=25, most=50, threshold=9, interval="3s", metrics=[TESTED])
+        await site.apply(deployment(), measured(made, prometheus))
+        await site.phase_is("Initialized")
+        await site.set_image("6.0.1")
+        await site.until(suspects, "two intervals with more failures than the primary's")
+
+    before = await evidence()
+    assert before["intervals"] < 4
+    prometheus.queries.clear()
+    async with site.controller():
+        found = await site.phase_is("Failed")
+        await site.event("errors: the canary fails more often than the primary, by 2 points, which is proven")
+
+    (check,) = found["status"]["rollout"]["checks"]
+    assert (check["verdict"], check["sequential"]["intervals"]) == ("Failed", 4)
+    assert found["status"]["failedChecks"] == 0
+    assert f"@ {datetime.fromisoformat(before['until']).timestamp():.3f}" in prometheus.queries[0], "no gap"
+    assert "failed its sequential test: +2 points" in found["status"]["rollout"]["failing"]
+    assert gateway.shares() == [0, 25, 50, 0]

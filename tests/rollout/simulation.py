@@ -18,6 +18,8 @@ from flaggerpy.api.analysis import HookType
 from flaggerpy.api.canary import Canary, CanarySpec, ObjectMeta
 from flaggerpy.api.constants import FINALIZER
 from flaggerpy.api.status import CanaryStatus, Pending, Phase, Revision, RoutePlace
+from flaggerpy.metrics.base import Outcome
+from flaggerpy.metrics.trial import Grown, look
 from flaggerpy.rollout import decision as d
 from flaggerpy.rollout.checks import Answer, Check, HookCheck, Verdict, ends_round
 from flaggerpy.rollout.decide import decide
@@ -126,6 +128,8 @@ class Simulation:
     hooks: dict[str, Verdict] = field(default_factory=dict)
     """Answers of hooks by type or name; every hook passes and no rollback hook fires unless told here."""
     metrics: dict[str, Verdict] = field(default_factory=dict)
+    requests: tuple[Outcome, ...] = ()
+    """What counters grew by in every interval of a sequential test: good and all of the canary, and of the primary."""
     meanwhile: Callable[[Any], object] | None = None
     """What somebody does between the observation and the first write of the next plan."""
 
@@ -349,6 +353,9 @@ class Simulation:
             verdict = self.hooks.get(name, self.hooks.get(check.type.value, default))
             return Answer(verdict, "" if verdict is Verdict.PASSED else "403 closed")
         self.laws.measured(self)
+        if check.trial is not None:
+            metric, seen = self.spec.analysis.metrics[check.index], Grown(self.requests, self.now)
+            return look(metric, check.trial, seen if check.trial.since else None, f"{NAME}.{NAMESPACE}")
         name = self.spec.analysis.metrics[check.index].name
         verdict = self.metrics.get(name, Verdict.PASSED)
         if verdict is Verdict.PASSED:
