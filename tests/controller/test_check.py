@@ -228,6 +228,32 @@ async def test_a_template_is_asked_of_its_own_server_with_its_own_secret(desk: D
     assert (asked.headers["Authorization"], asked.headers["X-Org"]) == ("Basic dTpw", "7")
 
 
+@pytest.mark.parametrize(
+    ("query", "provider", "sent"),
+    [
+        ("x[{{ interval }}]", {}, {"query": "x[1m]"}),
+        ("SELECT 1 FROM T", {"type": "newrelic"}, {"nrql": "SELECT 1 FROM T SINCE 60 seconds ago"}),
+    ],
+)
+async def test_w52_a_template_without_an_interval_is_measured_over_a_minute(
+    desk: Desk, query: str, provider: dict[str, Any], sent: dict[str, str]
+) -> None:
+    desk.templates["shop", "t"] = template(query=query, address=desk.server.url, secretRef={"name": "s"}, **provider)
+    desk.secrets["shop", "s"] = {"token": "t", "newrelic_account_id": "1", "newrelic_query_key": "k"}
+
+    await desk.metric(TEMPLATE, BY_TEMPLATE)
+
+    assert desk.server.asked[0].query == sent
+
+
+async def test_w59_an_inline_query_that_cannot_be_filled_in_is_never_sent(desk: Desk) -> None:
+    answer = await desk.metric(QUERY, {"name": "errors", "query": "x{{ nope }}", "threshold": 1})
+
+    assert answer.verdict is Verdict.FAILED
+    assert '"{{ nope }}", which is not supported' in answer.message
+    assert desk.server.asked == []
+
+
 async def test_a_web_metric_is_filled_in_for_the_canary(desk: Desk) -> None:
     desk.templates["shop", "t"] = template(
         query="/rates/{{ target }}?window={{ interval }}",
@@ -300,7 +326,7 @@ async def test_a_query_that_prometheus_refuses_is_a_failed_check_as_in_flagger(d
     )
 
 
-async def test_a_metric_without_a_bound_cannot_pass(desk: Desk) -> None:
+async def test_w58_a_metric_without_a_bound_cannot_pass_and_says_why(desk: Desk) -> None:
     desk.server.says(value("0"))
 
     answer = await desk.metric(QUERY, {"name": "errors", "query": "x"})
