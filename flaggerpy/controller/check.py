@@ -31,7 +31,6 @@ from flaggerpy.metrics.configured import queries_for, settings_of
 from flaggerpy.metrics.judge import Measure
 from flaggerpy.metrics.outbound import Outbound
 from flaggerpy.metrics.queries import Queries, queries_of, window_of
-from flaggerpy.metrics.query import QueryContext
 from flaggerpy.metrics.registry import provider_for
 from flaggerpy.metrics.verdict import About, Measurements, verdict_of
 from flaggerpy.rollout.checks import Answer, Check, HookCheck, MetricCheck, MetricSource, Verdict, ends_round
@@ -39,8 +38,8 @@ from flaggerpy.rollout.errors import UserError
 from flaggerpy.telemetry.controller import QueryOutcome
 from flaggerpy.telemetry.recorder import METRIC, CheckName, Recorder
 
-_Server = tuple[str, str]
-"""Type and address of a metrics server."""
+_Server = tuple[str, str, str]
+"""Type, address and region of a metrics server."""
 
 FindTemplate = Callable[[str, str], MetricTemplate | None]
 """Finds a MetricTemplate by namespace and name; a UserError says why one cannot be read."""
@@ -66,9 +65,16 @@ class Sources:
 
 @dataclass(frozen=True, slots=True)
 class _Question:
-    """Queries ready to be sent, and what their results mean."""
+    """Queries ready to be sent, and what their results mean.
+
+    Attributes:
+        settings: whom to ask about the canary.
+        primary: whom to ask about the primary; the server is the same, and what is filled in may not be.
+
+    """
 
     settings: ProviderSettings
+    primary: ProviderSettings
     queries: Queries
     measure: Measure
 
@@ -147,15 +153,17 @@ class Checker:
         window = window_of(metric, check.since, self._clock.now())
         try:
             question = await self._question(canary, metric, check.source, window)
-            provider = provider_for(question.settings, self._outbound)
+            of_canary = provider_for(question.settings, self._outbound)
+            same = question.primary == question.settings
+            of_primary = of_canary if same else provider_for(question.primary, self._outbound)
         except UserError as error:
             return Answer(Verdict.FAILED, str(error))
         except KubeError as error:
             return Answer(Verdict.ERROR, judge.unanswered(metric, f"its Secret could not be read: {error}"))
-        server = (question.settings.type, question.settings.address)
+        server = (question.settings.type, question.settings.address, question.settings.region)
         if server in silent:
             return Answer(Verdict.ERROR, judge.unanswered(metric, "its server has just left another query unanswered"))
-        found = await self._ask(provider, question, window)
+        found = await self._ask(of_canary, of_primary, question, window)
         if found.is_silent:
             silent.add(server)
         if isinstance(found.value, Value):
@@ -163,17 +171,19 @@ class Checker:
             self._recorder.set_measured(labels_of(canary), metric.name, shown)
         return verdict_of(metric, question.measure, self._about(canary), found)
 
-    async def _ask(self, provider: MetricProvider, question: _Question, window: timedelta) -> Measurements:
+    async def _ask(
+        self, of_canary: MetricProvider, of_primary: MetricProvider, question: _Question, window: timedelta
+    ) -> Measurements:
         """Ask for everything that a verdict needs, until something is not answered."""
         queries = question.queries
-        found = Measurements(await self._query(provider, question, queries.value, window, queries.factor))
+        found = Measurements(await self._query(of_canary, question, queries.value, window, queries.factor))
         further = {
-            "samples": (queries.samples, 1),
-            "primary": (queries.primary, queries.factor),
-            "primary_samples": (queries.primary_samples, 1),
+            "samples": (of_canary, queries.samples, 1),
+            "primary": (of_primary, queries.primary, queries.factor),
+            "primary_samples": (of_primary, queries.primary_samples, 1),
         }
         answered: Outcome = found.value
-        for part, (query, factor) in further.items():
+        for part, (provider, query, factor) in further.items():
             if query is not None and isinstance(answered, Value | NoData):
                 answered = await self._query(provider, question, query, window, factor)
                 found = replace(found, **{part: answered})
@@ -201,14 +211,20 @@ class Checker:
         whose = measured_of(canary, metric, self._sources.mesh_provider).within(metric, window)
         match source:
             case MetricSource.BUILTIN:
-                measure = judge.measure_of(metric, builtin=True)
-                return _Question(self._server(canary), queries_of(metric, whose, None), measure)
+                server, measure = self._server(canary), judge.measure_of(metric, builtin=True)
+                return _Question(server, server, queries_of(metric, whose, None), measure)
             case MetricSource.QUERY:
-                return _Question(self._server(canary), queries_of(metric, whose, metric.query or ""), Measure.PLAIN)
+                server = self._server(canary)
+                return _Question(server, server, queries_of(metric, whose, metric.query or ""), Measure.PLAIN)
             case MetricSource.TEMPLATE:
                 template = self._template(canary, metric)
                 queries = queries_for(template.spec, metric, whose)
-                return _Question(await self._settings(template, whose.canary), queries, Measure.PLAIN)
+                secret = await self._secret(template)
+                of_canary, of_primary = (
+                    replace(settings_of(template.spec.provider, secret, names), cluster=self._sources.cluster)
+                    for names in (whose.canary, whose.primary)
+                )
+                return _Question(of_canary, of_primary, queries, Measure.PLAIN)
             case _:
                 assert_never(source)
 
@@ -226,18 +242,17 @@ class Checker:
             )
         return template
 
-    async def _settings(self, template: MetricTemplate, context: QueryContext) -> ProviderSettings:
-        provider = template.spec.provider
-        secret: Mapping[str, str] | None = None
-        if provider.secret_ref is not None:
-            namespace, name = template.metadata.namespace, provider.secret_ref.name
-            secret = await self._sources.read_secret(namespace, name)
-            if secret is None:
-                raise UserError(
-                    f"Metric template {template.metadata.name}.{namespace} error: there is no Secret {name} in its "
-                    "namespace: create it, or correct spec.provider.secretRef."
-                )
-        return replace(settings_of(provider, secret, context), cluster=self._sources.cluster)
+    async def _secret(self, template: MetricTemplate) -> Mapping[str, str] | None:
+        ref, namespace = template.spec.provider.secret_ref, template.metadata.namespace
+        if ref is None:
+            return None
+        secret = await self._sources.read_secret(namespace, ref.name)
+        if secret is None:
+            raise UserError(
+                f"Metric template {template.metadata.name}.{namespace} error: there is no Secret {ref.name} in its "
+                "namespace: create it, or correct spec.provider.secretRef."
+            )
+        return secret
 
 
 def _name_of(outcome: Outcome) -> QueryOutcome:

@@ -82,6 +82,7 @@ def value(text: str) -> Say:
 NOTHING = Say(body=b'{"status":"success","data":{"resultType":"vector","result":[]}}')
 SUCCESS = {"name": "request-success-rate", "interval": "1m", "thresholdRange": {"min": 99}}
 DURATION = {"name": "request-duration", "interval": "30s", "thresholdRange": {"max": 500}}
+COMPARED = {"name": "errors", "templateRef": {"name": "t"}, "compareTo": "primary"}
 BY_TEMPLATE = {"name": "errors", "templateRef": {"name": "t"}, "thresholdRange": {"max": 1}}
 
 
@@ -540,6 +541,30 @@ async def test_a_built_in_check_is_compared_with_the_primary_in_its_own_unit(des
     assert desk.exported() == [
         'flagger_canary_metric_analysis{metric="request-duration",name="web",namespace="shop"} 0.45'
     ], "of the canary"
+
+
+@pytest.mark.parametrize(
+    ("query", "web"),
+    [
+        ("/rates", {"method": "POST", "body": '{"app": "{{ target }}"}', "jsonPath": "{.rate}"}),
+        ("/rates", {"jsonPath": "{.{{ role }}}"}),
+        ("/rates/{{ target }}", {"method": "POST", "body": '{"of": "{{ target }}"}', "jsonPath": "{.{{ role }}}"}),
+    ],
+)
+async def test_a_web_metric_is_filled_in_for_whom_it_is_asked_about(
+    desk: Desk, query: str, web: dict[str, Any]
+) -> None:
+    desk.templates["shop", "t"] = template(query=query, type="web", address=desk.server.url, web=web)
+
+    async def tell(asked: Asked) -> Say:
+        rate = 4 if b"primary" in asked.body else 2
+        return Say(body=json.dumps({"rate": rate, "canary": 2, "primary": 4}).encode())
+
+    desk.server.says(tell)
+    answer = await desk.metric(TEMPLATE, {**COMPARED, "ratio": {"max": 1}})
+
+    assert (answer.verdict, answer.bound) == (Verdict.PASSED, "<= 1 × the primary's 4.00")
+    assert len(desk.server.asked) == 2
 
 
 async def test_nothing_more_is_asked_of_a_server_that_did_not_answer(desk: Desk) -> None:
