@@ -140,7 +140,7 @@ async def test_a_token_that_is_refused_is_not_kept(server: Loopback, outbound: O
     found = await stackdriver(server, outbound).measure(QUERY, MINUTE)
     await stackdriver(server, outbound).measure(QUERY, MINUTE)
 
-    assert "it answered 401: ***** has ended; check the account's right" in reason_of(found)
+    assert "it answered 401: [hidden] has ended; check the account's right" in reason_of(found)
     assert [asked.path for asked in server.asked].count("/token") == 2
 
 
@@ -269,4 +269,4 @@ async def test_a_token_is_not_told_by_a_server_that_repeats_a_part_of_it(server:
     reason = reason_of(await stackdriver(server, outbound).measure(QUERY, MINUTE))
 
     assert "planted" not in reason
-    assert "*****" in reason
+    assert "[hidden]" in reason
