@@ -20,7 +20,7 @@ from flaggerpy.rollout.errors import UserError
 from tests.kube.clocks import ManualClock
 from tests.metrics.faults.case import says
 from tests.metrics.faults.stackdriver import TOKEN, key_file, lends_and, points, private_key, secret, series
-from tests.metrics.loopback import Asked, Loopback, Say, loopback
+from tests.metrics.loopback import Asked, Loopback, Say, loopback, never
 
 MINUTE = timedelta(minutes=1)
 QUERY = "fetch k8s_container | metric 'x' | group_by []"
@@ -142,6 +142,16 @@ async def test_a_token_that_is_refused_is_not_kept(server: Loopback, outbound: O
 
     assert "it answered 401: [hidden] has ended; check the account's right" in reason_of(found)
     assert [asked.path for asked in server.asked].count("/token") == 2
+
+
+async def test_a_server_that_lends_and_then_says_nothing_is_silent(server: Loopback, outbound: Outbound) -> None:
+    server.says(lends_and(HALF), never)
+    settings = ProviderSettings("stackdriver", server.url, secret=secret(server.url))
+
+    found = await Stackdriver(settings, outbound, timeout=0.3, environment={}).measure(QUERY, MINUTE)
+
+    assert isinstance(found, ProviderError)
+    assert found.silent
 
 
 class Google(Outbound):
