@@ -22,13 +22,15 @@ class MetricPayload(_Part):
     name: str
     """Name of the metric."""
     verdict: str
-    """How it was judged, such as Passed, Failed or Error."""
+    """How it was judged: Passed, Failed, Inconclusive or Error."""
     value: str = ""
     """What was measured; empty when nothing was."""
     bound: str = ""
     """What is accepted; empty when everything is."""
     reason: str = ""
     """One sentence for people."""
+    dry_run: bool = False
+    """Nothing follows from its verdict."""
 
 
 class RevisionPayload(_Part):

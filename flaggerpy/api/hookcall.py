@@ -87,7 +87,7 @@ def header_problems(where: str, headers: tuple[HookHeader, ...]) -> Iterator[str
     """Say which headers cannot be sent as they are written."""
     for index, header in enumerate(headers):
         here = f"{where}.headers[{index}]"
-        if not _TOKEN.fullmatch(header.name):
+        if not is_name(header.name):
             yield f'{here}.name: "{header.name}" cannot be the name of a header: write letters, digits and dashes.'
         elif header.name.lower() in OUR_HEADERS:
             yield f"{here}.name: {header.name} belongs to the call itself: remove it."
@@ -109,6 +109,11 @@ def tls_problems(where: str, tls: HookTls, *, unchecked: bool) -> Iterator[str]:
         yield f"{where}.tls.caBundle is PEM as it is: write it in base64, or keep it in a Secret (caSecretRef)."
     elif not are_certificates(decoded(tls.ca_bundle)):
         yield f"{where}.tls.caBundle holds no certificates: write PEM certificates in base64."
+
+
+def is_name(text: str) -> bool:
+    """Tell whether a text can be the name of a header."""
+    return _TOKEN.fullmatch(text) is not None
 
 
 def sendable(value: str) -> bool:

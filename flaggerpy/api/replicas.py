@@ -13,10 +13,11 @@ _SCALE: Final = "spec.analysis.canaryScale"
 _SHARES: Final = "spec.analysis.trafficByReplicas"
 _MOST: Final = 50
 """Percent of the users that the canary can have beside a primary that keeps all its pods."""
-_UNSCALED: Final = {
+UNSCALED: Final = {
     "DaemonSet": "which has one pod on each of its nodes",
     "Service": "whose pods are somebody else's business",
 }
+"""Kinds of targets whose pods nobody here counts, and why."""
 
 
 def size_problems(canary: Canary) -> Iterator[str]:
@@ -28,8 +29,8 @@ def size_problems(canary: Canary) -> Iterator[str]:
         yield f"{_SCALE}.minReplicas: {scale.min_replicas} is less than one pod: write 1 or more."
     if not scale.match_traffic_weight:
         return
-    if kind in _UNSCALED:
-        yield f"{_SCALE} goes with no {kind}, {_UNSCALED[kind]}: remove it."
+    if kind in UNSCALED:
+        yield f"{_SCALE} goes with no {kind}, {UNSCALED[kind]}: remove it."
     elif canary.spec.autoscaler_ref is not None:
         yield (
             f"{_SCALE}.matchTrafficWeight: the autoscaler in spec.autoscalerRef decides how many pods the canary has,"
@@ -54,8 +55,8 @@ def size_remarks(canary: Canary) -> Iterator[str]:
 def replica_problems(canary: Canary) -> Iterator[str]:
     """Say why numbers of pods cannot be the shares that are asked for."""
     analysis, kind = canary.analysis, canary.spec.target_ref.kind
-    if kind in _UNSCALED:
-        yield f"{_SHARES} goes with no {kind}, {_UNSCALED[kind]}: remove it."
+    if kind in UNSCALED:
+        yield f"{_SHARES} goes with no {kind}, {UNSCALED[kind]}: remove it."
     elif canary.spec.autoscaler_ref is not None:
         yield (
             f"{_SHARES}: the autoscaler in spec.autoscalerRef would change the shares with every pod that it adds or"

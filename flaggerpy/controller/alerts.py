@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from functools import partial
 
@@ -19,6 +19,7 @@ from flaggerpy.api.canary import Canary
 from flaggerpy.api.templates import AlertProvider
 from flaggerpy.api.validation import url_problem
 from flaggerpy.clock import Clock, SystemClock
+from flaggerpy.controller.credentials import ReadSecret
 from flaggerpy.controller.delivery import Attempt, Line
 from flaggerpy.controller.hooks import retry_after
 from flaggerpy.kube.errors import Forbidden, KubeError
@@ -39,9 +40,6 @@ _ADVICE = {
 }
 
 _ADDRESS = "write http:// or https://, a host and a path"
-
-ReadSecret = Callable[[str, str], Awaitable[Mapping[str, str] | None]]
-"""Reads the decoded data of a Secret by namespace and name; None when there is none."""
 
 FindProvider = Callable[[str, str], AlertProvider | None]
 """Finds an AlertProvider by namespace and name; a UserError says why one cannot be read."""

@@ -13,9 +13,8 @@ from urllib.parse import unquote, urlsplit
 
 from flaggerpy.api.analysis import CanaryWebhook
 from flaggerpy.api.hookcall import HookHeader, decoded, sendable
+from flaggerpy.metrics.discreet import HIDDEN
 from flaggerpy.rollout.errors import UserError
-
-HIDDEN = "[hidden]"
 
 ReadSecret = Callable[[str, str], Awaitable[Mapping[str, str] | None]]
 """Reads the decoded data of a Secret by namespace and name; None when there is none."""

@@ -152,9 +152,14 @@ def _call_of(hook: CanaryWebhook, payload: WebhookPayload, key: str, held: Crede
 
 
 async def in_order(asks: Sequence[Callable[[], Awaitable[Told]]], *, at_once: bool) -> AsyncIterator[Told]:
-    """Give answers in the order of the questions, whichever comes first; one after the other if not ``at_once``."""
+    """Give answers in the order of the questions, whichever comes first; one after the other if not ``at_once``.
+
+    Where one raises in the place of an answer, the others are waited for first: nothing goes on behind one's back.
+    """
     if at_once:
-        for answer in await asyncio.gather(*(ask() for ask in asks)):
+        for answer in await asyncio.gather(*(ask() for ask in asks), return_exceptions=True):
+            if isinstance(answer, BaseException):
+                raise answer
             yield answer
         return
     for ask in asks:

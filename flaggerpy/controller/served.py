@@ -9,6 +9,7 @@ from collections.abc import Iterator
 
 from flaggerpy.api.analysis import SUCCESS_RATE, CanaryAnalysis, CanaryMetric, HookType, Strategy
 from flaggerpy.api.canary import Canary
+from flaggerpy.api.replicas import UNSCALED
 from flaggerpy.api.templates import MetricTemplate
 from flaggerpy.metrics.configured import queries_for, settings_of
 from flaggerpy.metrics.counters import NO_COUNTERS, counters_of
@@ -27,15 +28,11 @@ from flaggerpy.targets.base import Target
 from flaggerpy.targets.registry import target_for
 
 Problems = tuple[str, ...]
-_UNSCALED = {
-    "DaemonSet": "which has one pod on each of its nodes",
-    "Service": "whose pods are somebody else's business",
-}
 
 
 def choose_target(canary: Canary) -> tuple[Target, Problems]:
     """Return the translator of the canary's workload, and what of the workload is not served."""
-    problems, unscaled = [], _UNSCALED.get(kind_of_target(canary))
+    problems, unscaled = [], UNSCALED.get(kind_of_target(canary))
     if canary.spec.autoscaler_ref is not None and unscaled:
         problems.append(f"spec.autoscalerRef goes with no {canary.spec.target_ref.kind}, {unscaled}: remove it.")
     elif canary.spec.autoscaler_ref is not None:

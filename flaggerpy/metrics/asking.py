@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import urlencode
 
+from flaggerpy.api import hookcall
 from flaggerpy.metrics.base import BadQuery, Outcome, ProviderError, ProviderSettings
 from flaggerpy.metrics.outbound import MEBIBYTE, Call, Outbound, OutboundError, Reply, checked_url, place
 from flaggerpy.metrics.reading import json_of, start
@@ -167,8 +168,7 @@ def sendable(name: str, headers: Headers) -> Headers:
 
     """
     for header, value in headers:
-        usable = header.isascii() and header.replace("-", "").replace("_", "").isalnum()
-        if not usable or not value.isascii() or any(character in value for character in "\r\n\0"):
+        if not (hookcall.is_name(header) and hookcall.sendable(value)):
             raise UserError(f'The header "{header}" of the {name} server has characters that cannot be sent.')
     return headers
 

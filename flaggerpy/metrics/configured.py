@@ -46,11 +46,16 @@ def queries_for(spec: MetricTemplateSpec, metric: CanaryMetric, measured: Measur
 
     """
     maker_of(spec.provider.type)
-    queries = queries_of(metric, measured, spec.query)
+    queries = queries_of(metric, measured, spec.query, told_apart=_told_apart(spec.provider.web, measured))
     for query in (queries.value, queries.samples, queries.primary, queries.primary_samples):
         if query is not None:
             check_query(spec.provider.type, query)
     return queries
+
+
+def _told_apart(web: WebMetric | None, measured: Measured) -> bool:
+    """Whether body or path of a web metric say whose numbers are asked for."""
+    return web is not None and _filled(web, measured.canary) != _filled(web, measured.primary)
 
 
 def _filled(web: WebMetric, context: QueryContext) -> WebMetric:

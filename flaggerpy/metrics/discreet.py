@@ -13,7 +13,7 @@ from urllib.parse import quote, quote_plus, unquote, urlsplit
 
 from flaggerpy.metrics.base import BadQuery, MetricProvider, Outcome, ProviderError, ProviderSettings
 
-HIDDEN = "*****"
+HIDDEN = "[hidden]"
 _SHORTEST_SECRET = 4
 """What is shorter stands in every other sentence, and protects nothing."""
 _SHORTEST_HEADER = 8

@@ -65,8 +65,10 @@ def window_of(metric: CanaryMetric, since: datetime | None, now: datetime) -> ti
     return min(metric.interval, max(now - since, LEAST_WINDOW))
 
 
-def queries_of(metric: CanaryMetric, measured: Measured, text: str | None) -> Queries:
+def queries_of(metric: CanaryMetric, measured: Measured, text: str | None, *, told_apart: bool = False) -> Queries:
     """Render what a verdict needs; without a text it is the built-in query of the metric's name.
+
+    ``told_apart`` is whether something else than the query says whose numbers are asked for.
 
     Raises:
         UserError: something cannot be rendered, or the primary would be asked for the canary's numbers.
@@ -77,7 +79,7 @@ def queries_of(metric: CanaryMetric, measured: Measured, text: str | None) -> Qu
     if metric.compare_to is None:
         return Queries(value, samples, factor=factor)
     primary, _ = _value(metric, measured, text, "primary")
-    if primary == value:
+    if primary == value and not told_apart:
         raise UserError(
             f"The metric {metric.name} would compare the canary with itself, because its query is the same for the "
             "primary: use {{ target }} or {{ role }} in it, as in {{ service }}-{{ role }}."

@@ -69,9 +69,9 @@ class Stackdriver:
         body = json.dumps({"query": query.strip()}).encode()
         call = asking.call("POST", f"{server.base}/timeSeries:query", body, "application/json")
         match await asking.ask(call, parse, complaint):
-            case ProviderError(reason):
+            case ProviderError(reason, silent):
                 give_back(server.outbound, self._account.whose)
-                return ProviderError(hidden(reason, [token]))
+                return ProviderError(hidden(reason, [token]), silent)
             case outcome:
                 return outcome
 

@@ -66,7 +66,7 @@ def shortened(text: str, longest: int = LONGEST_VALUE) -> str:
 
 
 def _metric_lines(metrics: tuple[MetricPayload, ...]) -> list[Field]:
-    ordered = sorted(metrics, key=lambda metric: metric.verdict == _PASSED)
+    ordered = sorted(metrics, key=lambda metric: metric.verdict == _PASSED or metric.dry_run)
     shown = [
         Field(shortened(f"Metric {one.name}", 100), shortened(_metric_text(one))) for one in ordered[:MOST_METRICS]
     ]
@@ -75,10 +75,11 @@ def _metric_lines(metrics: tuple[MetricPayload, ...]) -> list[Field]:
 
 
 def _metric_text(metric: MetricPayload) -> str:
+    verdict = f"{metric.verdict}, dry run" if metric.dry_run else metric.verdict
     if not metric.value:
-        return f"{metric.verdict}: {metric.reason}" if metric.reason else metric.verdict
+        return f"{verdict}: {metric.reason}" if metric.reason else verdict
     accepted = f", accepted is {metric.bound}" if metric.bound else ""
-    return f"{metric.value}{accepted}: {metric.verdict}"
+    return f"{metric.value}{accepted}: {verdict}"
 
 
 def _metric(check: CheckResult) -> MetricPayload:
@@ -88,6 +89,7 @@ def _metric(check: CheckResult) -> MetricPayload:
         value=check.value or "",
         bound=check.bound or "",
         reason=check.reason,
+        dry_run=check.dry_run,
     )
 
 

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator
 from datetime import timedelta
 from typing import Any
 
@@ -13,60 +13,14 @@ from flaggerpy.api.analysis import HookType
 from flaggerpy.api.canary import Canary
 from flaggerpy.api.status import Phase
 from flaggerpy.api.templates import MetricTemplate, parse_metric_template
-from flaggerpy.controller.check import Checker
-from flaggerpy.controller.hooks import WebhookClient
-from flaggerpy.controller.questions import Sources
 from flaggerpy.kube.errors import Unreachable
 from flaggerpy.metrics.outbound import Outbound
-from flaggerpy.rollout.checks import Answer, Check, HookCheck, MetricCheck, MetricSource, Verdict
-from flaggerpy.telemetry.recorder import Recorder
+from flaggerpy.rollout.checks import Answer, HookCheck, MetricCheck, MetricSource, Verdict
 from tests.builders import canary
-from tests.kube.clocks import ManualClock
-from tests.metrics.loopback import Asked, Loopback, Say, closed_port, loopback
+from tests.controller.desk import Desk, value
+from tests.metrics.loopback import Asked, Say, closed_port, loopback
 
 BUILTIN, QUERY, TEMPLATE = MetricSource.BUILTIN, MetricSource.QUERY, MetricSource.TEMPLATE
-
-
-class Desk:
-    """A checker, the server it asks, and what it can look up."""
-
-    def __init__(self, outbound: Outbound, server: Loopback) -> None:
-        self.server = server
-        self.templates: dict[tuple[str, str], MetricTemplate] = {}
-        self.secrets: dict[tuple[str, str], Mapping[str, str]] = {}
-        self.secrets_unreachable = False
-        self.recorder = Recorder(version="1", mesh_provider="kubernetes")
-        sources = Sources(
-            find_template=lambda namespace, name: self.templates.get((namespace, name)),
-            read_secret=self._secret,
-            metrics_server=server.url,
-            mesh_provider="kubernetes",
-        )
-        self.clock = ManualClock()
-        self.checker = Checker(WebhookClient(outbound, self._secret), outbound, sources, self.recorder, self.clock)
-
-    async def metric(self, source: MetricSource, written: dict[str, Any], spec: dict[str, Any] | None = None) -> Answer:
-        """Ask for the only metric of a canary."""
-        check = MetricCheck(0, source, "a")
-        return (await self.run(canary(spec=spec, analysis={"metrics": [written]}), check))[check]
-
-    async def run(self, of: Canary, *checks: Check) -> dict[Check, Answer]:
-        return await self.checker.run(of, checks, "664667f95d")
-
-    def exported(self) -> list[str]:
-        text = generate_latest(self.recorder.registry).decode()
-        return [line for line in text.splitlines() if line.startswith("flagger_canary_metric_analysis{")]
-
-    def counted(self, series: str, *words: str) -> dict[str, float]:
-        """Read a counter for each of these words in its name; what was never counted is zero."""
-        lines = generate_latest(self.recorder.registry).decode().splitlines()
-        found = dict(line.rsplit(" ", 1) for line in lines if not line.startswith("#"))
-        return {word: float(found.get(series % word, 0)) for word in words or ("passed", "failed", "error")}
-
-    async def _secret(self, namespace: str, name: str) -> Mapping[str, str] | None:
-        if self.secrets_unreachable:
-            raise Unreachable("no answer within 10 s")
-        return self.secrets.get((namespace, name))
 
 
 @pytest.fixture
@@ -75,14 +29,10 @@ async def desk() -> AsyncIterator[Desk]:
         yield Desk(outbound, server)
 
 
-def value(text: str) -> Say:
-    series = {"metric": {}, "value": [1, text]}
-    return Say(body=json.dumps({"status": "success", "data": {"resultType": "vector", "result": [series]}}).encode())
-
-
 NOTHING = Say(body=b'{"status":"success","data":{"resultType":"vector","result":[]}}')
 SUCCESS = {"name": "request-success-rate", "interval": "1m", "thresholdRange": {"min": 99}}
 DURATION = {"name": "request-duration", "interval": "30s", "thresholdRange": {"max": 500}}
+COMPARED = {"name": "errors", "templateRef": {"name": "t"}, "compareTo": "primary"}
 BY_TEMPLATE = {"name": "errors", "templateRef": {"name": "t"}, "thresholdRange": {"max": 1}}
 
 
@@ -229,6 +179,32 @@ async def test_a_template_is_asked_of_its_own_server_with_its_own_secret(desk: D
     assert (asked.headers["Authorization"], asked.headers["X-Org"]) == ("Basic dTpw", "7")
 
 
+@pytest.mark.parametrize(
+    ("query", "provider", "sent"),
+    [
+        ("x[{{ interval }}]", {}, {"query": "x[1m]"}),
+        ("SELECT 1 FROM T", {"type": "newrelic"}, {"nrql": "SELECT 1 FROM T SINCE 60 seconds ago"}),
+    ],
+)
+async def test_w52_a_template_without_an_interval_is_measured_over_a_minute(
+    desk: Desk, query: str, provider: dict[str, Any], sent: dict[str, str]
+) -> None:
+    desk.templates["shop", "t"] = template(query=query, address=desk.server.url, secretRef={"name": "s"}, **provider)
+    desk.secrets["shop", "s"] = {"token": "t", "newrelic_account_id": "1", "newrelic_query_key": "k"}
+
+    await desk.metric(TEMPLATE, BY_TEMPLATE)
+
+    assert desk.server.asked[0].query == sent
+
+
+async def test_w59_an_inline_query_that_cannot_be_filled_in_is_never_sent(desk: Desk) -> None:
+    answer = await desk.metric(QUERY, {"name": "errors", "query": "x{{ nope }}", "threshold": 1})
+
+    assert answer.verdict is Verdict.FAILED
+    assert '"{{ nope }}", which is not supported' in answer.message
+    assert desk.server.asked == []
+
+
 async def test_a_web_metric_is_filled_in_for_the_canary(desk: Desk) -> None:
     desk.templates["shop", "t"] = template(
         query="/rates/{{ target }}?window={{ interval }}",
@@ -258,7 +234,7 @@ async def test_no_value_of_a_secret_is_in_an_answer(desk: Desk, status: int, cap
     desk.server.says(echo)
     answer = await desk.metric(TEMPLATE, BY_TEMPLATE)
 
-    assert "*****" in answer.message
+    assert "[hidden]" in answer.message
     exported = generate_latest(desk.recorder.registry).decode()
     assert not [value for value in secret.values() if value in repr(answer) + caplog.text + exported]
 
@@ -301,7 +277,7 @@ async def test_a_query_that_prometheus_refuses_is_a_failed_check_as_in_flagger(d
     )
 
 
-async def test_a_metric_without_a_bound_cannot_pass(desk: Desk) -> None:
+async def test_w58_a_metric_without_a_bound_cannot_pass_and_says_why(desk: Desk) -> None:
     desk.server.says(value("0"))
 
     answer = await desk.metric(QUERY, {"name": "errors", "query": "x"})
@@ -515,6 +491,30 @@ async def test_a_built_in_check_is_compared_with_the_primary_in_its_own_unit(des
     assert desk.exported() == [
         'flagger_canary_metric_analysis{metric="request-duration",name="web",namespace="shop"} 0.45'
     ], "of the canary"
+
+
+@pytest.mark.parametrize(
+    ("query", "web"),
+    [
+        ("/rates", {"method": "POST", "body": '{"app": "{{ target }}"}', "jsonPath": "{.rate}"}),
+        ("/rates", {"jsonPath": "{.{{ role }}}"}),
+        ("/rates/{{ target }}", {"method": "POST", "body": '{"of": "{{ target }}"}', "jsonPath": "{.{{ role }}}"}),
+    ],
+)
+async def test_a_web_metric_is_filled_in_for_whom_it_is_asked_about(
+    desk: Desk, query: str, web: dict[str, Any]
+) -> None:
+    desk.templates["shop", "t"] = template(query=query, type="web", address=desk.server.url, web=web)
+
+    async def tell(asked: Asked) -> Say:
+        rate = 4 if b"primary" in asked.body else 2
+        return Say(body=json.dumps({"rate": rate, "canary": 2, "primary": 4}).encode())
+
+    desk.server.says(tell)
+    answer = await desk.metric(TEMPLATE, {**COMPARED, "ratio": {"max": 1}})
+
+    assert (answer.verdict, answer.bound) == (Verdict.PASSED, "<= 1 × the primary's 4.00")
+    assert len(desk.server.asked) == 2
 
 
 async def test_nothing_more_is_asked_of_a_server_that_did_not_answer(desk: Desk) -> None:

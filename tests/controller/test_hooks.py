@@ -12,7 +12,8 @@ import pytest
 
 from flaggerpy.api.analysis import CanaryWebhook
 from flaggerpy.api.payloads import WebhookPayload
-from flaggerpy.controller.hooks import HookAnswer, WebhookClient, backoff, retry_after
+from flaggerpy.controller.hooks import HookAnswer, WebhookClient, backoff, in_order, retry_after
+from flaggerpy.kube.errors import Unreachable
 from flaggerpy.metrics.outbound import Outbound, Reply
 from tests.controller.keeping import no_secrets
 from tests.kube.clocks import SkippingClock
@@ -351,3 +352,21 @@ async def test_a_reason_is_one_line_whatever_the_server_says(client: WebhookClie
     server.says(Say(403, "<html>\r\n<p>\tno\u2028\x1b[31m entry</p>\n\n".encode()))
 
     assert (await call(client, server.url)).reason == "<html> <p> no [31m entry</p>"
+
+
+async def test_where_one_of_many_at_once_raises_the_others_are_waited_for() -> None:
+    done: list[str] = []
+
+    async def raises() -> str:
+        raise Unreachable("no answer within 10 s")
+
+    async def takes_a_while() -> str:
+        for _ in range(3):
+            await asyncio.sleep(0)
+        done.append("the other")
+        return "passed"
+
+    with pytest.raises(Unreachable):
+        _ = [answer async for answer in in_order([raises, takes_a_while], at_once=True)]
+
+    assert done == ["the other"]

@@ -332,7 +332,7 @@ async def test_lent_credentials_that_are_refused_are_not_kept(
     await cloudwatch(server.url, outbound, environment).measure(QUERY, MINUTE)
 
     assert isinstance(refused, ProviderError)
-    assert "the token ***** ended" in refused.reason
+    assert "the token [hidden] ended" in refused.reason
     assert len(lender.asked) == 2
 
 

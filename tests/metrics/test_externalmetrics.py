@@ -223,6 +223,22 @@ async def test_another_server_never_gets_the_controllers_token(
     assert asked.headers.get("Authorization") == sent
 
 
+def test_w61_a_token_that_would_be_sent_to_nobody_is_told_before(outbound: Outbound) -> None:
+    with pytest.raises(UserError, match=r"spec\.provider\.address does not say for which server"):
+        provider(outbound, secret={"token": "x"})
+
+
+async def test_w61_the_api_server_is_asked_over_the_controllers_connection_whatever_is_verified(
+    outbound: Outbound,
+) -> None:
+    cluster = ApiServer(answer(values("7")))
+
+    found = await provider(outbound, cluster, insecure_skip_verify=True).measure(QUERY, MINUTE)
+
+    assert found == Value(7.0)
+    assert [asked.path for asked in cluster.asked] == [PATH]
+
+
 @pytest.mark.parametrize(("code", "problem"), [(200, None), (403, "403: no")])
 async def test_a_ping_says_what_is_wrong(outbound: Outbound, code: int, problem: str | None) -> None:
     cluster = ApiServer(answer(status(code, "no"), code))
@@ -237,7 +253,6 @@ async def test_a_ping_says_what_is_wrong(outbound: Outbound, code: int, problem:
 @pytest.mark.parametrize(
     ("settings", "says"),
     [
-        ({"secret": {"token": "x"}}, "spec.provider.address does not say for which server"),
         ({"secret": {"key": "x"}}, "must have the key token; it has key"),
         ({"address": "metrics"}, "must begin with http"),
     ],

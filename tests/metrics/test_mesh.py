@@ -69,7 +69,7 @@ def pods_matched(kind: TargetKind, provider: str, *pods: str) -> set[str]:
 
 
 @pytest.mark.parametrize("provider", ["kubernetes", "gatewayapi:v1", "appmesh:v1beta2"])
-def test_the_canarys_pods_are_judged_and_not_the_primarys(provider: str) -> None:
+def test_w50_the_canarys_pods_are_judged_and_not_the_primarys(provider: str) -> None:
     deployment = pods_matched(
         "Deployment", provider, "web-7c9f4d5b6-x2x9k", "web-primary-7c9f4d5b6-x2x9k", "web2-7c9f4d5b6-x2x9k"
     )
@@ -100,7 +100,7 @@ class Named:
     ],
     ids=lambda named: named.provider,
 )
-def test_series_named_after_the_service_are_found_when_its_name_differs_from_the_targets(named: Named) -> None:
+def test_w56_series_named_after_the_service_are_found_when_its_name_differs_from_the_targets(named: Named) -> None:
     query = builtin_query(SUCCESS_RATE, named.provider, "Deployment", named.context)
 
     patterns = re.findall(rf'{named.label}=~"([^"]*)"', query.text)
@@ -142,6 +142,17 @@ def test_an_unknown_provider_is_a_mistake_that_names_the_known_ones() -> None:
         observer_for("itsio")
 
 
-def test_a_plain_service_has_no_pods_to_find_requests_by() -> None:
+@pytest.mark.parametrize("provider", ["contour", "gloo", "kuma", "traefik", "apisix", "nginx", "skipper"])
+def test_w51_a_plain_service_is_measured_by_its_own_provider(provider: str) -> None:
+    context = QueryContext("c", "n", "web")
+
+    query = builtin_query(SUCCESS_RATE, provider, "Service", context)
+
+    assert query == builtin_query(SUCCESS_RATE, provider, "Deployment", context)
+    assert query.text != builtin_query(SUCCESS_RATE, "istio", "Service", context).text
+
+
+@pytest.mark.parametrize("provider", ["kubernetes", "gatewayapi:v1", "appmesh:v1beta2"])
+def test_a_plain_service_has_no_pods_to_find_requests_by(provider: str) -> None:
     with pytest.raises(UserError, match="a Service target does not tell: use a templateRef"):
-        builtin_query(SUCCESS_RATE, "kubernetes", "Service", QueryContext("c", "n", "web"))
+        builtin_query(SUCCESS_RATE, provider, "Service", QueryContext("c", "n", "web"))

@@ -46,10 +46,8 @@ CASES = [
     Case("-Inf is a value", vector("-Inf"), Value(float("-inf"))),
     Case("NaN is no data", vector("NaN"), NoData()),
     Case("no series is no data", vector(), NoData()),
-    Case("a scalar is a value", result("scalar", [2009, "1"]), Value(1.0)),
     Case("a scalar NaN is no data", result("scalar", [2009, "NaN"]), NoData()),
     Case("the type of result may be missing", result(None, [{"metric": {}, "value": [1, "3"]}]), Value(3.0)),
-    Case("several series are not chosen from", vector("1", "2"), "gives 2 series where one is needed: aggregate"),
     Case("a matrix is no value", result("matrix", [{"values": [[1, "2"]]}]), "gives a matrix where one value"),
     Case("a range in a vector is no value", result("vector", [{"values": [[1, "2"]]}]), "histogram or a range"),
     Case("a native histogram is no value", result("vector", [{"histogram": [1, {}]}]), "histogram or a range"),
@@ -83,6 +81,14 @@ def test_an_answer_is_a_value_no_data_or_an_error(case: Case) -> None:
         assert case.outcome in outcome.reason
     else:
         assert outcome == case.outcome
+
+
+def test_w53_of_several_series_none_is_chosen_and_a_scalar_is_a_value() -> None:
+    several = parse(vector("1", "2"))
+
+    assert isinstance(several, ProviderError)
+    assert "gives 2 series where one is needed: aggregate" in several.reason
+    assert parse(result("scalar", [2009, "1"])) == Value(1.0)
 
 
 @pytest.fixture
@@ -216,7 +222,7 @@ async def test_redirects_in_a_circle_end(server: Loopback, outbound: Outbound) -
         ({"secret": {"header.X-Org": "8", "token": "t0p"}}, {"X-Org": "8", "Authorization": "Bearer t0p"}),
     ],
 )
-async def test_credentials_come_from_the_secret_and_are_sent_once_each_time(
+async def test_w54_credentials_come_from_the_secret_and_are_sent_once_each_time(
     server: Loopback, outbound: Outbound, settings: dict[str, Any], sent: dict[str, str]
 ) -> None:
     server.says(Say(body=vector("1")))

@@ -20,7 +20,7 @@ from flaggerpy.rollout.errors import UserError
 from tests.kube.clocks import ManualClock
 from tests.metrics.faults.case import says
 from tests.metrics.faults.stackdriver import TOKEN, key_file, lends_and, points, private_key, secret, series
-from tests.metrics.loopback import Asked, Loopback, Say, loopback
+from tests.metrics.loopback import Asked, Loopback, Say, loopback, never
 
 MINUTE = timedelta(minutes=1)
 QUERY = "fetch k8s_container | metric 'x' | group_by []"
@@ -140,8 +140,18 @@ async def test_a_token_that_is_refused_is_not_kept(server: Loopback, outbound: O
     found = await stackdriver(server, outbound).measure(QUERY, MINUTE)
     await stackdriver(server, outbound).measure(QUERY, MINUTE)
 
-    assert "it answered 401: ***** has ended; check the account's right" in reason_of(found)
+    assert "it answered 401: [hidden] has ended; check the account's right" in reason_of(found)
     assert [asked.path for asked in server.asked].count("/token") == 2
+
+
+async def test_a_server_that_lends_and_then_says_nothing_is_silent(server: Loopback, outbound: Outbound) -> None:
+    server.says(lends_and(HALF), never)
+    settings = ProviderSettings("stackdriver", server.url, secret=secret(server.url))
+
+    found = await Stackdriver(settings, outbound, timeout=0.3, environment={}).measure(QUERY, MINUTE)
+
+    assert isinstance(found, ProviderError)
+    assert found.silent
 
 
 class Google(Outbound):
@@ -269,4 +279,4 @@ async def test_a_token_is_not_told_by_a_server_that_repeats_a_part_of_it(server:
     reason = reason_of(await stackdriver(server, outbound).measure(QUERY, MINUTE))
 
     assert "planted" not in reason
-    assert "*****" in reason
+    assert "[hidden]" in reason

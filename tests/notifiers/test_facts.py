@@ -122,6 +122,19 @@ def test_many_metrics_and_long_texts_are_cut_to_what_every_receiver_takes() -> N
     assert sum(len(name) + len(value) for name, value in shown.items()) < 5000
 
 
+def test_a_metric_on_trial_is_told_as_such_and_not_before_those_that_count() -> None:
+    trial = CheckResult(name="trial", verdict="Failed", value="7", bound="<= 5", dry_run=True)
+
+    shown = told(rolled(checks=[trial, DURATION, SUCCESS]))
+
+    assert [name for name in shown if name.startswith("Metric ")] == [
+        "Metric request-success-rate",
+        "Metric trial",
+        "Metric request-duration",
+    ]
+    assert shown["Metric trial"] == "7, accepted is <= 5: Failed, dry run"
+
+
 def test_a_link_has_the_names_of_the_canary_in_it() -> None:
     of = canary("web", "shop")
 

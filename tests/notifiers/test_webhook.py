@@ -63,7 +63,14 @@ def test_a_body_says_everything_that_is_known() -> None:
         "failedChecks": 5,
         "revision": {"before": ["app=web:1"], "after": ["app=web:2"], "checksum": "5f7c"},
         "metrics": [
-            {"name": "request-success-rate", "verdict": "Failed", "value": "92.10%", "bound": ">= 99%", "reason": ""}
+            {
+                "name": "request-success-rate",
+                "verdict": "Failed",
+                "value": "92.10%",
+                "bound": ">= 99%",
+                "reason": "",
+                "dryRun": False,
+            }
         ],
         "link": "https://grafana/d/1",
         "fields": [{"name": "Reason", "value": "success rate 92.10% < 99%"}],

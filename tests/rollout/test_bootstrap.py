@@ -122,6 +122,15 @@ def test_a_users_mistake_is_a_condition_and_one_event_and_touches_nothing() -> N
     assert world.condition("Stalled") == "False"
 
 
+def test_w60_a_bootstrap_asks_no_metrics_server_and_says_nothing_about_any() -> None:
+    world = initialized(spec=spec(metrics=[{"name": "request-success-rate", "thresholdRange": {"min": 99}}]))
+
+    assert world.phase is Phase.INITIALIZED
+    assert world.asked == []
+    assert not [text for text in world.texts if "etric" in text]
+    assert world.push("v2").run().asked, "they are asked in a rollout"
+
+
 def test_without_a_target_the_canary_says_so_and_waits() -> None:
     world = World(target=None)
     world.apex = None
