@@ -12,7 +12,6 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import assert_never
 
-from flaggerpy.api.analysis import CanaryMetric
 from flaggerpy.api.canary import Canary
 from flaggerpy.api.payloads import WebhookPayload
 from flaggerpy.clock import Clock, SystemClock

@@ -159,9 +159,7 @@ class Questions:
         if draft.template is None:
             return draft
         secret, cluster = await self._secret(draft.template), self._sources.cluster
-        settings, primary = (
-            replace(side, secret=secret, cluster=cluster) for side in (draft.settings, draft.primary)
-        )
+        settings, primary = (replace(side, secret=secret, cluster=cluster) for side in (draft.settings, draft.primary))
         return replace(draft, settings=settings, primary=primary)
 
     async def _secret(self, template: MetricTemplate) -> Mapping[str, str] | None:

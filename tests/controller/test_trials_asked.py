@@ -16,7 +16,8 @@ from flaggerpy.metrics.counters import grown
 from flaggerpy.metrics.outbound import Outbound
 from flaggerpy.rollout.checks import MetricCheck, MetricSource, Trial, Verdict
 from tests.builders import canary
-from tests.controller.test_check import Desk, queries, template, value
+from tests.controller.desk import Desk, value
+from tests.controller.test_check import queries, template
 from tests.metrics.loopback import Say, closed_port, loopback
 
 COUNTERS = MetricSource.COUNTERS
