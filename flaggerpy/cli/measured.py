@@ -62,7 +62,7 @@ class Row:
     Attributes:
         source: where its query is from: builtin, query or template; counters are those of a sequential test.
         server: type and place of the server, empty where it is not known.
-        reason: why it did not pass, in the words of events; empty when it passed.
+        reason: why it did not pass, in the words of events; empty when it passed. A sequential test says what it saw.
 
     """
 
