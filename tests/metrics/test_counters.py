@@ -62,7 +62,7 @@ def test_the_success_rate_counts_what_its_query_counts_behind_every_provider(pro
         ({"name": "request-success-rate", "sequential": {}}, "apisix", "remove compareTo or sequential"),
         ({"name": "errors", "sequential": {"good": "ok", "total": 'all{app="{{ target }}"}'}}, "kubernetes", "itself"),
         ({"name": "errors", "sequential": {"good": 'ok{app="{{ target }}"}', "total": "all"}}, "kubernetes", "itself"),
-        ({"name": "errors", "sequential": {"good": "{{ targt }}", "total": "all"}}, "kubernetes", "not supported"),
+        ({"name": "errors", "sequential": {"good": "{{ goal }}", "total": "all"}}, "kubernetes", "not supported"),
         ({"name": "errors", "sequential": {}}, "kubernetes", "Nothing says which counters"),
     ],
 )
