@@ -7,15 +7,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
-from typing import Final
 
 from flaggerpy.api.analysis import CanaryMetric
 from flaggerpy.metrics.mesh import TargetKind, builtin_query, builtin_samples
 from flaggerpy.metrics.query import QueryContext, Role, render
+from flaggerpy.rollout.checks import LEAST_WINDOW
 from flaggerpy.rollout.errors import UserError
-
-LEAST_WINDOW: Final = timedelta(seconds=30)
-"""A window that begins with a step is at least so long: with less, rates of counters have no value."""
 
 
 @dataclass(frozen=True, slots=True)

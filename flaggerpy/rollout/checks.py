@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from enum import Enum
+from typing import Final
 
 from flaggerpy.api.analysis import HookType
 from flaggerpy.api.sequential import SequentialRecord, SequentialTest
 from flaggerpy.api.status import Phase
+
+LEAST_WINDOW: Final = timedelta(seconds=30)
+"""A measurement looks back at least so far, or on all of its interval: with less, rates of counters have no value."""
 
 
 class MetricSource(Enum):

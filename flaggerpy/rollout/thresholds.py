@@ -137,14 +137,16 @@ def metric_checks(canary: Canary, status: CanaryStatus) -> tuple[MetricCheck, ..
         for i, metric in enumerate(metrics)
         if metric.template_ref is not None and metric.valued
     ]
-    return tuple(_check(metrics[i], i, source, status) for i, source in (*tests, *first, *second))
+    return tuple(_check(canary, status, i, source) for i, source in (*tests, *first, *second))
 
 
-def _check(metric: CanaryMetric, index: int, source: MetricSource, status: CanaryStatus) -> MetricCheck:
-    step = status.rollout.step
+def _check(canary: Canary, status: CanaryStatus, index: int, source: MetricSource) -> MetricCheck:
+    metric, step = canary.analysis.metrics[index], status.rollout.step
     attempt = f"{step.weight}/{status.iterations}/{step.attempt}"
-    since = step.started_at if metric.window is Window.STEP else None
-    return MetricCheck(index, source, attempt, since, counts=not (metric.dry_run or metric.limited))
+    began = step.started_at if metric.window is Window.STEP else None
+    bounds = [moment for moment in (began, verdicts.warm_since(canary, status, metric)) if moment is not None]
+    counts = not (metric.dry_run or metric.limited)
+    return MetricCheck(index, source, attempt, max(bounds, default=None), counts=counts)
 
 
 def _inline(metric: CanaryMetric) -> list[MetricSource]:

@@ -9,11 +9,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
 
 from flaggerpy.api.analysis import CanaryMetric, Strategy
+from flaggerpy.api.canary import Canary
 from flaggerpy.api.sequential import SequentialRecord
-from flaggerpy.api.status import CheckResult, Pause, Step
+from flaggerpy.api.status import CanaryStatus, CheckResult, Pause, Step
 from flaggerpy.durations import format_duration
 from flaggerpy.rollout import strategy
-from flaggerpy.rollout.checks import Answer, Trial, Verdict
+from flaggerpy.rollout.checks import LEAST_WINDOW, Answer, Trial, Verdict
 from flaggerpy.rollout.transition import ANALYSIS
 from flaggerpy.rollout.turn import Turn
 
@@ -39,22 +40,28 @@ def begin_step(turn: Turn, weight: int, *, mirrored: bool = False) -> None:
     turn.note(exposed_at=turn.status.rollout.exposed_at or turn.now)
 
 
-def _exposed_since(turn: Turn) -> datetime:
+def _exposed_since(status: CanaryStatus) -> datetime | None:
     """Since when the canary has had users; one that served all of them before its analysis has had them for long."""
-    rollout = turn.status.rollout
-    return rollout.exposed_at or rollout.step.started_at or turn.now
+    return status.rollout.exposed_at or status.rollout.step.started_at
+
+
+def warm_since(canary: Canary, status: CanaryStatus, metric: CanaryMetric) -> datetime | None:
+    """Return when the warm-up of a metric ends, or ended; None for one that has none."""
+    delay, exposed = _delay(canary, metric), _exposed_since(status)
+    return exposed + delay if delay and exposed is not None else None
 
 
 def warm_up(turn: Turn, metric: CanaryMetric) -> Answer | None:
-    """Say that a metric is not measured yet, because the canary has only just got its first users."""
-    delay = _delay(turn, metric)
-    if turn.now >= _exposed_since(turn) + delay:
+    """Say that a metric is not measured yet: there is too little to look back on since the warm-up of its canary."""
+    since = warm_since(turn.canary, turn.status, metric)
+    if since is None or turn.now >= since + min(metric.interval, LEAST_WINDOW):
         return None
-    return Answer(Verdict.INCONCLUSIVE, f"{metric.name} is not measured in the first {format_duration(delay)}")
+    delay = format_duration(_delay(turn.canary, metric))
+    return Answer(Verdict.INCONCLUSIVE, f"{metric.name} is not measured in the first {delay}")
 
 
-def _delay(turn: Turn, metric: CanaryMetric) -> timedelta:
-    return turn.canary.analysis.initial_delay if metric.initial_delay is None else metric.initial_delay
+def _delay(canary: Canary, metric: CanaryMetric) -> timedelta:
+    return canary.analysis.initial_delay if metric.initial_delay is None else metric.initial_delay
 
 
 def trial(turn: Turn, metric: CanaryMetric) -> Trial | None:
@@ -63,7 +70,7 @@ def trial(turn: Turn, metric: CanaryMetric) -> Trial | None:
         return None
     kept = _by_name(turn).get(metric.name)
     record = (kept and kept.sequential) or SequentialRecord()
-    since = record.until or _exposed_since(turn) + _delay(turn, metric)
+    since = record.until or (_exposed_since(turn.status) or turn.now) + _delay(turn.canary, metric)
     alone = _alone(turn, turn.status.rollout.step.weight)
     return Trial(
         metric.sequential, record, None if alone else since, last=_would_end(turn) or _alone(turn, _next(turn))

@@ -9,8 +9,9 @@ import pytest
 
 from flaggerpy.api.analysis import CanaryMetric
 from flaggerpy.metrics.mesh import OBSERVERS
-from flaggerpy.metrics.queries import LEAST_WINDOW, Measured, Queries, queries_of, window_of
+from flaggerpy.metrics.queries import Measured, Queries, queries_of, window_of
 from flaggerpy.metrics.query import QueryContext
+from flaggerpy.rollout.checks import LEAST_WINDOW
 from flaggerpy.rollout.errors import UserError
 
 NOW = datetime(2026, 11, 27, 12, tzinfo=UTC)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from flaggerpy.api.status import CheckResult, Phase, Step
+from flaggerpy.metrics.queries import window_of
 from flaggerpy.rollout.checks import Answer, Check, MetricCheck, Verdict, ends_round
 from flaggerpy.rollout.decide import decide
 from flaggerpy.rollout.decision import Plan
@@ -117,7 +118,7 @@ def test_nothing_is_measured_while_the_canary_warms_up_and_hooks_are_called_all_
     exposed = world.status.rollout.exposed_at
     world.metrics["latency"] = FAILED
     asked(world)
-    world.run_for(24)
+    world.run_for(54)
     assert asked(world) == []
     assert (world.weight, world.status.failed_checks) == (10, 0)
     assert world.status.rollout.reason == "metric latency is not measured in the first 25s"
@@ -136,7 +137,8 @@ def test_a_slow_start_fails_without_a_warm_up() -> None:
 
 
 def test_a_metric_has_a_warm_up_of_its_own_in_the_place_of_the_analysis() -> None:
-    metrics = [metric("slow", initialDelay="35s"), metric("now", initialDelay="0s"), metric("as-all")]
+    delays: dict[str, dict[str, str]] = {"slow": {"initialDelay": "35s"}, "now": {"initialDelay": "0s"}, "as-all": {}}
+    metrics = [metric(name, interval="5s", **delay) for name, delay in delays.items()]
     world = at_weight(10, metrics=metrics, initialDelay="15s")
     rounds = []
     asked(world)
@@ -145,6 +147,22 @@ def test_a_metric_has_a_warm_up_of_its_own_in_the_place_of_the_analysis() -> Non
         rounds.append(asked(world))
     assert rounds == [["now"], ["now", "as-all"], ["now", "as-all"], ["slow", "now", "as-all"]]
     assert world.weight == 20
+
+
+def test_no_measurement_looks_back_into_the_warm_up() -> None:
+    short, step, cold = metric("short", interval="5s"), metric("step", window="step"), metric("cold", initialDelay="0s")
+    world = at_weight(10, metrics=[metric("long"), short, step, cold], initialDelay="15s", maxWeight=50)
+    warm = (world.status.rollout.exposed_at or START) + timedelta(seconds=15)
+    world.asked.clear()
+    world.run()
+    begins: dict[str, datetime] = {}
+    for when, check, _ in world.asked:
+        assert isinstance(check, MetricCheck)
+        measured = world.spec.analysis.metrics[check.index]
+        begins.setdefault(measured.name, when - window_of(measured, check.since, when))
+    assert begins.pop("cold") < warm
+    assert min(begins.values()) >= warm
+    assert len(begins) == 3
 
 
 def test_another_revision_warms_up_anew() -> None:
