@@ -144,9 +144,9 @@ class CanaryMetric(ApiModel):
         return self.sequential is None or self.bounded or self.compare_to is not None
 
     @property
-    def guarded(self) -> bool:
-        """Whether more than its value is asked for."""
-        return self.min_samples > 0 or self.compare_to is not None
+    def unbounded(self) -> bool:
+        """Whether a value is measured that nothing judges."""
+        return self.valued and not self.bounded and self.compare_to is None
 
     @property
     def limited(self) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator
 
 from flaggerpy.api.analysis import SUCCESS_RATE, CanaryAnalysis, CanaryMetric, Strategy, ThresholdRange, Window
@@ -11,6 +12,7 @@ from flaggerpy.durations import format_duration
 
 def guard_problems(analysis: CanaryAnalysis) -> Iterator[str]:
     """Say which guards nobody can have meant as they are written."""
+    yield from _namesakes(analysis)
     for index, metric in enumerate(analysis.metrics):
         where = f"spec.analysis.metrics[{index}]"
         yield from _numbers(where, metric)
@@ -64,6 +66,18 @@ def _numbers(where: str, metric: CanaryMetric) -> Iterator[str]:
     for field, number in numbers.items():
         if number is not None and number < 0:
             yield f"{where}.{field}: {number} is less than nothing: write 0 or more."
+
+
+def _namesakes(analysis: CanaryAnalysis) -> Iterator[str]:
+    """Find metrics of one name that are judged by what was counted before, which is kept by the name."""
+    names = Counter(metric.name for metric in analysis.metrics)
+    for index, metric in enumerate(analysis.metrics):
+        remembers = metric.sequential is not None or metric.limited or metric.once_per_interval
+        if remembers and (count := names[metric.name]) > 1:
+            yield (
+                f"spec.analysis.metrics[{index}].name: {count} metrics are named {metric.name}, and what is remembered"
+                " of one would be taken for the other's: give each a name of its own."
+            )
 
 
 def _nobody_left(where: str, analysis: CanaryAnalysis) -> Iterator[str]:

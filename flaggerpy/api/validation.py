@@ -272,11 +272,13 @@ def _metric(where: str, metric: CanaryMetric) -> Iterator[str]:
     if metric.name == SUCCESS_RATE and least is not None and least > 100:
         field = "thresholdRange" if accepted else "threshold"
         yield f"{where}.{field}: {least:g} is more than 100 %, so no success rate would pass: write 100 or less."
-    if metric.name == REQUEST_DURATION and metric.valued and not metric.bounded and metric.compare_to is None:
+    if metric.name == REQUEST_DURATION and metric.unbounded:
         yield (
             f"{where}: {REQUEST_DURATION} has no bound, so every request would be too slow: add"
             " thresholdRange.max in milliseconds."
         )
+    elif (metric.query or metric.template_ref) and metric.unbounded:
+        yield f"{where}: {metric.name} has no bound, so it could never pass: add thresholdRange with min or max."
 
 
 def _webhooks(analysis: CanaryAnalysis) -> Iterator[str]:

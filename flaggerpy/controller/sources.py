@@ -116,14 +116,17 @@ def alert_refs(canary: Canary) -> list[Ref]:
 def unmeasured(canary: Canary, library: Library, mesh_provider: str, *, served: bool) -> Iterator[str]:
     """Find metrics that could never be measured, before a rollout depends on them.
 
-    Built-in checks of a provider that is not ``served`` are not worth a sentence beside the one that says so.
+    Built-in checks of a provider that is not ``served`` are not worth a sentence beside the one that says so. Without
+    an analysis nothing is measured.
     """
+    if canary.spec.skip_analysis:
+        return
     for metric in canary.analysis.metrics:
         if served and (reason := builtin_problem(canary, metric, mesh_provider)):
             yield reason
         if served and (reason := sequential_problem(canary, metric, mesh_provider)):
             yield reason
-        if metric.query and metric.guarded and (reason := query_problem(canary, metric)):
+        if metric.query and (reason := query_problem(canary, metric)):
             yield reason
         if metric.template_ref is None:
             continue

@@ -29,6 +29,7 @@ def test_of_flaggers_nonsense_only_what_needs_no_cluster_is_found_here() -> None
         "no-service": ["spec.service is missing, so there is no port to serve on"],
         "same-cookie": ["spec.analysis.sessionAffinity"],
         "podinfo": ["spec.analysis.stepWeights"],
+        "bad": ["spec.analysis.metrics[0]"],
     }
 
 
@@ -80,6 +81,14 @@ NONSENSICAL = [
         'how to measure "latency": add templateRef',
     ),
     ("an empty query", with_metric(query=""), "metrics[0]", "add templateRef"),
+    (
+        "two metrics of one name with a limit",
+        canary_json(
+            analysis={"metrics": [{"name": "a", "query": q, "threshold": 1, "failureLimit": 2} for q in ("x", "y")]}
+        ),
+        "metrics[1].name",
+        "give each a name of its own",
+    ),
     (
         "a range that holds nothing",
         with_metric(thresholdRange={"min": 5, "max": 1.5}),
@@ -214,12 +223,35 @@ def test_the_mistakes_are_such_as_the_crd_admits(obj: JsonObject) -> None:
     assert refusals(obj) == []
 
 
+@pytest.mark.parametrize(
+    ("fields", "unbounded"),
+    [
+        ({}, True),
+        ({"query": None, "templateRef": {"name": "t"}, "dryRun": True}, True),
+        ({"name": "request-success-rate"}, True),
+        ({"name": "request-success-rate", "query": None}, False),
+        ({"threshold": 0}, False),
+        ({"thresholdRange": {}}, False),
+        ({"compareTo": "primary", "ratio": {"max": 2}}, False),
+    ],
+)
+def test_w58_a_metric_without_a_bound_stops_the_canary(fields: JsonObject, unbounded: bool) -> None:
+    found = problems(parse_canary(with_metric(**fields)))
+    name = fields.get("name", "latency")
+    said = f"spec.analysis.metrics[0]: {name} has no bound, so it could never pass: add thresholdRange with min or max."
+    assert found == ((said,) if unbounded else ())
+
+
 FINE = [
     ("a threshold of 0, which counts as 1", canary(analysis={"threshold": 0})),
     ("a maximum of 0, which counts as 100", canary(analysis={"maxWeight": 0})),
     ("all at once", canary(analysis={"stepWeight": 100, "maxWeight": None})),
     ("a share of pods", canary(analysis={"primaryReadyThreshold": 0, "canaryReadyThreshold": 50})),
-    ("a custom metric that must be 0", canary(analysis={"metrics": [{"name": "errors", "query": "up"}]})),
+    (
+        "a custom metric that must be 0",
+        canary(analysis={"metrics": [{"name": "errors", "query": "up", "threshold": 0}]}),
+    ),
+    ("a metric with an empty range", canary(analysis={"metrics": [{"name": "x", "query": "q", "thresholdRange": {}}]})),
     ("a metric with the old bound", canary(analysis={"metrics": [{"name": "request-duration", "threshold": 500}]})),
     (
         "equal bounds",

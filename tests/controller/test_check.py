@@ -277,7 +277,7 @@ async def test_a_query_that_prometheus_refuses_is_a_failed_check_as_in_flagger(d
     )
 
 
-async def test_w58_a_metric_without_a_bound_cannot_pass_and_says_why(desk: Desk) -> None:
+async def test_a_metric_without_a_bound_cannot_pass_and_says_why(desk: Desk) -> None:
     desk.server.says(value("0"))
 
     answer = await desk.metric(QUERY, {"name": "errors", "query": "x"})

@@ -197,7 +197,7 @@ async def test_w20_a_reference_into_another_namespace_is_refused_in_canaries_tha
         edited = canary_json(
             spec=gloo | {"upstreamRef": upstream},
             analysis={
-                "metrics": [{"name": "x", "templateRef": outside}],
+                "metrics": [{"name": "x", "templateRef": outside, "threshold": 1}],
                 "alerts": [{"name": "a", "providerRef": inside}, {"name": "b", "providerRef": outside}],
             },
         )

@@ -76,3 +76,14 @@ async def test_metrics_that_could_never_be_measured_are_found_before_a_rollout(s
     [pods, missing] = unmeasured(one, shelf.library, "", served=True)
     assert ("use a templateRef instead" in pods, missing) == (True, lost)
     assert list(unmeasured(one, shelf.library, "", served=False)) == [lost]
+    skipping = canary(spec={**spec, "skipAnalysis": True}, analysis={"metrics": templates})
+    assert list(unmeasured(skipping, shelf.library, "", served=True)) == [], "nothing is measured"
+
+
+@pytest.mark.parametrize("query", ["up{{ if x }}", "{{ if eq target `x` }}up{{ end }}", "up{{ variables.day }}"])
+async def test_a_query_of_the_canarys_own_that_cannot_be_filled_in_is_found_before_a_rollout(
+    shelf: Shelf, query: str
+) -> None:
+    one = canary(analysis={"metrics": [{"name": "x", "query": query, "threshold": 1}]})
+    (told,) = unmeasured(one, shelf.library, "", served=True)
+    assert told.startswith("The query ")

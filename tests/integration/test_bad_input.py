@@ -207,7 +207,7 @@ async def test_a_mistake_that_only_a_write_finds_is_told_holds_the_rollout_and_i
 
 
 async def test_w20_a_reference_into_another_namespace_stops_a_canary_that_was_valid_before(site: Site) -> None:
-    elsewhere = {"name": "mood", "templateRef": {"name": "mood", "namespace": "monitoring"}}
+    elsewhere = {"name": "mood", "templateRef": {"name": "mood", "namespace": "monitoring"}, "threshold": 1}
     async with site.controller(no_cross_namespace_refs=True):
         await site.apply(deployment(), blue_green())
         await site.phase_is("Initialized")

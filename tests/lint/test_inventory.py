@@ -42,7 +42,7 @@ def template(name: str, namespace: str | None = "shop") -> JsonObject:
 
 
 def measuring(name: str, **ref: str) -> JsonObject:
-    return canary_json(analysis={"metrics": [{"name": "errors", "templateRef": {"name": name, **ref}}]})
+    return canary_json(analysis={"metrics": [{"name": "errors", "templateRef": {"name": name, **ref}, "threshold": 1}]})
 
 
 def test_the_workload_of_the_same_file_then_of_the_same_folder_is_meant() -> None:
