@@ -154,7 +154,7 @@ def standing(canary: Canary) -> str:
 def row_of(canary: Canary, check: MetricCheck, examined: Examined) -> Row:
     """Read what came of one metric; a right that is missing here is not one that the controller misses."""
     metric, answer = canary.analysis.metrics[check.index], examined.answer
-    reason = answer.message if examined.unread is None else sentence(examined.unread)
+    reason = answer.reason(metric.name) if examined.unread is None else sentence(examined.unread)
     if isinstance(examined.unread, Forbidden):
         reason = f"{reason.rstrip('.')}. It is read with your rights, the controller has its own."
     question = examined.question

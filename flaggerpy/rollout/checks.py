@@ -109,6 +109,10 @@ class Answer:
         """Whether the check passed."""
         return self.verdict is Verdict.PASSED
 
+    def reason(self, metric: str) -> str:
+        """Return the message without the metric's name before it, for whoever has named the metric already."""
+        return self.message.removeprefix(f"metric {metric}: ")
+
 
 def ends_round(check: Check, answer: Answer) -> bool:
     """Whether nothing further is to be asked in this round.

@@ -166,7 +166,7 @@ def why(name: str, answer: Answer) -> str:
         case Verdict.ERROR:
             return f"metric {name} could not be measured"
         case Verdict.INCONCLUSIVE:
-            return f"metric {name} cannot be judged yet: {answer.message}"
+            return f"metric {name} cannot be judged yet: {answer.reason(name)}"
         case _ if answer.value is None:
             return f"metric {name} could not be judged: {answer.message.removeprefix('Halt advancement ')}"
         case _:

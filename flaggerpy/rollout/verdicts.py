@@ -152,7 +152,7 @@ def _told(turn: Turn, metric: CanaryMetric, answer: Answer, last: CheckResult) -
             "verdict": answer.verdict.value,
             "value": answer.value,
             "bound": answer.bound,
-            "reason": "" if answer.passed and answer.record is None else _cut(answer.message),
+            "reason": "" if answer.passed and answer.record is None else _cut(answer.reason(metric.name)),
             "at": turn.now,
             "dry_run": metric.dry_run,
         }

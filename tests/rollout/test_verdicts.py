@@ -15,9 +15,11 @@ from flaggerpy.metrics.queries import window_of
 from flaggerpy.rollout.checks import Answer, Check, MetricCheck, Verdict, ends_round
 from flaggerpy.rollout.decide import decide
 from flaggerpy.rollout.decision import Plan
+from flaggerpy.rollout.thresholds import why
 from flaggerpy.rollout.verdicts import LONGEST_REASON, pace
 from tests.rollout.simulation import START
 from tests.rollout.test_checks import at_weight, next_due
+from tests.rollout.test_trials import LITTLE, RATE, under_test
 from tests.rollout.world import World, hook, initialized, spec
 
 PASSED, FAILED, INCONCLUSIVE, ERROR = Verdict.PASSED, Verdict.FAILED, Verdict.INCONCLUSIVE, Verdict.ERROR
@@ -52,6 +54,16 @@ def test_an_inconclusive_metric_holds_without_being_counted() -> None:
     world.metrics.clear()
     next_due(world)
     assert world.weight == 20
+
+
+def test_a_reason_names_its_metric_once() -> None:
+    answer = Answer(INCONCLUSIVE, "metric latency: 7 samples are too few, 9 are needed")
+    assert why("latency", answer) == "metric latency cannot be judged yet: 7 samples are too few, 9 are needed"
+    world = under_test(LITTLE, weight=30)
+    next_due(world)
+    (kept,) = world.status.rollout.checks
+    assert kept.reason.startswith("not proven yet")
+    assert world.status.rollout.reason == f"metric {RATE} cannot be judged yet: {kept.reason}"
 
 
 @pytest.mark.parametrize("verdict", [ERROR, INCONCLUSIVE])
