@@ -16,7 +16,7 @@ from flaggerpy.kube.wire import Transport
 from flaggerpy.metrics import judge
 from flaggerpy.metrics.base import ProviderSettings
 from flaggerpy.metrics.configured import queries_for, settings_of
-from flaggerpy.metrics.counters import NO_COUNTERS, counters_of, grown
+from flaggerpy.metrics.counters import NO_COUNTERS, Counters, counters_of, grown
 from flaggerpy.metrics.judge import Measure
 from flaggerpy.metrics.queries import Queries, queries_of
 from flaggerpy.rollout.checks import MetricSource
@@ -78,6 +78,14 @@ class Span:
     until: datetime
 
 
+def _growth(counters: Counters, span: Span) -> Queries:
+    """Ask how far the counters went; the primary was there at the beginning, if the server read counters then."""
+    asked = (counters.good, counters.total, counters.primary_good, counters.primary_total)
+    since, known = span.until - span.length, counters.primary_total
+    good, total, primary_good, primary_total = (grown(each, since, span.until, known) for each in asked)
+    return Queries(good, total, primary_good, primary_total)
+
+
 class Questions:
     """Puts together what is to be asked."""
 
@@ -111,14 +119,7 @@ class Questions:
                 )
                 return Question(of_canary, of_primary, queries, Measure.PLAIN, template)
             case MetricSource.COUNTERS:
-                counters, since = counters_of(metric, measured), span.until - span.length
-                queries = Queries(
-                    value=grown(counters.good, since, span.until),
-                    samples=grown(counters.total, since, span.until),
-                    primary=grown(counters.primary_good, since, span.until),
-                    primary_samples=grown(counters.primary_total, since, span.until),
-                )
-                return self._of_counters(canary, metric, queries)
+                return self._of_counters(canary, metric, _growth(counters_of(metric, measured), span))
             case _:
                 assert_never(source)
 

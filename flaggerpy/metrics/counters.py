@@ -58,14 +58,15 @@ def _selectors(metric: CanaryMetric, measured: Measured, role: Role) -> tuple[st
     return render(test.good, measured.of(role)), render(test.total, measured.of(role))
 
 
-def grown(counters: str, since: datetime, until: datetime) -> str:
+def grown(counters: str, since: datetime, until: datetime, known: str) -> str:
     """Ask how much all series of a selector grew together.
 
     A series that began anew (its process was restarted) counts what it has since; one that is new counts whole;
-    one that is gone counts nothing. No series at all gives no value.
+    one that is gone counts nothing. No series at all gives no value, and neither does a beginning at which the server
+    had none of the ``known`` counters: it did not read them then, and all that they ever counted would seem to be new.
     """
     now, then = f"{counters} @ {_moment(until)}", f"{counters} @ {_moment(since)}"
-    return f"sum(({now} - ({then} or {now} * 0)) >= 0 or {now})"
+    return f"sum(({now} - ({then} or {now} * 0)) >= 0 or {now}) and on() {known} @ {_moment(since)}"
 
 
 def _moment(moment: datetime) -> str:

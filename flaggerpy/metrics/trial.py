@@ -17,6 +17,10 @@ from flaggerpy.metrics.finding import consult, patience_of, rules_of
 from flaggerpy.metrics.sequential import AGAINST, IN_FAVOUR, Counts, Evidence, Interval, weigh
 from flaggerpy.rollout.checks import Answer, Trial, Verdict
 
+FEW = 10
+SMALL_PART = 0.01
+"""By so many requests, or such a part of them, two counters may differ for what is under way when they are read."""
+
 
 @dataclass(frozen=True, slots=True)
 class Grown:
@@ -36,8 +40,10 @@ def look(metric: CanaryMetric, trial: Trial, grown: Grown | None, canary: str) -
             return interval
         evidence, until = weigh(evidence, interval, rules), grown.until
     found = consult(evidence, rules, last=trial.last, asked=asked, patience=patience_of(trial.test))
-    record = record_of(evidence, until, asked + (found.verdict is Verdict.INCONCLUSIVE))
-    return Answer(found.verdict, _told(metric, found.verdict, found.sentence, canary), found.value, found.bound, record)
+    doubt = found.verdict is Verdict.INCONCLUSIVE
+    alone = "no proof can come while all users are on the canary: " if doubt and grown is None else ""
+    told = _told(metric, found.verdict, alone + found.sentence, canary)
+    return Answer(found.verdict, told, found.value, found.bound, record_of(evidence, until, asked + doubt))
 
 
 def evidence_of(record: SequentialRecord) -> Evidence:
@@ -80,8 +86,12 @@ def _interval(metric: CanaryMetric, outcomes: tuple[Outcome, ...]) -> Interval |
                 return Answer(Verdict.FAILED, judge.refused(metric, reason))
             case ProviderError(reason):
                 return Answer(Verdict.ERROR, judge.unanswered(metric, reason))
-    good, total, primary_good, primary_total = counts
-    return Interval(Counts(good, total), Counts(primary_good, primary_total))
+    interval = Interval(Counts(*counts[:2]), Counts(*counts[2:]))
+    for side, whose in ((interval.canary, ""), (interval.primary, " of the primary")):
+        if side.good - side.total > max(FEW, side.total * SMALL_PART):
+            many = f"{side.good:,.0f} good requests{whose} are more than all {side.total:,.0f}"
+            return Answer(Verdict.ERROR, judge.unanswered(metric, f"{many}: look at good and total of sequential"))
+    return interval
 
 
 def _told(metric: CanaryMetric, verdict: Verdict, sentence: str, canary: str) -> str:

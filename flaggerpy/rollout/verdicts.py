@@ -248,13 +248,16 @@ def pace_of(turn: Turn) -> timedelta:
 
 
 def pace(checks: Sequence[CheckResult], step: Step, interval: timedelta) -> timedelta:
-    """Return the time between the last round and the next: shorter where nothing but an answer was missing."""
-    last = {
-        result.verdict
-        for result in checks
-        if not result.dry_run and result.at is not None and result.at == step.checked_at
-    }
-    broken = Verdict.ERROR.value in last and Verdict.FAILED.value not in last
+    """Return the time between the last round and the next: shorter where nothing but an answer was missing.
+
+    A sequential test that asks for more time asks for a whole interval.
+    """
+    last = [
+        result for result in checks if not result.dry_run and result.at is not None and result.at == step.checked_at
+    ]
+    verdicts = {result.verdict for result in last}
+    undecided = any(result.sequential is not None and result.verdict == Verdict.INCONCLUSIVE.value for result in last)
+    broken = Verdict.ERROR.value in verdicts and Verdict.FAILED.value not in verdicts and not undecided
     return min(interval, ASKED_AGAIN_IN) if broken else interval
 
 

@@ -18,9 +18,10 @@ NOW = THEN + timedelta(minutes=1)
 
 
 def test_growth_is_asked_between_two_moments_in_milliseconds() -> None:
-    assert grown('requests_total{code="500"}', THEN, NOW) == (
+    assert grown('requests_total{code="500"}', THEN, NOW, 'requests_total{app="old"}') == (
         'sum((requests_total{code="500"} @ 1795813260.250 - (requests_total{code="500"} @ 1795813200.250 or '
         'requests_total{code="500"} @ 1795813260.250 * 0)) >= 0 or requests_total{code="500"} @ 1795813260.250)'
+        ' and on() requests_total{app="old"} @ 1795813200.250'
     )
 
 

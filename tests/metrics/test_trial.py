@@ -57,6 +57,22 @@ def test_a_look_that_asks_for_more_time_is_counted_and_at_the_limit_it_answers()
     assert answers[2].message.startswith("Halt web.shop advancement errors: not proven yet")
 
 
+@pytest.mark.parametrize(
+    ("counts", "says"),
+    [
+        ((1000, 990, 900, 900), ""),
+        ((1001, 980, 900, 900), "1,001 good requests are more than all 980: look at good and total of sequential"),
+        ((30, 0, 900, 900), "30 good requests are more than all 0"),
+        ((100, 100, 950, 900), "950 good requests of the primary are more than all 900"),
+        ((10_100, 10_000, 900, 900), ""),
+    ],
+)
+def test_more_good_requests_than_requests_are_no_proof_that_none_fails(counts: tuple[float, ...], says: str) -> None:
+    answer = look(METRIC, trial(SequentialRecord()), Grown(tuple(map(Value, counts)), NOW), "web.shop")
+    assert (answer.verdict is Verdict.ERROR, answer.record is None) == (bool(says), bool(says))
+    assert says in answer.message
+
+
 def test_counters_without_series_count_nothing() -> None:
     answer = look(METRIC, trial(SequentialRecord()), Grown((NoData(), NoData(), Value(9), Value(9)), NOW), "web.shop")
     assert "nothing to compare" in answer.message

@@ -187,6 +187,15 @@ def test_with_all_users_on_the_canary_nothing_is_counted_and_the_proof_stands() 
     assert (world.phase, record(world).intervals) == (Phase.SUCCEEDED, 2)
 
 
+def test_a_test_that_somebody_went_past_says_that_no_proof_can_come_any_more() -> None:
+    world = under_test(LITTLE, stepWeights=[50, 100])
+    world.ask("promote").run_for(5)
+    assert world.weight == 100
+    world.run_for(20)
+    assert world.weight == 100
+    assert "cannot be judged yet: no proof can come while all users are on the canary" in world.status.rollout.reason
+
+
 def test_all_users_wait_for_the_proof() -> None:
     world = under_test(LITTLE, stepWeights=[50, 100])
     next_due(world)

@@ -506,6 +506,13 @@ def test_a_server_that_did_not_answer_is_asked_again_soon(title: str, verdicts: 
     assert pace(checks, Step(checked_at=START + MINUTES), MINUTES) == MINUTES, "another round came after it"
 
 
+def test_a_sequential_test_that_asks_for_more_time_gets_a_whole_interval_whoever_else_is_silent() -> None:
+    rows = [CheckResult(name="silent", verdict="Error", at=START)]
+    for verdict, again in (("Inconclusive", MINUTES), ("Passed", timedelta(seconds=30))):
+        tested = CheckResult.model_validate({"name": "tested", "verdict": verdict, "at": START, "sequential": {}})
+        assert pace([*rows, tested], Step(checked_at=START), MINUTES) == again
+
+
 def test_an_outage_in_the_middle_of_a_long_interval_costs_half_a_minute() -> None:
     world = at_weight(10, metrics=[metric()], interval="10m")
     world.metrics["latency"] = ERROR
