@@ -8,7 +8,7 @@ from typing import Any
 
 from flaggerpy.api.templates import RangeQuery
 from flaggerpy.clock import Clock, SystemClock
-from flaggerpy.metrics.asking import TIMEOUT_SECONDS, Server, address_of
+from flaggerpy.metrics.asking import TIMEOUT_SECONDS, Parse, Server, address_of
 from flaggerpy.metrics.base import BadQuery, NoData, Outcome, ProviderError, ProviderSettings, Value
 from flaggerpy.metrics.credentials import authority_of, headers_of
 from flaggerpy.metrics.outbound import Outbound
@@ -18,6 +18,8 @@ from flaggerpy.rollout.errors import UserError
 NAME = "Prometheus"
 KEYS = "token, or username and password, in the Secret"
 NO_NUMBER = ProviderError("the answer holds no number")
+STORAGE_FAILS = "execution: expanding series"
+"""How a complaint begins about series that could not be read: from a store behind the server, say, that is away."""
 SHORTEST_STEP = timedelta(seconds=1)
 AGGREGATORS: dict[str, Callable[[list[float]], float]] = {
     "last": lambda values: values[-1],
@@ -56,12 +58,18 @@ class Prometheus:
             return await self._instant(query)
         aggregator = self._range.aggregator
         parameters = {"query": query.strip(), **_window(self._range, interval, self._clock.now())}
-        return await self._server.get(
-            "/api/v1/query_range", parameters, lambda payload: parse_range(payload, aggregator), complaint
-        )
+        return await self._ask("query_range", parameters, lambda payload: parse_range(payload, aggregator))
 
     async def _instant(self, query: str) -> Outcome:
-        return await self._server.get("/api/v1/query", {"query": query.strip()}, parse, complaint)
+        return await self._ask("query", {"query": query.strip()}, parse)
+
+    async def _ask(self, what: str, parameters: dict[str, str], read_answer: Parse) -> Outcome:
+        """Ask; what is said with the status of a wrong query is no mistake of the query where series were not read."""
+        match await self._server.get(f"/api/v1/{what}", parameters, read_answer, complaint):
+            case BadQuery(reason) if reason.startswith(STORAGE_FAILS):
+                return self._server.error(reason)
+            case outcome:
+                return outcome
 
     async def ping(self) -> str | None:
         """Ask for the one query that every server can answer."""

@@ -106,6 +106,11 @@ async def test_while_one_side_has_all_users_nothing_is_asked(desk: Desk) -> None
     [
         (Say(status=500), Verdict.ERROR, "could not be measured, the rollout holds"),
         (value("-1"), Verdict.ERROR, "-1 is no number of requests"),
+        (
+            Say(422, b'{"status":"error","errorType":"execution","error":"expanding series: store is away"}'),
+            Verdict.ERROR,
+            "the rollout holds: Prometheus at",
+        ),
         (value("+Inf"), Verdict.ERROR, "inf is no number of requests"),
         (Say(400, b'{"status":"error","errorType":"bad_data","error":"no"}'), Verdict.FAILED, "was refused"),
     ],

@@ -97,6 +97,9 @@ async def outbound() -> AsyncIterator[Outbound]:
         yield made
 
 
+AWAY = b'{"status":"error","errorType":"execution","error":"expanding series: remote read: no answer"}'
+
+
 @pytest.fixture
 async def server() -> AsyncIterator[Loopback]:
     async with loopback() as running:
@@ -133,6 +136,7 @@ async def test_a_query_is_asked_of_the_api_below_the_address(server: Loopback, o
         pytest.param(Say(200, vector("1"), {"Content-Encoding": "gzip"}), Value(1.0), id="no decoding unasked"),
         pytest.param(Say(400, b'{"errorType":"bad_data","error":"no"}'), BadQuery("bad_data: no"), id="wrong query"),
         pytest.param(Say(422, b'{"error":"many-to-many"}'), BadQuery("many-to-many"), id="impossible query"),
+        pytest.param(Say(422, AWAY), "execution: expanding series: remote read: no answer", id="a store that is away"),
         pytest.param(Say(400, b"<html>"), "it answered 400", id="400 not from Prometheus"),
     ],
 )  # fmt: skip
