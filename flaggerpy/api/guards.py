@@ -5,7 +5,15 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator
 
-from flaggerpy.api.analysis import SUCCESS_RATE, CanaryAnalysis, CanaryMetric, Strategy, ThresholdRange, Window
+from flaggerpy.api.analysis import (
+    SUCCESS_RATE,
+    CanaryAnalysis,
+    CanaryMetric,
+    OnNoData,
+    Strategy,
+    ThresholdRange,
+    Window,
+)
 from flaggerpy.api.sequential import sequential_problems
 from flaggerpy.durations import format_duration
 
@@ -42,6 +50,7 @@ def guard_remarks(analysis: CanaryAnalysis) -> Iterator[str]:
                     f"{where}.{field} has no effect: only the sequential test judges {metric.name}. Add"
                     f" thresholdRange for a bound beside it, or remove {field}."
                 )
+        yield from _compared_at_last(where, metric, analysis)
         if metric.limited and metric.dry_run:
             yield f"{where}: failureLimit and consecutiveFailureLimit have no effect with dryRun: true."
         if metric.interval > analysis.interval:
@@ -88,6 +97,19 @@ def _nobody_left(where: str, analysis: CanaryAnalysis) -> Iterator[str]:
             f"{where}: the first step gives the canary all users, so there is no primary to compare with: begin with a"
             " smaller share, or remove sequential."
         )
+
+
+def _compared_at_last(where: str, metric: CanaryMetric, analysis: CanaryAnalysis) -> Iterator[str]:
+    """Find a comparison that a rollout would wait for at its end, when the primary has no users."""
+    progressive = analysis.strategy is Strategy.CANARY
+    everybody = analysis.steps[-1:] == (100,) if progressive else analysis.strategy is Strategy.BLUE_GREEN
+    if metric.compare_to is None or metric.dry_run or metric.on_no_data is OnNoData.PASS or not everybody:
+        return
+    smaller = "let the last share be below 100, or " if progressive else ""
+    yield (
+        f"{where}.compareTo: when all users are on the canary, before the promotion, the primary may have no value, and"
+        f" the rollout waits there: {smaller}add onNoData: pass, which leaves the comparison out then."
+    )
 
 
 def _needs_sample_query(metric: CanaryMetric) -> bool:

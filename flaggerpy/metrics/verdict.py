@@ -60,7 +60,9 @@ def verdict_of(metric: CanaryMetric, measure: Measure, about: About, found: Meas
     if (broken := next(_broken(metric, found), None)) is not None:
         return broken
     shown = judge.shown(measure, found.value.value) if isinstance(found.value, Value) else None
-    for outcome, whose in ((found.samples, ""), (found.primary_samples, " of the primary")):
+    left_out = metric.on_no_data is OnNoData.PASS and not isinstance(found.primary, Value)
+    primary_samples = None if left_out else found.primary_samples
+    for outcome, whose in ((found.samples, ""), (primary_samples, " of the primary")):
         count = float(outcome.value) if isinstance(outcome, Value) else 0.0
         if outcome is not None and count < metric.min_samples:
             few = f"{judge.plain(round(count, 1))} samples{whose} are too few, {metric.min_samples} are needed"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from datetime import timedelta
+from typing import Any
 
 import pytest
 
@@ -39,6 +40,11 @@ def with_hook(**fields: object) -> JsonObject:
 
 def with_metric(**fields: object) -> JsonObject:
     return canary_json(analysis={"metrics": [{"name": "latency", "query": "up", **fields}]})
+
+
+def compared(**analysis: Any) -> dict[str, Any]:
+    metric = {"name": "request-duration", "compareTo": "primary", "ratio": {"max": 1.2}}
+    return {"metrics": [metric], **analysis}
 
 
 def with_affinity(**fields: object) -> JsonObject:
@@ -299,6 +305,8 @@ def test_all_mistakes_are_said_at_once_and_each_only_once() -> None:
             canary(analysis={"metrics": [{"name": "x", "query": "q", "thresholdRange": {}}]}),
             "add min",
         ),
+        ("a comparison at the end of all steps", canary(analysis=compared(maxWeight=None)), "last share be below 100"),
+        ("a comparison in Blue/Green", blue_green(**compared()), "the rollout waits there: add onNoData: pass"),
         ("a mirror in an A/B test", ab_test(mirror=True), "no effect in an A/B test"),
         ("cookies in Blue/Green", blue_green(sessionAffinity={"cookieName": "c"}), "no effect with iterations"),
         ("cookies in an A/B test", ab_test(sessionAffinity={"cookieName": "c"}), "no effect with iterations"),

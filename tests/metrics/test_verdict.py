@@ -257,6 +257,19 @@ def test_the_primary_needs_samples_too() -> None:
     )
 
 
+@pytest.mark.parametrize(
+    ("primary", "policy", "expected"),
+    [(NOTHING, "pass", PASSED), (NOTHING, "wait", INCONCLUSIVE), (Value(1), "pass", INCONCLUSIVE)],
+)
+def test_a_comparison_that_is_left_out_needs_no_samples_of_the_primary(
+    primary: Outcome, policy: str, expected: Verdict
+) -> None:
+    fields: dict[str, Any] = {**ENOUGH, "compareTo": "primary", "ratio": {"max": 1.2}, "onNoData": policy}
+
+    assert verdict(Measurements(Value(1), Value(500), primary, Value(0)), **fields).verdict is expected
+    assert verdict(Measurements(Value(1), Value(7), primary, Value(0)), **fields).verdict is INCONCLUSIVE
+
+
 def test_a_metric_without_any_bound_cannot_pass() -> None:
     answer = verdict(Measurements(Value(0)), thresholdRange=None)
 
