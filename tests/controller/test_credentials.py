@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import base64
+import json
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import pytest
 import structlog
@@ -21,6 +23,7 @@ from tests.metrics.loopback import Asked, Loopback, Say, loopback, raw_server, s
 
 PAYLOAD = WebhookPayload(name="podinfo", namespace="prod", phase="Progressing", checksum="664667f95d")
 PLANTED = "pl4nted-v4lue"
+TRICKY = 'pl4nted "quoted"/v4lue'
 TOKEN = {"name": "Authorization", "valueFrom": {"secretKeyRef": {"name": "gate", "key": "token"}}}
 
 
@@ -151,6 +154,28 @@ async def test_a_server_that_repeats_what_it_was_sent_brings_no_secret_into_a_re
     assert "\n" not in answer.reason
     for part in (value, *value.split(" "), PLANTED):
         assert part in {"Bearer", "Basic"} or part not in answer.reason
+
+
+@pytest.mark.parametrize(
+    ("said", "told"),
+    [
+        (b" " * (16 * 1024 - 10) + f"Bearer {TRICKY}".encode(), "[hidden]"),
+        (json.dumps({"token": TRICKY}).encode(), '{"token": "[hidden]"}'),
+        (quote(TRICKY, safe="").encode(), "[hidden]"),
+        (base64.b64encode(TRICKY.encode()), "[hidden]"),
+        (f'it begins with "{TRICKY[:7]}"'.encode(), 'it begins with "[hidden]"'),
+    ],
+    ids=["cut off", "JSON", "percent", "base64", "quoted in part"],
+)
+async def test_a_secret_is_not_told_in_another_form_either(
+    server: Loopback, client: WebhookClient, keeper: Keeper, said: bytes, told: str
+) -> None:
+    keeper.secrets["prod", "gate"] = {"token": f"Bearer {TRICKY}"}
+    server.says(Say(403, said))
+
+    answer = await call(client, server.url, headers=[TOKEN])
+
+    assert answer.reason == told
 
 
 async def test_a_password_in_the_address_is_a_secret_too(server: Loopback, client: WebhookClient) -> None:
