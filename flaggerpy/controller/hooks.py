@@ -166,6 +166,12 @@ async def in_order(asks: Sequence[Callable[[], Awaitable[Told]]], *, at_once: bo
         yield await ask()
 
 
+def longest(hooks: Sequence[CanaryWebhook]) -> float:
+    """Give the seconds that calls of all these hooks, one after the other, take at most."""
+    tries = ((1 + max(0, hook.retries), hook.timeout.total_seconds()) for hook in hooks)
+    return sum(attempts * seconds + (attempts - 1) * LONGEST_WAIT for attempts, seconds in tries)
+
+
 def backoff(attempt: int, asked: float | None = None) -> float:
     """Give the seconds before the next attempt: 1, 2, 4 … up to 30, or what the server asked for up to 30."""
     if asked is not None:
@@ -234,7 +240,7 @@ class EventHooks:
         """Hand an event to the canary's event webhooks, or to the controller's; returns at once."""
         for index, hook in enumerate(hooks or self._everywhere):
             notice = _Notice(hook, payload_for(hook), f"{key}/{index}/{hook.name}")
-            self._outbox.put((*canary, index), notice)
+            self._outbox.put((*canary, index), notice, place(hook.url))
 
     @property
     def dropped(self) -> int:
