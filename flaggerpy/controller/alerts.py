@@ -24,7 +24,7 @@ from flaggerpy.controller.credentials import ReadSecret
 from flaggerpy.controller.delivery import Attempt, Line
 from flaggerpy.controller.hooks import retry_after
 from flaggerpy.kube.errors import Forbidden, KubeError
-from flaggerpy.metrics.discreet import forms, hidden
+from flaggerpy.metrics.discreet import forms, forms_of_address, hidden
 from flaggerpy.metrics.outbound import Call, Outbound, OutboundError, Reply, place
 from flaggerpy.notifiers.base import DEFAULT_CHANNEL, DEFAULT_USERNAME, Alert, Notifier, Sender, wants
 from flaggerpy.notifiers.link import link_problem
@@ -135,9 +135,7 @@ class _Credentials:
 
     def secrets(self) -> frozenset[str]:
         """What must not be told: of an address all but the host."""
-        _, _, rest = self.address.partition("://")
-        parts = (rest.rpartition("@")[0], rest.partition("/")[2], rest.partition("?")[2])
-        return frozenset(form for text in (*parts, self.token, self.key) for form in forms(text))
+        return frozenset((*forms_of_address(self.address), *forms(self.token), *forms(self.key)))
 
 
 class AlertSender:

@@ -12,7 +12,7 @@ from urllib.parse import unquote, urlsplit
 
 from flaggerpy.api.analysis import CanaryWebhook
 from flaggerpy.api.hookcall import HookHeader, decoded, sendable
-from flaggerpy.metrics.discreet import forms, hidden
+from flaggerpy.metrics.discreet import forms, forms_of_address, hidden
 from flaggerpy.rollout.errors import UserError
 
 ReadSecret = Callable[[str, str], Awaitable[Mapping[str, str] | None]]
@@ -38,8 +38,10 @@ class Credentials:
         return hidden(text, self.secrets)
 
 
-async def credentials_of(hook: CanaryWebhook, namespace: str, read_secret: ReadSecret) -> Credentials:
-    """Read what a call of a webhook needs.
+async def credentials_of(
+    hook: CanaryWebhook, namespace: str, read_secret: ReadSecret, *, private: bool = False
+) -> Credentials:
+    """Read what a call of a webhook needs; of one whose address is ``private`` only the host is told.
 
     Raises:
         UserError: a Secret or a key of it does not exist, or cannot be sent.
@@ -47,7 +49,7 @@ async def credentials_of(hook: CanaryWebhook, namespace: str, read_secret: ReadS
 
     """
     headers: list[tuple[str, str]] = []
-    secrets = set(_of_address(hook.url))
+    secrets = set(forms_of_address(hook.url) if private else _of_address(hook.url))
     for header in hook.headers:
         value = header.value or ""
         if header.value_from is not None:

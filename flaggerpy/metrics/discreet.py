@@ -18,6 +18,7 @@ HIDDEN = "[hidden]"
 _SHORTEST_SECRET = 4
 """What is shorter stands in every other sentence, and protects nothing."""
 _SHORTEST_HEADER = 8
+_SHORTEST_SEGMENT = 12
 
 
 class Discreet:
@@ -58,6 +59,20 @@ def forms(text: str, shortest: int = _SHORTEST_SECRET) -> Iterator[str]:
     if len(text) >= shortest:
         encoded = base64.b64encode(text.encode("utf-8", "replace")).decode()
         yield from (text, quote(text, safe=""), quote_plus(text), encoded, json.dumps(text)[1:-1])
+
+
+def forms_of_address(address: str) -> Iterator[str]:
+    """Give what an address keeps to itself where it is a secret: all but scheme and host, as a whole and in parts."""
+    try:
+        parts = urlsplit(address)
+    except ValueError:
+        return
+    path = parts.path.strip("/")
+    for text in (parts.netloc.rpartition("@")[0], path, parts.query, f"{path}?{parts.query}"):
+        yield from forms(text)
+        yield from forms(unquote(text))
+    for segment in path.split("/"):
+        yield from forms(segment, _SHORTEST_SEGMENT)
 
 
 def _without_its_start(reason: str, secret: str) -> str:

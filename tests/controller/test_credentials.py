@@ -223,6 +223,26 @@ async def test_a_planted_secret_is_in_no_log_and_in_no_event(
     assert PLANTED not in f"{logs} {answers}"
 
 
+async def test_the_address_of_the_controllers_own_event_webhook_is_in_no_log(
+    server: Loopback, client: WebhookClient
+) -> None:
+    async def repeat(asked: Asked) -> Say:
+        said = f"Cannot POST {asked.path}: no {asked.path.rpartition('/')[2]} with sig={asked.query['sig']}"
+        return Say(404, said.encode())
+
+    server.says(repeat)
+    told = event_payload(PAYLOAD, "Advance", EventType.NORMAL, SystemClock().now())
+    events = EventHooks(client, everywhere=f"{server.url}/services/T0/{PLANTED}?sig={PLANTED}-too")
+    with structlog.testing.capture_logs() as logs:
+        events.publish(("prod", "podinfo"), [], lambda _: told, key="k")
+        assert await events.flush(30)
+
+    (entry,) = logs
+    assert entry["reason"].startswith("Cannot POST /[hidden]")
+    assert PLANTED not in str(entry)
+    assert PLANTED in server.asked[0].path
+
+
 @pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
 async def test_a_redirect_to_another_host_gets_no_credentials(
     server: Loopback, client: WebhookClient, keeper: Keeper, status: int
