@@ -53,7 +53,7 @@ from flaggerpy.telemetry.server import make_app, serving
 log = structlog.get_logger()
 
 STUCK_SECONDS = 1800.0
-"""A tick that takes longer than all hooks' timeouts and retries could is stuck, and the Pod is better restarted."""
+"""A tick that takes longer than that beside its hooks is stuck, and the Pod is better restarted."""
 FAREWELL_SECONDS = 5.0
 FIRST_RETRY_SECONDS = 0.05
 """A conflict with the workload's own controller is an everyday thing and over at once; further retries wait longer."""
@@ -184,7 +184,8 @@ class App:
             self._queue.add(key)
 
     def _live(self) -> str | None:
-        if self._leading and not self._workers.progress().is_healthy(STUCK_SECONDS):
+        # Hooks end by their own limits, however long those are: a load test of an hour is no reason to begin again.
+        if self._leading and not self._workers.progress().is_healthy(STUCK_SECONDS + self._reconciler.patience):
             return "a worker is stuck"
         return None
 

@@ -99,6 +99,8 @@ class Step(ApiModel):
     """Whether the canary gets copies of requests."""
     growth: Growth | None = None
     """Pods that the next share waits for."""
+    held: bool = False
+    """Whether people were told that a gate keeps the share from growing; once is enough for each share."""
 
 
 class CheckResult(ApiModel):

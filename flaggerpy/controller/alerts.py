@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import traceback
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -23,6 +24,7 @@ from flaggerpy.controller.credentials import ReadSecret
 from flaggerpy.controller.delivery import Attempt, Line
 from flaggerpy.controller.hooks import retry_after
 from flaggerpy.kube.errors import Forbidden, KubeError
+from flaggerpy.metrics.discreet import forms, forms_of_address, hidden
 from flaggerpy.metrics.outbound import Call, Outbound, OutboundError, Reply, place
 from flaggerpy.notifiers.base import DEFAULT_CHANNEL, DEFAULT_USERNAME, Alert, Notifier, Sender, wants
 from flaggerpy.notifiers.link import link_problem
@@ -131,6 +133,10 @@ class _Credentials:
     token: str = ""
     key: str = ""
 
+    def secrets(self) -> frozenset[str]:
+        """What must not be told: of an address all but the host."""
+        return frozenset((*forms_of_address(self.address), *forms(self.token), *forms(self.key)))
+
 
 class AlertSender:
     """Sends alerts in the background, each receiver's in a line of its own; see :mod:`flaggerpy.controller.delivery`.
@@ -170,10 +176,17 @@ class AlertSender:
             return over
         one = replace(receiver, name="", link="")
         if one not in self._lines:
+            # Addresses and channels change: those that nothing is known of any more would pile up.
+            self._lines = {other: line for other, line in self._lines.items() if not line.is_idle}
             self._lines[one] = Line(partial(self._post, one), self._clock, self._drop)
         over = self._lines[one].put(alert)
         over.add_done_callback(partial(self._ended, alert, receiver))
         return over
+
+    @property
+    def receivers(self) -> int:
+        """How many receivers something is known of."""
+        return len(self._lines)
 
     async def flush(self, seconds: float) -> bool:
         """Wait until everything is delivered; False when time ran out."""
@@ -222,6 +235,11 @@ class AlertSender:
             reply = await self._outbound.send(call)
         except OutboundError as error:
             return Attempt(f"{place(call.url)}: {error}", again=error.retryable)
+        except Exception as error:
+            # What was sent may be quoted in it.
+            trace = hidden(traceback.format_exc(), credentials.secrets())
+            log.error("alert failed in an unforeseen way", where=place(call.url), stacktrace=trace)  # noqa: TRY400
+            return Attempt(f"{place(call.url)}: {type(error).__name__}")
         return self._read(notifier, reply)
 
     async def _credentials(self, receiver: Receiver) -> _Credentials:

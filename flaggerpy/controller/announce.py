@@ -13,13 +13,13 @@ from typing import Any, Literal
 
 import structlog
 
-from flaggerpy.api.analysis import HookType, Severity
+from flaggerpy.api.analysis import CanaryWebhook, HookType, Severity
 from flaggerpy.api.canary import Canary
-from flaggerpy.api.payloads import EventType, event_payload
+from flaggerpy.api.payloads import EventType, WebhookPayload, event_payload
 from flaggerpy.api.status import CanaryStatus, Pending, Phase
 from flaggerpy.clock import Clock
 from flaggerpy.controller.alerts import AlertSender, Receiver, receivers_for
-from flaggerpy.controller.hooks import EventHooks, WebhookClient, in_order
+from flaggerpy.controller.hooks import EventHooks, HookAnswer, WebhookClient, backoff, in_order
 from flaggerpy.controller.sources import Library, checksum_of, payload
 from flaggerpy.kube.events import EventRecorder
 from flaggerpy.kube.objects import JsonObject
@@ -33,6 +33,8 @@ from flaggerpy.rollout.observation import AlertsSeen
 
 SAME_WITHIN = 600.0
 """Seconds in which an alert that says the same as the last one of its canary is not sent again."""
+UNREAD_TRIES = 24
+"""How often a post-rollout hook is begun whose Secret the cluster does not give: with the pauses about ten minutes."""
 
 log = structlog.get_logger()
 
@@ -148,9 +150,16 @@ class Announcer:
                         self.event(raw, canary, Event(kind, item.message), important=True, name=item.id)
                     case "hooks":
                         await self._post_rollout(raw, canary, item)
-                self._made.setdefault(canary.key, set()).add(item.id)
+                self._is_over(canary.key, item)
         finally:
             self._done(canary.key)
+
+    def _is_over(self, key: Key, item: Pending) -> bool:
+        """Remember that an announcement is made; tell whether anybody asks, as its canary may be gone meanwhile."""
+        if item.id not in self._begun.get(key, ()):
+            return False
+        self._made.setdefault(key, set()).add(item.id)
+        return True
 
     def _send(self, canary: Canary, item: Pending) -> dict[str, asyncio.Future[str | None]]:
         """Hand an alert to everybody who wants it; returns at once what becomes of it, by the receiver's name."""
@@ -175,9 +184,9 @@ class Announcer:
             letters = self._send(canary, item)
             if letters:
                 await asyncio.wait(letters.values())
-            for name, letter in letters.items():
-                self._ended(canary, name, letter.result())
-            self._made.setdefault(canary.key, set()).add(item.id)
+            if self._is_over(canary.key, item):
+                for name, letter in letters.items():
+                    self._ended(canary, name, letter.result())
         finally:
             self._done(canary.key)
 
@@ -222,7 +231,7 @@ class Announcer:
         hooks = canary.analysis.hooks(HookType.POST_ROLLOUT)
         asks = [
             partial(
-                self._out.hooks.call,
+                self._ask,
                 hook,
                 payload(canary, Phase(item.phase), hook.metadata),
                 key=f"{canary.metadata.uid}/{item.id}/{index}/{hook.name}",
@@ -237,6 +246,15 @@ class Announcer:
             if not answer.passed:
                 text = f"Post-rollout hook {hook.name} failed {answer.reason}"
             self.event(raw, canary, Event(kind, text))
+
+    async def _ask(self, hook: CanaryWebhook, body: WebhookPayload, *, key: str) -> HookAnswer:
+        """Call a hook; where the cluster does not give its Secret now, which is nobody's fault, again for a while."""
+        for attempt in range(UNREAD_TRIES - 1):
+            answer = await self._out.hooks.call(hook, body, key=key)
+            if answer.unread is None:
+                return answer
+            await self._clock.sleep(backoff(attempt))
+        return await self._out.hooks.call(hook, body, key=key)
 
 
 def _said(alert: Alert) -> tuple[object, ...]:

@@ -6,14 +6,13 @@ about the call: a server may well answer with what it was sent.
 
 from __future__ import annotations
 
-import base64
 from collections.abc import Awaitable, Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from urllib.parse import unquote, urlsplit
 
 from flaggerpy.api.analysis import CanaryWebhook
 from flaggerpy.api.hookcall import HookHeader, decoded, sendable
-from flaggerpy.metrics.discreet import HIDDEN
+from flaggerpy.metrics.discreet import forms, forms_of_address, hidden
 from flaggerpy.rollout.errors import UserError
 
 ReadSecret = Callable[[str, str], Awaitable[Mapping[str, str] | None]]
@@ -35,14 +34,14 @@ class Credentials:
     secrets: frozenset[str] = field(default=frozenset(), repr=False)
 
     def hide(self, text: str) -> str:
-        """Take out every secret, the longest first: one may contain another."""
-        for secret in sorted(self.secrets, key=lambda secret: (-len(secret), secret)):
-            text = text.replace(secret, HIDDEN)
-        return text
+        """Take out every secret."""
+        return hidden(text, self.secrets)
 
 
-async def credentials_of(hook: CanaryWebhook, namespace: str, read_secret: ReadSecret) -> Credentials:
-    """Read what a call of a webhook needs.
+async def credentials_of(
+    hook: CanaryWebhook, namespace: str, read_secret: ReadSecret, *, private: bool = False
+) -> Credentials:
+    """Read what a call of a webhook needs; of one whose address is ``private`` only the host is told.
 
     Raises:
         UserError: a Secret or a key of it does not exist, or cannot be sent.
@@ -50,7 +49,7 @@ async def credentials_of(hook: CanaryWebhook, namespace: str, read_secret: ReadS
 
     """
     headers: list[tuple[str, str]] = []
-    secrets = set(_of_address(hook.url))
+    secrets = set(forms_of_address(hook.url) if private else _of_address(hook.url))
     for header in hook.headers:
         value = header.value or ""
         if header.value_from is not None:
@@ -91,14 +90,12 @@ def _as_header(text: str, header: HookHeader) -> str:
 
 def _parts(value: str) -> Iterator[str]:
     """A secret and what a server may repeat of it: the token without its scheme, name and password."""
-    yield value
+    yield from forms(value)
     scheme, _, rest = value.partition(" ")
-    if rest.strip():
-        yield rest.strip()
+    yield from forms(rest.strip())
     if scheme.lower() == "basic" and (pair := decoded(rest)):
-        yield pair
-        if password := pair.partition(":")[2]:
-            yield password
+        yield from forms(pair)
+        yield from forms(pair.partition(":")[2])
 
 
 def _of_address(url: str) -> Iterator[str]:
@@ -109,6 +106,6 @@ def _of_address(url: str) -> Iterator[str]:
     except ValueError:
         return
     if password:
-        yield password
-        yield unquote(password)
-        yield base64.b64encode(f"{unquote(user)}:{unquote(password)}".encode()).decode()
+        yield from forms(password)
+        yield from forms(unquote(password))
+        yield from forms(f"{unquote(user)}:{unquote(password)}")

@@ -124,6 +124,14 @@ class Line:
         """The task that sends what waits; None while nothing does."""
         return self._worker
 
+    @property
+    def is_idle(self) -> bool:
+        """Whether it remembers nothing: neither what waits or was left out, nor what was sent of late or asked for."""
+        now = self._clock.monotonic()
+        self._bucket.refill(now)
+        rested = now >= self._paused_until and self._bucket.tokens >= BURST
+        return self._worker is None and not self._left_out.canaries and rested
+
     async def abandon(self) -> int:
         """Stop sending; return how many were not sent."""
         if self._worker is not None:

@@ -84,29 +84,31 @@ class WebhookClient:
         self._on_answer = on_answer
         self._clock = clock or SystemClock()
 
-    async def call(self, hook: CanaryWebhook, payload: WebhookPayload, *, key: str) -> HookAnswer:
+    async def call(
+        self, hook: CanaryWebhook, payload: WebhookPayload, *, key: str, private: bool = False
+    ) -> HookAnswer:
         """POST the payload and try again as often as the hook allows.
 
         ``key`` goes into the Idempotency-Key header of every attempt, so that a receiver can tell a
-            repetition of the same question from a new one.
+            repetition of the same question from a new one. ``private`` is whether its address is nobody's business.
         """
         began = self._clock.monotonic()
-        answer = await self._call(hook, payload, key)
+        answer = await self._call(hook, payload, key, private=private)
         if self._on_answer is not None:
             self._on_answer(hook, answer, self._clock.monotonic() - began)
         return answer
 
-    async def _call(self, hook: CanaryWebhook, payload: WebhookPayload, key: str) -> HookAnswer:
+    async def _call(self, hook: CanaryWebhook, payload: WebhookPayload, key: str, *, private: bool) -> HookAnswer:
         for attempt in range(max(0, hook.retries)):
-            result = await self._attempt(hook, payload, key)
+            result = await self._attempt(hook, payload, key, private=private)
             if not result.again:
                 return result.answer
             await self._sleep(backoff(attempt, result.wait))
-        return (await self._attempt(hook, payload, key)).answer
+        return (await self._attempt(hook, payload, key, private=private)).answer
 
-    async def _attempt(self, hook: CanaryWebhook, payload: WebhookPayload, key: str) -> _Attempt:
+    async def _attempt(self, hook: CanaryWebhook, payload: WebhookPayload, key: str, *, private: bool) -> _Attempt:
         try:
-            held = await credentials_of(hook, payload.namespace, self._read_secret)
+            held = await credentials_of(hook, payload.namespace, self._read_secret, private=private)
         except UserError as error:
             return _Attempt(HookAnswer(False, reason=str(error)))
         except KubeError as error:
@@ -164,6 +166,12 @@ async def in_order(asks: Sequence[Callable[[], Awaitable[Told]]], *, at_once: bo
         return
     for ask in asks:
         yield await ask()
+
+
+def longest(hooks: Sequence[CanaryWebhook]) -> float:
+    """Give the seconds that calls of all these hooks, one after the other, take at most."""
+    tries = ((1 + max(0, hook.retries), hook.timeout.total_seconds()) for hook in hooks)
+    return sum(attempts * seconds + (attempts - 1) * LONGEST_WAIT for attempts, seconds in tries)
 
 
 def backoff(attempt: int, asked: float | None = None) -> float:
@@ -234,7 +242,7 @@ class EventHooks:
         """Hand an event to the canary's event webhooks, or to the controller's; returns at once."""
         for index, hook in enumerate(hooks or self._everywhere):
             notice = _Notice(hook, payload_for(hook), f"{key}/{index}/{hook.name}")
-            self._outbox.put((*canary, index), notice)
+            self._outbox.put((*canary, index), notice, place(hook.url))
 
     @property
     def dropped(self) -> int:
@@ -250,7 +258,8 @@ class EventHooks:
         return await self._outbox.flush(seconds)
 
     async def _deliver(self, notice: _Notice) -> None:
-        answer = await self._client.call(notice.hook, notice.payload, key=notice.key)
+        private = notice.hook in self._everywhere  # its address is none that a Canary shows, and may hold a token
+        answer = await self._client.call(notice.hook, notice.payload, key=notice.key, private=private)
         if not answer.passed:
             log.warning(
                 "event webhook did not take an event",

@@ -1,7 +1,7 @@
 """A bounded queue for things that are sent in the background and that nobody waits for.
 
 Order is kept within a key (a canary), keys do not wait for each other, and a receiver that hangs
-costs its own key some messages and nobody anything else. What is sent and how lives elsewhere.
+costs its own keys some messages and nobody anything else. What is sent and how lives elsewhere.
 """
 
 from __future__ import annotations
@@ -9,13 +9,24 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Awaitable, Callable, Hashable
+from dataclasses import dataclass
 from typing import Generic, TypeVar
+from weakref import WeakValueDictionary
 
 import structlog
 
 Item = TypeVar("Item")
 
 log = structlog.get_logger()
+
+
+@dataclass(frozen=True, slots=True)
+class _Waiting(Generic[Item]):
+    """An item and how it is sent; whoever waits for a receiver shares its slots, which go with the last of them."""
+
+    item: Item
+    over: asyncio.Future[None]
+    slots: asyncio.Semaphore
 
 
 class Outbox(Generic[Item]):
@@ -25,7 +36,7 @@ class Outbox(Generic[Item]):
         deliver: sends one item; what it raises is logged and the next item has its turn.
         what: names the items in logs.
         waiting: how many items of one key may wait; beyond it the oldest is dropped.
-        at_once: how many keys send at the same time.
+        at_once: how many keys send to one receiver at the same time.
         on_drop: is told how many items were just dropped.
 
     """
@@ -36,7 +47,7 @@ class Outbox(Generic[Item]):
         *,
         what: str,
         waiting: int = 100,
-        at_once: int = 20,
+        at_once: int = 5,
         on_drop: Callable[[int], None] | None = None,
     ) -> None:
         self.dropped = 0
@@ -44,13 +55,14 @@ class Outbox(Generic[Item]):
         self._deliver = deliver
         self._what = what
         self._waiting = waiting
-        self._slots = asyncio.Semaphore(at_once)
-        self._queues: dict[Hashable, deque[tuple[Item, asyncio.Future[None]]]] = {}
+        self._at_once = at_once
+        self._slots: WeakValueDictionary[Hashable, asyncio.Semaphore] = WeakValueDictionary()
+        self._queues: dict[Hashable, deque[_Waiting[Item]]] = {}
         self._senders: dict[Hashable, asyncio.Task[None]] = {}
         self._closed = False
 
-    def put(self, key: Hashable, item: Item) -> asyncio.Future[None]:
-        """Hand over an item; returns at once. After closing, items are dropped.
+    def put(self, key: Hashable, item: Item, receiver: Hashable) -> asyncio.Future[None]:
+        """Hand over an item for a receiver; returns at once. After closing, items are dropped.
 
         The future is done once the item was delivered, given up or dropped; nobody has to wait for it.
         """
@@ -61,10 +73,11 @@ class Outbox(Generic[Item]):
             return over
         queue = self._queues.setdefault(key, deque())
         if len(queue) >= self._waiting:
-            _over(queue.popleft()[1])
+            _over(queue.popleft().over)
             self._drop(1)
             log.warning("a receiver is too slow, the oldest waiting item is dropped", what=self._what)
-        queue.append((item, over))
+        slots = self._slots.setdefault(receiver, asyncio.Semaphore(self._at_once))
+        queue.append(_Waiting(item, over, slots))
         if key not in self._senders:
             self._senders[key] = asyncio.get_running_loop().create_task(self._send(key), name=self._what)
         return over
@@ -101,12 +114,12 @@ class Outbox(Generic[Item]):
         queue = self._queues[key]
         try:
             while queue:
-                item, over = queue.popleft()
+                waiting = queue.popleft()
                 try:
-                    async with self._slots:
-                        await self._try(item)
+                    async with waiting.slots:
+                        await self._try(waiting.item)
                 finally:
-                    _over(over)
+                    _over(waiting.over)
         finally:
             # No await between finding the queue empty and leaving, so put() cannot slip in between.
             del self._queues[key]

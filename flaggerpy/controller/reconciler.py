@@ -16,6 +16,7 @@ from flaggerpy.controller.announce import Announcer, after
 from flaggerpy.controller.check import Checker
 from flaggerpy.controller.errors import Outdated
 from flaggerpy.controller.execute import Executor
+from flaggerpy.controller.hooks import longest
 from flaggerpy.controller.observe import Observer, Unreadable
 from flaggerpy.controller.series import CanarySeries
 from flaggerpy.controller.sleepers import Sleepers
@@ -62,6 +63,12 @@ class Reconciler:
         self._sleepers = Sleepers()
         self._acted: set[Key] = set()
         self._leads_since = math.inf
+        self._hooks: dict[Key, float] = {}
+
+    @property
+    def patience(self) -> float:
+        """Seconds that the hooks of a canary that is worked on may take, where that is most."""
+        return max(self._hooks.values(), default=0.0)
 
     def leadership_began(self) -> None:
         """Trust no cache for the first write of any canary: another process may have written meanwhile."""
@@ -94,7 +101,11 @@ class Reconciler:
             self._gone(key)
             return Result()
         self._series.show(world.canary)
-        plan = await self._carry_out(world)
+        self._hooks[key] = longest(world.canary.analysis.webhooks)
+        try:
+            plan = await self._carry_out(world)
+        finally:
+            del self._hooks[key]
         self._series.ticked(world.canary, plan, seconds=self._clock.monotonic() - began, now=self._clock.now())
         if not isinstance(self._caches.get(world.ref), Present):
             # We let it go, or it went meanwhile, and no news will come of it: one more look forgets it.

@@ -171,10 +171,13 @@ def _referred(document: Document, kind: str, ref: NamespacedRef, inventory: Inve
 def _secret(document: Document, ref: SecretRef | None, inventory: Inventory) -> Mapping[str, str] | None:
     """Read the Secret of the input that an object names, None without one."""
     found = inventory.find(SECRETS.kind, ref.name, document) if ref else None
-    if found is None:
-        return None
-    encoded = {key: _decoded(value) for key, value in (found.obj.get("data") or {}).items()}
-    return encoded | (found.obj.get("stringData") or {})
+    return None if found is None else texts_of(found)
+
+
+def texts_of(secret: Document) -> Mapping[str, str]:
+    """Read what a Secret of the input holds, as it will be served."""
+    encoded = {key: _decoded(value) for key, value in (secret.obj.get("data") or {}).items()}
+    return encoded | (secret.obj.get("stringData") or {})
 
 
 def _decoded(value: str) -> str:

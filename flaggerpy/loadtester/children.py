@@ -1,6 +1,6 @@
-"""Child processes: started in a group of their own, read up to a limit, and really killed.
+"""Child processes: started in a session of their own, read up to a limit, and really killed.
 
-Knows nothing of canaries, tasks or HTTP. Every group that was started is gone when `Children.close` returns.
+Knows nothing of canaries, tasks or HTTP. Every session that was started is gone when the context of `Children` is left.
 """
 
 from __future__ import annotations
@@ -8,16 +8,17 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from types import TracebackType
 
 from flaggerpy.loadtester.clip import Clip
 from flaggerpy.loadtester.outcomes import Finished, Interrupted, NotStarted, Outcome, TimedOut
-from flaggerpy.loadtester.procfs import group_lives, reap_orphans, signal_group
+from flaggerpy.loadtester.procfs import kill_descendants, reap_orphans, session_lives, signal_session
 
 _POLL = 0.02
 _HOUSEKEEPING = 1.0
 _LAST_WORDS = 0.2
+_KILLING = 5.0
 
 
 class _Output(asyncio.Protocol):
@@ -38,8 +39,8 @@ class _Output(asyncio.Protocol):
 class Children:
     """All child processes of the load tester; an async context manager that leaves none behind.
 
-    With `reap_all` every dead child of this process is collected, also those that somebody else started: only for a
-    program that starts no process in another way.
+    With `reap_all` every dead child of this process is collected, also those that somebody else started, and in the end
+    those are killed that left the session of their task: only for a program that starts no process in another way.
     """
 
     def __init__(self, *, output_limit: int, kill_grace: float, reap_all: bool) -> None:
@@ -62,6 +63,8 @@ class Children:
     ) -> None:
         self.close()
         await self._group.__aexit__(kind, error, trace)
+        if self._reap_all:
+            await self._within(_KILLING, lambda: not kill_descendants())
 
     def close(self) -> None:
         """Start nothing more and end what runs; leaving the context waits until all of it is gone."""
@@ -89,7 +92,7 @@ class Children:
             pipe.close()
             if process.returncode is not None:
                 self._leaders.discard(process.pid)
-            if group_lives(process.pid):
+            if session_lives(process.pid):
                 self._group.create_task(self._linger(process.pid, deadline))
 
     async def _start(
@@ -123,10 +126,10 @@ class Children:
             await asyncio.wait({ended, closing}, timeout=limit, return_when=asyncio.FIRST_COMPLETED)
             if ended.done():
                 return Finished(code=ended.result(), output=output.clip.text())
-            await self._end_group(process.pid)
-            await asyncio.wait({ended}, timeout=_LAST_WORDS)  # a child that left the group may hold the output
+            await self._end_session(process.pid)
+            await asyncio.wait({ended}, timeout=_LAST_WORDS)  # a child that left the session may hold the output
         except asyncio.CancelledError:
-            signal_group(process.pid, signal.SIGKILL)
+            signal_session(process.pid, signal.SIGKILL)
             raise
         finally:
             ended.cancel()
@@ -135,29 +138,38 @@ class Children:
             return Interrupted(output=output.clip.text())
         return TimedOut(limit=limit, output=output.clip.text())
 
-    async def _end_group(self, group: int) -> None:
-        """Ask the whole group to end, then make it."""
-        for number, patience in ((signal.SIGTERM, self._kill_grace), (signal.SIGKILL, 5.0)):
-            signal_group(group, number)
-            patient_until = asyncio.get_running_loop().time() + patience
-            while group_lives(group):
-                if asyncio.get_running_loop().time() >= patient_until:
-                    break
-                await asyncio.sleep(_POLL)
-            else:
-                return
+    async def _end_session(self, session: int) -> None:
+        """Ask the whole session to end, then make it."""
+        signal_session(session, signal.SIGTERM)
+        if await self._within(self._kill_grace, lambda: not session_lives(session)):
+            return
 
-    async def _linger(self, group: int, deadline: float) -> None:
-        """Look after what a finished command left running in its group."""
+        def killed() -> bool:
+            signal_session(session, signal.SIGKILL)  # each time: there may be children that were not there before
+            return not session_lives(session)
+
+        await self._within(_KILLING, killed)
+
+    async def _within(self, seconds: float, condition: Callable[[], bool]) -> bool:
+        """Wait until something holds, for a limited time; tell whether it does."""
+        patient_until = asyncio.get_running_loop().time() + seconds
+        while not condition():
+            if asyncio.get_running_loop().time() >= patient_until:
+                return False
+            await asyncio.sleep(_POLL)
+        return True
+
+    async def _linger(self, session: int, deadline: float) -> None:
+        """Look after what a finished command left running in its session."""
         try:
-            while group_lives(group):
+            while session_lives(session):
                 left = deadline - asyncio.get_running_loop().time()
                 if self._closing.is_set() or left <= 0:
-                    await self._end_group(group)
+                    await self._end_session(session)
                     return
                 await self._wait_for_closing(min(left, _HOUSEKEEPING))
         except asyncio.CancelledError:
-            signal_group(group, signal.SIGKILL)
+            signal_session(session, signal.SIGKILL)
             raise
 
     async def _keep_house(self) -> None:

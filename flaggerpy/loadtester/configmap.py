@@ -32,6 +32,7 @@ class ConfigMapBoard:
         self._client = client
         self._ref = Ref(CONFIG_MAPS, namespace, name)
         self._rng = random.Random()  # noqa: S311 - spreads replicas over time, keeps no secret
+        self._turn = asyncio.Lock()
 
     async def read(self) -> Mapping[str, str]:
         """Return what the API server has now; nothing when there is no such ConfigMap."""
@@ -42,12 +43,16 @@ class ConfigMapBoard:
         return _texts(found)
 
     async def change(self, edit: Edit) -> None:
-        """Write what the edit makes of what is there; nothing is written when that is the same."""
+        """Write what the edit makes of what is there; nothing is written when that is the same.
+
+        One after the other: however much is asked of this replica at once, only other replicas can be faster.
+        """
         try:
-            for attempt in range(_ATTEMPTS):
-                if await self._try(edit):
-                    return
-                await asyncio.sleep(_PAUSE * self._rng.uniform(0.5, 1.5) * (attempt + 1))
+            async with self._turn:
+                for attempt in range(_ATTEMPTS):
+                    if await self._try(edit):
+                        return
+                    await asyncio.sleep(_PAUSE * self._rng.uniform(0.5, 1.5) * (attempt + 1))
         except KubeError as error:
             raise self._unavailable(error) from error
         raise BoardUnavailable(f"{self._ref} changes too fast to be written: try again")

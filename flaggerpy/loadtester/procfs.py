@@ -1,13 +1,14 @@
-"""What the kernel says about processes: who lives in a group, which orphans wait to be reaped.
+"""What the kernel says about processes: who lives in a session, who descends from us, which orphans wait to be reaped.
 
-Only reading and reaping; who is started and who is killed is decided in children.py.
+Only reading, reaping and signalling; who is started and who is killed is decided in children.py.
 """
 
 from __future__ import annotations
 
 import ctypes
 import os
-from collections.abc import Collection, Iterator
+import signal
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -23,6 +24,7 @@ class ProcessEntry:
     state: str
     parent: int
     group: int
+    session: int
 
     @property
     def is_zombie(self) -> bool:
@@ -33,13 +35,13 @@ class ProcessEntry:
 def parse_stat(line: str) -> ProcessEntry:
     """Read a line of /proc/PID/stat; the command name in it may contain blanks and parentheses."""
     pid, _, rest = line.partition(" (")
-    state, parent, group = rest[rest.rindex(")") + 2 :].split(" ", 3)[:3]
-    return ProcessEntry(pid=int(pid), state=state, parent=int(parent), group=int(group))
+    state, parent, group, session = rest[rest.rindex(")") + 2 :].split(" ", 4)[:4]
+    return ProcessEntry(pid=int(pid), state=state, parent=int(parent), group=int(group), session=int(session))
 
 
 def processes() -> Iterator[ProcessEntry]:
     """Every process that can be seen; those which end while we look are passed over."""
-    for entry in os.listdir(_PROC):
+    for entry in os.listdir(_PROC) if _has_procfs() else ():
         if entry.isdecimal():
             try:
                 yield parse_stat((_PROC / entry / "stat").read_text(errors="replace"))
@@ -47,12 +49,12 @@ def processes() -> Iterator[ProcessEntry]:
                 continue
 
 
-def group_lives(group: int) -> bool:
-    """Whether a process group has a member that still runs (zombies do not count)."""
-    if _PROC.joinpath("self", "stat").exists():
-        return any(entry.group == group and not entry.is_zombie for entry in processes())
-    try:  # no procfs, as on a developer's Mac: zombies count here, which only means waiting a little longer
-        os.killpg(group, 0)
+def session_lives(session: int) -> bool:
+    """Whether a session has a member that still runs, in whatever process group of it (zombies do not count)."""
+    if _has_procfs():
+        return any(entry.session == session and not entry.is_zombie for entry in processes())
+    try:  # as on a developer's Mac: zombies count here, which only means waiting a little longer
+        os.killpg(session, 0)
     except ProcessLookupError:
         return False
     except PermissionError:
@@ -60,12 +62,37 @@ def group_lives(group: int) -> bool:
     return True
 
 
-def signal_group(group: int, number: int) -> None:
-    """Send a signal to every member of a process group; a group that is gone is no error."""
-    try:
-        os.killpg(group, number)
-    except (ProcessLookupError, PermissionError):  # macOS answers EPERM for a group of zombies
-        return
+def signal_session(session: int, number: int) -> None:
+    """Send a signal to every process group of a session: its leader's, and those that shells and `timeout` make.
+
+    A group that is gone is no error.
+    """
+    for group in {session, *(entry.group for entry in processes() if entry.session == session)}:
+        try:
+            os.killpg(group, number)
+        except (ProcessLookupError, PermissionError):  # macOS answers EPERM for a group of zombies
+            continue
+
+
+def kill_descendants() -> int:
+    """Kill every process that descends from this one, in whatever session; return how many there were."""
+    parents = {entry.pid: entry.parent for entry in processes() if not entry.is_zombie}
+    found = [pid for pid in parents if os.getpid() in _ancestors(pid, parents)]
+    for pid in found:
+        try:
+            os.kill(pid, signal.SIGKILL)
+        except (ProcessLookupError, PermissionError):
+            continue
+    return len(found)
+
+
+def _ancestors(pid: int, parents: Mapping[int, int]) -> Iterator[int]:
+    while (pid := parents.get(pid, 0)) > 0:
+        yield pid
+
+
+def _has_procfs() -> bool:
+    return _PROC.joinpath("self", "stat").exists()
 
 
 def become_subreaper() -> bool:

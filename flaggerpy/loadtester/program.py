@@ -79,7 +79,8 @@ async def serving(settings: Settings, *, reap_all: bool = False, board: Board | 
             series=series,
             permissions=Permissions(settings.namespaces, settings.tokens, settings.commands),
         )
-        http = web.AppRunner(server.app(), access_log=None, shutdown_timeout=_LAST_ANSWERS)
+        # Whoever hangs up needs no answer: nothing is asked for them any more. Tasks go on all the same.
+        http = web.AppRunner(server.app(), access_log=None, shutdown_timeout=_LAST_ANSWERS, handler_cancellation=True)
         await http.setup()
         stack.push_async_callback(http.cleanup)
         site = web.TCPSite(http, settings.address or None, settings.port)

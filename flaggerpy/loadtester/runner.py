@@ -8,7 +8,8 @@ from __future__ import annotations
 import asyncio
 from collections import OrderedDict
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from types import TracebackType
 from typing import TypeVar
 
@@ -22,6 +23,8 @@ from flaggerpy.loadtester.verdict import Verdict, judge
 
 _REMEMBERED = 1000
 """As many failures and answers are remembered, the newest ones."""
+_LONGEST_MEMORY = 4096
+"""Characters of each; an event shows the first 512 of them."""
 
 _LONGEST_COMMAND = 200
 
@@ -121,7 +124,7 @@ class Runner:
         """Start a task; returns at once for one in the background, else when it has ended.
 
         The same question (an idempotency key) is not taken for another one: it gets the answer that was given, or waits
-        for the run that it started.
+        for the run that it started. What failed while its caller waited is run again, as whoever asks again wants.
         """
         asked = (task.key, question)
         if question and (earlier := self._waited_for.get(asked)):
@@ -170,11 +173,13 @@ class Runner:
         run = self._group.create_task(self._run(task))
         if asked[1]:
             self._waited_for[asked] = run
-        run.add_done_callback(lambda _: self._caller_is_answered(asked))
+        run.add_done_callback(partial(self._caller_is_answered, asked))
         return await asyncio.shield(run)
 
-    def _caller_is_answered(self, asked: tuple[_Key, str]) -> None:
+    def _caller_is_answered(self, asked: tuple[_Key, str], run: asyncio.Task[Report]) -> None:
         self._waited_for.pop(asked, None)
+        if asked[1] and not run.cancelled() and isinstance(done := run.result(), Done):
+            _remember(self._answers, asked, replace(done, output=done.output[:_LONGEST_MEMORY]))
         self._waiting -= 1
         if not self._waiting:
             self._nobody_waits.set()
@@ -184,8 +189,8 @@ class Runner:
             report = await self._run(task)
         finally:
             self._background.discard(task.key)
-        if isinstance(report, Failed):
-            _remember(self._failures, (task.key, task.revision), report.sentence)
+        if isinstance(report, Failed) and task.fail_on_error:
+            _remember(self._failures, (task.key, task.revision), report.sentence[:_LONGEST_MEMORY])
 
     async def _run(self, task: Task) -> Report:
         """Run a task to its end; what nobody foresaw is a failure of this task and of no other."""

@@ -55,13 +55,13 @@ def summaries(output: str) -> tuple[Summary, ...]:
 def _read(section: str) -> Summary | None:
     if section.startswith("Running"):
         return _wrk(section)
-    return _ghz(section) if re.search(r"^\s+Count:\s", section, re.MULTILINE) else _hey(section)
+    return _ghz(section) if re.search(r"^[ \t]+Count:\s", section, re.MULTILINE) else _hey(section)
 
 
 def _hey(text: str) -> Summary | None:
     statuses = {int(status): int(count) for status, count in re.findall(r"\[(\d{3})\]\s+(\d+) responses", text)}
     _, _, errors = text.partition("Error distribution:")
-    unanswered = sum(int(count) for count in re.findall(r"^\s+\[(\d+)\]\s", errors, re.MULTILINE))
+    unanswered = sum(int(count) for count in re.findall(r"^[ \t]+\[(\d+)\]\s", errors, re.MULTILINE))
     if (rate := _number(r"Requests/sec:\s+([\d.]+)", text)) is None or "Status code distribution:" not in text:
         return None  # cut off
     refused = sum(count for status, count in statuses.items() if status >= _FAILS_FROM)
@@ -71,7 +71,7 @@ def _hey(text: str) -> Summary | None:
         failed=refused + unanswered,
         rate=rate,
         average=_latency(rf"Average:\s+{_LATENCY}", text),
-        percentiles=_percentiles(rf"^\s+([\d.]+)% in {_LATENCY}", text),
+        percentiles=_percentiles(rf"^[ \t]+([\d.]+)% in {_LATENCY}", text),
     )
 
 
@@ -86,12 +86,12 @@ def _ghz(text: str) -> Summary | None:
         failed=max(0, int(count) - answered),
         rate=rate,
         average=_latency(rf"Average:\s+{_LATENCY}", text),
-        percentiles=_percentiles(rf"^\s+([\d.]+) % in {_LATENCY}", text),
+        percentiles=_percentiles(rf"^[ \t]+([\d.]+) % in {_LATENCY}", text),
     )
 
 
 def _wrk(text: str) -> Summary | None:
-    done, rate = _number(r"^\s+(\d+) requests in ", text), _number(r"Requests/sec:\s+([\d.]+)", text)
+    done, rate = _number(r"^[ \t]+(\d+) requests in ", text), _number(r"Requests/sec:\s+([\d.]+)", text)
     if done is None or rate is None:
         return None
     errors = re.search(r"Socket errors: connect (\d+), read (\d+), write (\d+), timeout (\d+)", text)
@@ -105,8 +105,8 @@ def _wrk(text: str) -> Summary | None:
         # A late answer may have been a refusal too.
         failed=min(requests, unanswered + late + refused),
         rate=rate,
-        average=_latency(rf"^\s+Latency\s+{_LATENCY}", text),
-        percentiles=_percentiles(rf"^\s+([\d.]+)%\s+{_LATENCY}\s*$", text),
+        average=_latency(rf"^[ \t]+Latency\s+{_LATENCY}", text),
+        percentiles=_percentiles(rf"^[ \t]+([\d.]+)%\s+{_LATENCY}\s*$", text),
     )
 
 

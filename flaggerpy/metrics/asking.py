@@ -17,6 +17,7 @@ from flaggerpy.api import hookcall
 from flaggerpy.metrics.base import BadQuery, Outcome, ProviderError, ProviderSettings
 from flaggerpy.metrics.outbound import MEBIBYTE, Call, Outbound, OutboundError, Reply, checked_url, place
 from flaggerpy.metrics.reading import json_of, start
+from flaggerpy.metrics.tokens import NotLent
 from flaggerpy.rollout.errors import UserError
 
 TIMEOUT_SECONDS = 5.0
@@ -79,6 +80,10 @@ class Server:
     def silent(self, error: Exception) -> ProviderError:
         """Say that the server gave no answer at all, and why."""
         return ProviderError(self.error(str(error)).reason, silent=True)
+
+    def without_credentials(self, error: NotLent) -> ProviderError:
+        """Say that the server was not asked, and why; who lends counts as a part of it."""
+        return self.silent(error) if error.silent else self.error(str(error))
 
     def error(self, reason: str) -> ProviderError:
         """Say which server could not answer, and why."""

@@ -102,7 +102,7 @@ class Pod:
         try:
             reply = await send(self.outbound, call)
         except OutboundError as error:
-            raise NotLent(f"{what}: {error}") from None
+            raise NotLent(f"{what}: {error}", silent=True) from None
         if reply.truncated or not 200 <= reply.status < 300:
             said = code_of_sts(reply.body)
             raise NotLent(f"{what}: it answered {reply.status}{f' {said}' if said else ''}")

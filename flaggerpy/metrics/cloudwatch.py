@@ -95,7 +95,9 @@ class CloudWatch:
         try:
             credentials = self._own or await self._borrowed()
             reply = await send(self._server.outbound, self._signed(body, credentials))
-        except (NotLent, OutboundError) as error:
+        except NotLent as error:
+            return self._server.without_credentials(error)
+        except OutboundError as error:
             return self._server.silent(error)
         match _outcome(reply):
             case ProviderError(reason):

@@ -148,7 +148,7 @@ async def _lent(outbound: Outbound, call: Call, now: datetime, what: str) -> Len
     try:
         reply = await send(outbound, call)
     except OutboundError as error:
-        raise NotLent(f"{where}: {error}") from None
+        raise NotLent(f"{where}: {error}", silent=True) from None
     if reply.truncated:
         raise NotLent(f"{where}: the answer is larger than 64 KiB")
     document = json_of(reply.body)

@@ -64,7 +64,7 @@ class Stackdriver:
                 lambda: self._account.lend(server.outbound, now, server.seconds),
             )
         except NotLent as error:
-            return server.error(str(error))
+            return server.without_credentials(error)
         asking = replace(server, headers=(("Authorization", f"Bearer {token}"),))
         body = json.dumps({"query": query.strip()}).encode()
         call = asking.call("POST", f"{server.base}/timeSeries:query", body, "application/json")

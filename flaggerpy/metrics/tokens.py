@@ -20,7 +20,14 @@ _RENEW_BEFORE = timedelta(minutes=5)
 
 
 class NotLent(Exception):
-    """There are no credentials; the message is a clause without secrets."""
+    """There are no credentials; the message is a clause without secrets.
+
+    ``silent`` tells whether who lends did not answer at all: nobody waits for them once more in the same round.
+    """
+
+    def __init__(self, message: str, *, silent: bool = False) -> None:
+        super().__init__(message)
+        self.silent = silent
 
 
 @dataclass(frozen=True, slots=True)

@@ -25,7 +25,7 @@ def _next_weight(turn: Turn) -> NeedChecks | None:
         if isinstance(gate, NeedChecks):
             return gate
         if not gate.open:
-            _halt(turn, gate, "waiting for traffic increase approval")
+            _wait_for_increase(turn, gate)
             return None
     if weight is None:
         return _promote(turn)
@@ -104,14 +104,20 @@ def _wait_for_promotion(turn: Turn, gate: gates.Gate) -> None:
         turn.set(phase=Phase.WAITING_PROMOTION)
         if not gate.muted:
             turn.alert("warn", "Canary promotion is waiting for approval.")
-    _halt(turn, gate, "waiting for promotion approval", alert=False)
+    _halt(turn, gate, "waiting for promotion approval")
 
 
-def _halt(turn: Turn, gate: gates.Gate, why: str, *, alert: bool = True) -> None:
+def _wait_for_increase(turn: Turn, gate: gates.Gate) -> None:
+    step = turn.status.rollout.step
+    if not gate.muted and not step.held:
+        turn.alert("warn", "Canary traffic increase is waiting for approval.")
+        turn.note(step=step.model_copy(update={"held": True}))
+    _halt(turn, gate, "waiting for traffic increase approval")
+
+
+def _halt(turn: Turn, gate: gates.Gate, why: str) -> None:
     """Hold at a closed gate: not a failed check, asked again in one interval."""
     reason = f"{why} {gate.hook}"
-    if alert and not gate.muted and turn.status.rollout.reason != reason:
-        turn.alert("warn", "Canary traffic increase is waiting for approval.")
     turn.judged()
     turn.wait(reason, event=f"Halt {turn.name} advancement {reason}")
     turn.wake(turn.now + turn.interval)

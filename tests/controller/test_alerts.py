@@ -15,7 +15,7 @@ from flaggerpy.api.templates import AlertProvider, parse_alert_provider
 from flaggerpy.controller.alerts import AlertSender, Receiver, receiver_of, receivers_for
 from flaggerpy.controller.delivery import ATTEMPTS, LONGEST_PAUSE
 from flaggerpy.kube.errors import Forbidden, KubeError, Unreachable
-from flaggerpy.metrics.outbound import Outbound
+from flaggerpy.metrics.outbound import Call, Outbound, Reply
 from flaggerpy.notifiers.base import Alert, Sender
 from flaggerpy.notifiers.webhook import SIGNATURE_HEADER, signature
 from flaggerpy.rollout.errors import UserError
@@ -257,6 +257,22 @@ async def test_what_cannot_be_sent_is_reported_without_quoting_it(office: Office
     assert office.waits == []
 
 
+async def test_what_nobody_foresaw_is_logged_without_what_was_sent(outbound: Outbound) -> None:
+    class Faulty(Outbound):
+        async def send(self, call: Call) -> Reply:
+            raise RuntimeError(f"cannot encode {call.url} {dict(call.headers)}")
+
+    receiver = Receiver("slack", "http://user:hush-pass@127.0.0.1/services/hush?sig=hush-sig", token=TOKEN)
+
+    bug, ended = await Office(Faulty()).send(receiver)
+
+    assert bug["event"] == "alert failed in an unforeseen way"
+    assert "cannot encode" in bug["stacktrace"]
+    assert ended["reason"] == "127.0.0.1: RuntimeError"
+    assert TOKEN not in f"{bug}{ended}"
+    assert "hush" not in f"{bug}{ended}"
+
+
 async def test_a_receiver_that_hangs_gives_up_after_the_time_limit(server: Loopback, outbound: Outbound) -> None:
     server.says(never)
     office = Office(outbound, timeout=0.2)
@@ -406,3 +422,17 @@ async def test_whoever_counts_is_told_how_alerts_ended(server: Loopback, outboun
     await sender.publish(ALERT, Receiver("discord", f"{server.url}/bad"))
 
     assert told == [("slack", True), ("msteams", False), ("slack", False), ("discord", False)]
+
+
+async def test_receivers_that_nothing_is_known_of_any_more_are_forgotten(server: Loopback, outbound: Outbound) -> None:
+    """As when an AlertProvider is edited again and again."""
+    office = Office(outbound)
+    for number in range(100):
+        await office.sender.publish(ALERT, Receiver("slack", f"{server.url}/{number}"))
+        await office.sender.flush(30)
+        office.clock.jump(60)
+    for number in range(3):
+        await office.sender.publish(ALERT, Receiver("slack", f"{server.url}/busy-{number}"))
+
+    assert len(server.asked) == 103
+    assert office.sender.receivers <= 4

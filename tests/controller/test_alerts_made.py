@@ -25,7 +25,7 @@ from flaggerpy.metrics.outbound import Outbound
 from flaggerpy.rollout.decision import Plan
 from tests.builders import canary
 from tests.controller.keeping import no_secrets
-from tests.kube.clocks import ManualClock, SkippingClock, eventually
+from tests.kube.clocks import ManualClock, SkippingClock, eventually, settle
 from tests.metrics.loopback import Asked, Loopback, Say, loopback
 from tools.ci.phases import ROOT
 
@@ -259,6 +259,28 @@ async def test_what_could_not_be_delivered_is_known_until_it_can(server: Loopbac
     living.announce(of, DONE)
     await made(living, of, DONE)
     assert living.announcer.alerts_seen(of).failure == ""
+
+
+async def test_a_canary_that_is_gone_is_not_remembered_when_its_alert_ends(server: Loopback, living: Process) -> None:
+    """Nor do its troubles come upon another one of its name."""
+    asked, go = asyncio.Event(), asyncio.Event()
+
+    async def refuse(_: Asked) -> Say:
+        asked.set()
+        await go.wait()
+        return Say(400)
+
+    server.says(refuse)
+    web = told_by(("pager", "info"))
+    living.announce(web, FAILED)
+    await asked.wait()
+    living.announcer.forget(web.key)
+    go.set()
+    assert await living.sender.flush(30)
+    await settle()
+
+    assert living.announcer.made(web.key) == frozenset()
+    assert living.announcer.alerts_seen(web).failure is None
 
 
 async def test_a_receiver_that_is_named_no_more_fails_no_more(server: Loopback, living: Process) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from typing import Any
@@ -13,19 +13,21 @@ import pytest
 from flaggerpy.api.canary import Canary
 from flaggerpy.api.status import Pending
 from flaggerpy.controller.alerts import AlertSender
-from flaggerpy.controller.announce import Announcer, Channels
+from flaggerpy.controller.announce import UNREAD_TRIES, Announcer, Channels
+from flaggerpy.controller.credentials import ReadSecret
 from flaggerpy.controller.hooks import EventHooks, WebhookClient
 from flaggerpy.controller.sources import Library
 from flaggerpy.kube.cache import Caches
 from flaggerpy.kube.client import Client
+from flaggerpy.kube.errors import Unreachable
 from flaggerpy.kube.events import EventRecorder
 from flaggerpy.kube.sessions import HttpTransport, Server
 from flaggerpy.kube.workqueue import Key
 from flaggerpy.metrics.outbound import Outbound
 from flaggerpy.rollout.decision import Plan
 from tests.builders import canary, canary_json
-from tests.controller.keeping import no_secrets
-from tests.kube.clocks import ManualClock
+from tests.controller.keeping import Keeper, no_secrets
+from tests.kube.clocks import ManualClock, SkippingClock
 from tests.kube.fake_apiserver import FakeApiServer
 from tests.metrics.loopback import Asked, Loopback, Say, loopback
 
@@ -37,13 +39,14 @@ ANSWERED = Pending(id="20261125T120000.000000-Progressing-0-request-7", kind="ev
 class Process:
     """A controller that says what a plan says, until it dies."""
 
-    def __init__(self, client: Client, outbound: Outbound) -> None:
-        hooks = WebhookClient(outbound, no_secrets)
+    def __init__(self, client: Client, outbound: Outbound, secrets: ReadSecret = no_secrets) -> None:
+        hooks = WebhookClient(outbound, secrets)
         self.events = EventHooks(hooks)
         library = Library(client, Caches(client, clock=ManualClock()))
         channels = Channels(EventRecorder(client), self.events, hooks, AlertSender(outbound, library.secret))
         self.over = asyncio.Event()
-        self.announcer = Announcer(channels, library, ManualClock(), self._done)
+        self.clock = SkippingClock()
+        self.announcer = Announcer(channels, library, self.clock, self._done)
 
     def _done(self, _: Key) -> None:
         self.over.set()
@@ -121,3 +124,44 @@ async def test_post_rollout_hooks_at_the_same_time_are_told_about_in_the_order_o
 
     assert "Post-rollout hook same failed slow" in texts[0]
     assert "Post-rollout check same passed" in texts[1]
+
+
+class Outage(Keeper):
+    """A cluster that does not give its Secrets for so many times, as if an API server was down for a while."""
+
+    def __init__(self, times: int) -> None:
+        super().__init__()
+        self.secrets["shop", "tickets"] = {"token": "Bearer t0ken"}
+        self._times = times
+
+    async def __call__(self, namespace: str, name: str) -> Mapping[str, str] | None:
+        self.outage = Unreachable("no answer within 10 s") if len(self.read) < self._times else None
+        return await super().__call__(namespace, name)
+
+
+@pytest.mark.parametrize(
+    ("outage", "says", "called"),
+    [
+        (3, "Post-rollout check same passed", 1),
+        (UNREAD_TRIES, "Post-rollout hook same failed its Secret could not be read: no answer within 10 s", 0),
+    ],
+)
+async def test_a_post_rollout_hook_waits_for_its_secret_while_the_cluster_does_not_give_it(
+    outage: int, says: str, called: int
+) -> None:
+    header = {"name": "Authorization", "valueFrom": {"secretKeyRef": {"name": "tickets", "key": "token"}}}
+    async with running() as (receiver, client, outbound):
+        hooks = [
+            {"name": "same", "type": "post-rollout", "url": f"{receiver.url}/0", "headers": [header]},
+            {"name": "heard", "type": "event", "url": f"{receiver.url}/1"},
+        ]
+        made = canary(analysis={"webhooks": hooks})
+        process = Process(client, outbound, Outage(outage))
+        await process.says(made, ENDED)
+        asked = [one.headers.get("Authorization") for one in receiver.asked if one.path == "/0"]
+        texts = [one.body.decode() for one in receiver.asked if one.path == "/1"]
+
+    assert asked == ["Bearer t0ken"] * called
+    assert [says in text for text in texts] == [True]
+    assert process.clock.slept[:3] == [1, 2, 4]
+    assert sum(process.clock.slept) <= 660

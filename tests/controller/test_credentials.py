@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import base64
+import json
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import pytest
 import structlog
@@ -21,6 +23,7 @@ from tests.metrics.loopback import Asked, Loopback, Say, loopback, raw_server, s
 
 PAYLOAD = WebhookPayload(name="podinfo", namespace="prod", phase="Progressing", checksum="664667f95d")
 PLANTED = "pl4nted-v4lue"
+TRICKY = 'pl4nted "quoted"/v4lue'
 TOKEN = {"name": "Authorization", "valueFrom": {"secretKeyRef": {"name": "gate", "key": "token"}}}
 
 
@@ -153,6 +156,28 @@ async def test_a_server_that_repeats_what_it_was_sent_brings_no_secret_into_a_re
         assert part in {"Bearer", "Basic"} or part not in answer.reason
 
 
+@pytest.mark.parametrize(
+    ("said", "told"),
+    [
+        (b" " * (16 * 1024 - 10) + f"Bearer {TRICKY}".encode(), "[hidden]"),
+        (json.dumps({"token": TRICKY}).encode(), '{"token": "[hidden]"}'),
+        (quote(TRICKY, safe="").encode(), "[hidden]"),
+        (base64.b64encode(TRICKY.encode()), "[hidden]"),
+        (f'it begins with "{TRICKY[:7]}"'.encode(), 'it begins with "[hidden]"'),
+    ],
+    ids=["cut off", "JSON", "percent", "base64", "quoted in part"],
+)
+async def test_a_secret_is_not_told_in_another_form_either(
+    server: Loopback, client: WebhookClient, keeper: Keeper, said: bytes, told: str
+) -> None:
+    keeper.secrets["prod", "gate"] = {"token": f"Bearer {TRICKY}"}
+    server.says(Say(403, said))
+
+    answer = await call(client, server.url, headers=[TOKEN])
+
+    assert answer.reason == told
+
+
 async def test_a_password_in_the_address_is_a_secret_too(server: Loopback, client: WebhookClient) -> None:
     server.says(echo)
     with_password = server.url.replace("http://", f"http://me:{PLANTED}@")
@@ -196,6 +221,26 @@ async def test_a_planted_secret_is_in_no_log_and_in_no_event(
         "event webhook did not take an event",
     }
     assert PLANTED not in f"{logs} {answers}"
+
+
+async def test_the_address_of_the_controllers_own_event_webhook_is_in_no_log(
+    server: Loopback, client: WebhookClient
+) -> None:
+    async def repeat(asked: Asked) -> Say:
+        said = f"Cannot POST {asked.path}: no {asked.path.rpartition('/')[2]} with sig={asked.query['sig']}"
+        return Say(404, said.encode())
+
+    server.says(repeat)
+    told = event_payload(PAYLOAD, "Advance", EventType.NORMAL, SystemClock().now())
+    events = EventHooks(client, everywhere=f"{server.url}/services/T0/{PLANTED}?sig={PLANTED}-too")
+    with structlog.testing.capture_logs() as logs:
+        events.publish(("prod", "podinfo"), [], lambda _: told, key="k")
+        assert await events.flush(30)
+
+    (entry,) = logs
+    assert entry["reason"].startswith("Cannot POST /[hidden]")
+    assert PLANTED not in str(entry)
+    assert PLANTED in server.asked[0].path
 
 
 @pytest.mark.parametrize("status", [301, 302, 303, 307, 308])

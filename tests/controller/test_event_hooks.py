@@ -106,6 +106,28 @@ async def test_a_slow_receiver_holds_back_only_its_own_canary_and_loses_the_olde
     await events.aclose()
 
 
+async def test_a_receiver_that_hangs_for_many_canaries_holds_back_no_other_receiver(
+    server: Loopback, client: WebhookClient
+) -> None:
+    server.says(never)
+    heard = asyncio.Event()
+
+    async def quick(_: Asked) -> Say:
+        heard.set()
+        return Say()
+
+    events = EventHooks(client, everywhere=server.url)
+    async with loopback() as other:
+        other.says(quick)
+        for number in range(50):
+            events.publish(("prod", f"canary-{number}"), [], telling("x"), key="k")
+        events.publish(("prod", "web"), [hook(other.url)], telling("y"), key="k")
+        async with asyncio.timeout(30):
+            await heard.wait()
+        await events.aclose(0.05)
+    assert len(server.asked) <= 5, "a receiver that hangs gets only so many connections"
+
+
 async def test_closing_takes_a_limited_time(server: Loopback, client: WebhookClient) -> None:
     server.says(never)
     events = EventHooks(client)

@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import timedelta
+from typing import Any
 
 from flaggerpy.api.status import Phase
 from flaggerpy.controller.alerts import AlertSender
@@ -113,7 +114,7 @@ def _rolled(obj: JsonObject) -> JsonObject:
 @asynccontextmanager
 async def controller(cluster: Cluster) -> AsyncIterator[Controller]:
     """Start a controller that leads at once."""
-    async with HttpTransport(Server(cluster.url)) as transport, Outbound() as outbound:
+    async with HttpTransport(Server(cluster.url)) as transport, Outbound(trust_env=False) as outbound:
         made = Controller(Client(transport), outbound)
         running = asyncio.ensure_future(made.caches.run())
         try:
@@ -127,11 +128,12 @@ async def controller(cluster: Cluster) -> AsyncIterator[Controller]:
 
 
 @asynccontextmanager
-async def at_rest() -> AsyncIterator[tuple[Cluster, Controller]]:
+async def at_rest(**analysis: Any) -> AsyncIterator[tuple[Cluster, Controller]]:
     """Have a canary initialized, and its target sent to sleep."""
     async with Cluster() as cluster:
         cluster.put(DEPLOYMENTS, deployment())
-        cluster.put(CANARIES, canary_json(analysis={"stepWeight": None, "maxWeight": None, "iterations": 2}))
+        blue_green = {"stepWeight": None, "maxWeight": None, "iterations": 2}
+        cluster.put(CANARIES, canary_json(analysis={**blue_green, **analysis}))
         async with controller(cluster) as made:
             while cluster.phase() != Phase.INITIALIZED or cluster.objects[TARGET]["status"]["replicas"]:
                 await made.tick(cluster)

@@ -40,7 +40,7 @@ def judged(place: Place) -> JsonObject:
 
 async def received(place: Place) -> list[dict[str, Any]]:
     """Return the alerts that the pod got, in the order in which they came."""
-    async with httpx.AsyncClient(timeout=5, trust_env=False) as http:
+    async with httpx.AsyncClient(timeout=30, trust_env=False) as http:
         found: list[dict[str, Any]] = (await http.get(f"http://{await place.cluster_ip('receiver')}/")).json()
         return found
 

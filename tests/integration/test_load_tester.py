@@ -46,6 +46,15 @@ def login(site: Site, cluster: Cluster, folder: Path) -> str:
     return str(file)
 
 
+async def allowed(site: Site) -> bool:
+    """Whether the API server knows the chart's rights already: it hears of them a little after they were written."""
+    words = ("can-i", "update", f"configmaps/{STATE}", "--namespace", site.namespace)
+    who = f"--as=system:serviceaccount:{site.namespace}:{RELEASE}"
+    asked = await asyncio.create_subprocess_exec("kubectl", "auth", *words, who, stdout=asyncio.subprocess.PIPE)
+    said, _ = await asked.communicate()
+    return said.strip() == b"yes"
+
+
 @asynccontextmanager
 async def replica(site: Site, kubeconfig: str) -> AsyncIterator[Program]:
     """Run a load tester with the chart's word for where gates are kept."""
@@ -64,6 +73,7 @@ async def test_two_replicas_agree_on_gates_and_results_under_the_charts_rights(
     site: Site, control_plane: Cluster, tmp_path: Path
 ) -> None:
     installed(site, tmp_path, "ServiceAccount", "Role", "RoleBinding", "ConfigMap")
+    await site.until(lambda: allowed(site), "the rights of the chart")
     kubeconfig = login(site, control_plane, tmp_path)
     offset = control_plane.audit_size()
     async with replica(site, kubeconfig) as one, replica(site, kubeconfig) as two:

@@ -159,6 +159,16 @@ async def test_changes_at_the_same_moment_are_all_kept(
     )
 
 
+async def test_however_much_is_asked_of_a_replica_at_once_it_is_not_in_its_own_way(
+    server: FakeApiServer, boards: tuple[ConfigMapBoard, ConfigMapBoard]
+) -> None:
+    gates = Gates(boards[0], Clock().now)
+    opened = [f"gate.podinfo-{number}.test" for number in range(30)]
+    await asyncio.gather(*(gates.open(gate) for gate in opened))
+    assert server.get(STATE)["data"] == dict.fromkeys(opened, "open")
+    assert len(server.seen("PUT")) + len(server.seen("POST")) == len(opened)
+
+
 async def test_one_revision_uses_a_gate_up_for_all_replicas(boards: tuple[ConfigMapBoard, ConfigMapBoard]) -> None:
     one, two = (Gates(board, Clock().now) for board in boards)
     await one.open(GATE, once=True)

@@ -25,6 +25,18 @@ async def test_sigterm_ends_the_program_and_every_child(tmp_path: Path) -> None:
     assert lines[-1]["msg"] == "load tester has ended"
 
 
+async def test_what_left_its_tasks_session_ends_with_the_program(tmp_path: Path) -> None:
+    pids = tmp_path / "pids"
+    async with program() as running:
+        daemon = f"echo $$ >> {pids}; sleep 300 & echo $! >> {pids}; wait"
+        await running.caller.ask("/", type="bash", cmd=f"setsid sh -c '{daemon}' >/dev/null 2>&1 &")
+        await eventually(lambda: len(read_pids(pids)) == 2, "the daemon and its child run")
+        running.process.send_signal(signal.SIGTERM)
+        await running.lines()
+        assert running.process.returncode == 0
+    assert [pid for pid in read_pids(pids) if alive(pid)] == []
+
+
 async def test_a_caller_that_waits_gets_the_grace_period(tmp_path: Path) -> None:
     go = tmp_path / "go"
     async with program() as running:

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import json
+from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 
 from flaggerpy.loadtester.board import BoardUnavailable, MemoryBoard
+from flaggerpy.loadtester.program import Settings
 from flaggerpy.loadtester.results import KEPT, MOST, Result, Results, read_result
 from flaggerpy.loadtester.tasks import Question
-from tests.loadtester.harness import Answer, Caller
+from tests.loadtester.harness import LIMIT, Answer, Caller, load_tester
 
 DATA = Path(__file__).parent / "data"
 START = datetime(2031, 5, 17, 8, 30, tzinfo=UTC)
@@ -100,6 +102,27 @@ async def test_a_question_waits_for_the_run_that_is_under_way(caller: Caller, tm
     assert not question.done()
     go.touch()
     assert await question == Answer(200, "")
+
+
+async def test_a_question_whose_caller_has_hung_up_is_over(settings: Settings) -> None:
+    """Or each check would leave another one that asks the API server every two seconds, as long as `wait` says."""
+    asked, over = asyncio.Event(), asyncio.Event()
+
+    class Slow(MemoryBoard):
+        async def read(self) -> Mapping[str, str]:
+            asked.set()
+            try:
+                await asyncio.Event().wait()
+            finally:
+                over.set()
+            return {}
+
+    async with load_tester(settings, Slow()) as caller:
+        call = asyncio.create_task(caller.ask("/", type="result", task="load", wait="1h"))
+        async with asyncio.timeout(LIMIT):
+            await asked.wait()
+            call.cancel()
+            await over.wait()
 
 
 async def test_a_question_does_not_wait_for_ever(caller: Caller) -> None:

@@ -76,6 +76,12 @@ def test_no_summary_and_half_of_one_are_none(text: str) -> None:
     assert summaries(text) == ()
 
 
+def test_an_output_of_blank_lines_is_read_in_no_time() -> None:
+    """In time that grows with its square it would stop the whole load tester for hours."""
+    assert summaries("Running 1s test @ http://x\n" + "\n" * 1_000_000) == ()
+    assert summaries("Summary:\n" + "\n" * 1_000_000 + "  Count: 1\n") == ()
+
+
 def test_every_summary_of_an_output_is_found_in_its_order() -> None:
     text = "\n".join(map(recorded, ("hey-good", "wrk-bad", "hey-bad", "ghz-bad")))
     assert [(one.tool, one.failed) for one in summaries(text)] == [("hey", 0), ("wrk", 12), ("hey", 31), ("ghz", 3)]

@@ -115,6 +115,38 @@ async def test_a_caller_that_asks_the_same_again_waits_for_the_run_it_started(ca
     assert runs.read_text() == "run\n"
 
 
+async def test_a_run_that_passed_is_not_repeated_for_a_caller_that_asks_the_same_again(
+    caller: Caller, tmp_path: Path
+) -> None:
+    """A run that ends between a caller's two attempts, the first of which had no more patience."""
+    runs, go = tmp_path / "runs", tmp_path / "go"
+    cmd = f"echo run >> {runs}; while [ ! -e {go} ]; do sleep 0.02; done; echo done"
+    asking = caller.with_headers(Idempotency_Key="uid/85d5/10/1/test")
+    hung_up = asyncio.create_task(asking.ask("/", type="bash", cmd=cmd, returnCmdOutput="true"))
+    await eventually(runs.exists, "the task runs")
+    hung_up.cancel()
+    go.touch()
+    await caller.series_reaches(tasks("bash", "succeeded"), 1)
+    assert await asking.ask("/", type="bash", cmd=cmd, returnCmdOutput="true") == Answer(200, "done\n")
+    assert runs.read_text() == "run\n"
+
+
+async def test_a_run_that_failed_is_repeated_for_a_caller_that_tries_again(caller: Caller, tmp_path: Path) -> None:
+    cmd = f"echo run >> {tmp_path / 'runs'}; [ $(wc -l < {tmp_path / 'runs'}) = 2 ]"
+    asking = caller.with_headers(Idempotency_Key="uid/85d5/10/1/test")
+    assert (await asking.ask("/", type="bash", cmd=cmd)).status == 500
+    assert (await asking.ask("/", type="bash", cmd=cmd)).status == 200
+
+
+async def test_what_is_remembered_of_a_failure_is_bounded(caller: Caller) -> None:
+    cmd = "seq 20000; exit 3"
+    await caller.ask("/", cmd=cmd, failOnError="true")
+    await caller.series_reaches(tasks("cmd", "failed"), 1)
+    answer = await caller.ask("/", cmd=cmd, failOnError="true")
+    assert answer.body.startswith("the previous run failed: command seq 20000; exit 3 failed: exit status 3: 1\n2\n")
+    assert len(answer.body) < 5000
+
+
 async def test_a_failed_cmd_changes_no_answer_otherwise(caller: Caller) -> None:
     assert (await caller.ask("/", cmd="exit 3")).status == 202
     await caller.series_reaches(tasks("cmd", "failed"), 1)
@@ -200,6 +232,20 @@ async def test_no_child_outlives_the_load_tester(settings: Settings, tmp_path: P
         await caller.ask("/", cmd=f"sleep 300 >/dev/null 2>&1 & echo $! >> {pids}")
         await eventually(lambda: len(read_pids(pids)) == 2, "both children run")
         assert all(alive(pid) for pid in read_pids(pids))
+    assert [pid for pid in read_pids(pids) if alive(pid)] == []
+
+
+async def test_a_child_in_a_process_group_of_its_own_ends_with_its_task(settings: Settings, tmp_path: Path) -> None:
+    """As a shell with job control makes them, and `timeout` for what it runs."""
+    pids = tmp_path / "pids"
+    stubborn = tmp_path / "stubborn"
+    stubborn.write_text(f"trap '' TERM; echo $$ >> {pids}; while :; do sleep 30; done\n")
+    async with load_tester(settings) as caller:
+        await caller.ask("/", cmd=f"bash -c 'set -m; sleep 300 & echo $! >> {pids}; wait'")
+        await caller.ask("/", cmd=f"bash -c 'set -m; sh {stubborn} & wait'")
+        await eventually(lambda: len(read_pids(pids)) == 2, "both children run")
+        for pid in read_pids(pids):
+            assert os.getpgid(pid) != os.getsid(pid), "they are in no group of their own: nothing is tested"
     assert [pid for pid in read_pids(pids) if alive(pid)] == []
 
 

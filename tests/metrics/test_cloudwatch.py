@@ -286,6 +286,7 @@ async def test_a_pod_without_credentials_says_so(outbound: Outbound, environment
 
     assert isinstance(found, ProviderError)
     assert says in found.reason
+    assert not found.silent
 
 
 @pytest.mark.parametrize(
@@ -317,6 +318,7 @@ async def test_who_does_not_lend_is_named_and_nothing_secret_told(
 
     assert isinstance(found, ProviderError)
     assert problem in found.reason
+    assert not found.silent
     assert "token:" not in found.reason
     assert "kubernetes-token" not in found.reason
 

@@ -20,7 +20,7 @@ from flaggerpy.rollout.errors import UserError
 from tests.kube.clocks import ManualClock
 from tests.metrics.faults.case import says
 from tests.metrics.faults.stackdriver import TOKEN, key_file, lends_and, points, private_key, secret, series
-from tests.metrics.loopback import Asked, Loopback, Say, loopback, never
+from tests.metrics.loopback import Asked, Loopback, Say, closed_port, loopback, never
 
 MINUTE = timedelta(minutes=1)
 QUERY = "fetch k8s_container | metric 'x' | group_by []"
@@ -154,6 +154,16 @@ async def test_a_server_that_lends_and_then_says_nothing_is_silent(server: Loopb
     assert found.silent
 
 
+async def test_who_lends_and_does_not_answer_is_waited_for_once(server: Loopback, outbound: Outbound) -> None:
+    settings = ProviderSettings("stackdriver", server.url, secret=secret(closed_port()))
+
+    found = await Stackdriver(settings, outbound, environment={}).measure(QUERY, MINUTE)
+
+    assert isinstance(found, ProviderError)
+    assert found.silent
+    assert server.asked == []
+
+
 class Google(Outbound):
     """Google's own servers, which no test may reach."""
 
@@ -206,8 +216,10 @@ async def test_who_does_not_lend_is_named_and_nothing_secret_told(
 ) -> None:
     server.says(say)
 
-    reason = reason_of(await stackdriver(server, outbound).measure(QUERY, MINUTE))
+    found = await stackdriver(server, outbound).measure(QUERY, MINUTE)
 
+    reason = reason_of(found)
+    assert found == ProviderError(reason, silent=False)
     assert f"no token for flagger@my-project.iam.gserviceaccount.com from {server.url[7:]}: {problem}" in reason
     assert "secret" not in reason
 

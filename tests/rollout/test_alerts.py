@@ -144,6 +144,23 @@ def test_w78_a_closed_gate_for_more_traffic_alerts_once() -> None:
     ]
 
 
+def test_a_gate_for_more_traffic_alerts_once_for_each_share_whatever_else_is_waited_for_meanwhile() -> None:
+    world = gated("rollout", "confirm-traffic-increase", threshold=50)
+    world.push("v2").run(Phase.PROGRESSING)
+    for share in (1, 2):
+        world.hooks["confirm-traffic-increase"] = Verdict.FAILED
+        for verdict in (Verdict.PASSED, Verdict.FAILED, Verdict.PASSED):
+            world.hooks["rollout"] = verdict
+            world.run_for(25)
+        assert [message for severity, message in world.alerts if severity == "warn"] == [
+            "Canary traffic increase is waiting for approval."
+        ] * share
+        before = world.weight
+        world.hooks.clear()
+        world.run_for(15)
+        assert world.weight > before
+
+
 def halts(world: World) -> list[tuple[str, str]]:
     return [(severity, message) for severity, message in world.alerts if "halted" in message or "paused" in message]
 

@@ -295,7 +295,8 @@ def held(world: World) -> bool:
     """Whether a person holds it in mid-rollout, where it is judged again and again."""
     request = world.status.rollout.request
     answered = request is not None and request.id == f"request-{world.asks}"
-    return world.status.rollout.paused is not None and answered and world.status.rollout.step.attempt > 1
+    rollout = world.status.rollout
+    return rollout.paused is not None and not rollout.failing and answered and rollout.step.attempt > 1
 
 
 def end(world: World) -> tuple[object, ...]:
