@@ -23,7 +23,7 @@ LIMIT = 5
 def judged(place: Place, metrics_server: str) -> JsonObject:
     """Write a Canary that two failed checks would roll back; a Prometheus that begins anew has no values at first."""
     patient = {"onNoData": "wait", "consecutiveErrorLimit": LIMIT}
-    metrics = [{**metric, **patient} for metric in builtin_metrics()]
+    metrics = [{**metric, **patient} for metric in builtin_metrics(slowest=2500)]
     canary = progressive(place.host, step=10, interval="5s", threshold=2, metrics=metrics)
     canary["spec"]["metricsServer"] = metrics_server
     return canary

@@ -8,7 +8,7 @@ from flaggerpy.kube.objects import JsonObject
 from tests.e2e.conftest import Figures
 from tests.e2e.held_up import paused, stand, times_told, told, verdicts
 from tests.e2e.place import Place, assert_served, new_place, tally
-from tests.e2e.workloads import builtin_metrics, own_proxy, proxied, root_proxy
+from tests.e2e.workloads import own_proxy, proxied, root_proxy
 from tests.traffic.summary import Summary
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(500)]
@@ -20,8 +20,8 @@ METRIC = "request-success-rate"
 
 def judged(**guard: object) -> JsonObject:
     """Write a Canary that judges a step of 20 seconds by its last 15: no users of the step before are among them."""
-    metrics = [{**metric, **guard} for metric in builtin_metrics("15s")]
-    return proxied(interval="20s", stepWeights=[10, LAST], threshold=2, metrics=metrics)
+    metric = {"name": METRIC, "interval": "15s", "thresholdRange": {"min": 99}, **guard}
+    return proxied(interval="20s", stepWeights=[10, LAST], threshold=2, metrics=[metric])
 
 
 async def users_until_the_last_step(place: Place) -> Summary:
