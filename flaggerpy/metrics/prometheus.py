@@ -9,7 +9,7 @@ from typing import Any
 from flaggerpy.api.templates import RangeQuery
 from flaggerpy.clock import Clock, SystemClock
 from flaggerpy.metrics.asking import TIMEOUT_SECONDS, Server, address_of
-from flaggerpy.metrics.base import BadQuery, NoData, Outcome, ProviderError, ProviderSettings, Value
+from flaggerpy.metrics.base import NoData, Outcome, ProviderError, ProviderSettings, Value
 from flaggerpy.metrics.credentials import authority_of, headers_of
 from flaggerpy.metrics.outbound import Outbound
 from flaggerpy.metrics.reading import measured, quoted, read
@@ -53,25 +53,12 @@ class Prometheus:
     async def measure(self, query: str, interval: timedelta) -> Outcome:
         """Run a query now, with the interval inside it, or over a range of time that ends now."""
         if self._range is None:
-            return await self._instant(query)
+            return await self._server.get("/api/v1/query", {"query": query.strip()}, parse, complaint)
         aggregator = self._range.aggregator
         parameters = {"query": query.strip(), **_window(self._range, interval, self._clock.now())}
         return await self._server.get(
             "/api/v1/query_range", parameters, lambda payload: parse_range(payload, aggregator), complaint
         )
-
-    async def _instant(self, query: str) -> Outcome:
-        return await self._server.get("/api/v1/query", {"query": query.strip()}, parse, complaint)
-
-    async def ping(self) -> str | None:
-        """Ask for the one query that every server can answer."""
-        match await self._instant("vector(1)"):
-            case Value(value=1.0):
-                return None
-            case ProviderError(reason) | BadQuery(reason):
-                return reason
-            case _:
-                return self._server.error("it does not know that vector(1) is 1").reason
 
 
 def parse(payload: bytes) -> Outcome:
