@@ -29,6 +29,8 @@ COMPONENT = "flagger"
 WINDOW_SECONDS = 600.0
 BURST = 25
 REFILL_PER_SECOND = 0.1
+KEPT_FOR_NEWS = 10
+"""Of the burst: what is only told again, round after round of an outage, must not use up the place of what is new."""
 CAPACITY = 1000
 REMEMBERED = 4096
 FLUSH_SECONDS = 5.0
@@ -62,7 +64,8 @@ class EventRecorder:
     """Records events about objects; `run` sends them.
 
     An object may have a burst of 25 events and one in 10 seconds after that; what exceeds this, and what exceeds the
-    queue, is dropped unless it is important. Give it a client without a fence: what happened, happened.
+    queue, is dropped unless it is important. Repetitions leave room for ten that say something new. Give it a client
+    without a fence: what happened, happened.
     """
 
     def __init__(self, client: Client, *, clock: Clock | None = None) -> None:
@@ -84,10 +87,10 @@ class EventRecorder:
         important: bool = False,
     ) -> None:
         """Record that something happened to an object; returns at once."""
-        if not important and (len(self._pending) >= CAPACITY or not self._may_speak(uid_of(involved))):
+        same, now = (uid_of(involved), type_, message), self._clock.now()
+        if not important and (len(self._pending) >= CAPACITY or not self._may_speak(same)):
             self.dropped += 1
             return
-        same, now = (uid_of(involved), type_, message), self._clock.now()
         waiting = self._pending.get(same)
         if waiting is not None:
             waiting.count += 1
@@ -158,15 +161,15 @@ class EventRecorder:
         while len(self._sent) > REMEMBERED:
             self._sent.popitem(last=False)
 
-    def _may_speak(self, uid: str) -> bool:
-        now = self._clock.monotonic()
+    def _may_speak(self, same: _Same) -> bool:
+        uid, now = same[0], self._clock.monotonic()
         bucket = self._buckets.get(uid)
         if bucket is None:
             bucket = self._buckets[uid] = TokenBucket.full(REFILL_PER_SECOND, BURST, now)
         self._buckets.move_to_end(uid)
         while len(self._buckets) > REMEMBERED:
             self._buckets.popitem(last=False)
-        return bucket.take(now)
+        return bucket.take(now, KEPT_FOR_NEWS if same in self._pending or same in self._sent else 0)
 
 
 def _body(pending: _Pending) -> JsonObject:

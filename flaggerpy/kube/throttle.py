@@ -26,10 +26,10 @@ class TokenBucket:
         self.tokens = min(self.burst, self.tokens + max(0.0, now - self.at) * self.rate)
         self.at = now
 
-    def take(self, now: float) -> bool:
-        """Take a token if there is one."""
+    def take(self, now: float, leaving: float = 0) -> bool:
+        """Take a token if there is one, and so many are left."""
         self.refill(now)
-        if self.tokens < 1:
+        if self.tokens < 1 + leaving:
             return False
         self.tokens -= 1
         return True

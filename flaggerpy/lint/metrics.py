@@ -22,7 +22,7 @@ from flaggerpy.metrics.configured import settings_of
 from flaggerpy.metrics.expressions import AnyVariable
 from flaggerpy.metrics.outbound import Outbound
 from flaggerpy.metrics.query import QueryContext, fill, render
-from flaggerpy.metrics.registry import check_query, provider_for
+from flaggerpy.metrics.registry import NEED_VALUES, check_query, provider_for
 from flaggerpy.notifiers.link import link_problem
 from flaggerpy.rollout.errors import UserError
 
@@ -123,7 +123,7 @@ def _query_problem(template: MetricTemplate) -> str | None:
     kind, query = template.spec.provider.type, template.spec.query
     if "{{" not in query:
         return _told(lambda: check_query(kind, render(query, _ANYBODY)))
-    if query.lstrip().startswith("{{"):
+    if query.lstrip().startswith("{{") or kind in NEED_VALUES:
         return _told(lambda: fill(query, _ANYBODY))
     return _told(lambda: check_query(kind, fill(query, _ANYBODY)))
 

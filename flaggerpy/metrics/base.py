@@ -55,9 +55,6 @@ class MetricProvider(Protocol):
     async def measure(self, query: str, interval: timedelta) -> Outcome:
         """Run a rendered query; never raises but for cancellation."""
 
-    async def ping(self) -> str | None:
-        """Say in a sentence why the server cannot be used, or None when it can."""
-
 
 @dataclass(frozen=True, slots=True)
 class ProviderSettings:

@@ -31,6 +31,7 @@ _HEADERS = {
     "Content-Type": "application/x-amz-json-1.0",
     "X-Amz-Target": "GraniteServiceVersion20100801.GetMetricData",
 }
+_QUERY = f"The query of {NAME}"
 _WINDOW = 10
 """How many intervals are asked for, as in Flagger: points come late."""
 _MOST_POINTS = 20
@@ -75,23 +76,21 @@ class CloudWatch:
 
     async def measure(self, query: str, interval: timedelta) -> Outcome:
         """Run a query, which is a JSON list of MetricDataQuery, over the last ten intervals."""
-        queries = queries_of(query)
-        if isinstance(queries, str):
-            return BadQuery(queries)
-        return await self._ask({"MetricDataQueries": queries, "MaxDatapoints": _MOST_POINTS}, interval)
-
-    async def ping(self) -> str | None:
-        """Ask for nothing: it is refused as a mistake by who would take a question."""
-        match await self._ask({"MetricDataQueries": []}, timedelta(minutes=1)):
-            case ProviderError(reason):
-                return reason
-            case _:
-                return None
-
-    async def _ask(self, question: Mapping[str, Any], interval: timedelta) -> Outcome:
+        try:
+            queries = queries_of(query)
+        except UserError as error:
+            return BadQuery(str(error).rstrip("."))
         now = self._clock.now()
-        window = {"StartTime": int((now - _WINDOW * interval).timestamp()), "EndTime": int(now.timestamp())}
-        body = json.dumps({**question, **window, "ScanBy": "TimestampDescending"}).encode()
+        question = {
+            "MetricDataQueries": queries,
+            "MaxDatapoints": _MOST_POINTS,
+            "StartTime": int((now - _WINDOW * interval).timestamp()),
+            "EndTime": int(now.timestamp()),
+            "ScanBy": "TimestampDescending",
+        }
+        return await self._ask(json.dumps(question).encode())
+
+    async def _ask(self, body: bytes) -> Outcome:
         try:
             credentials = self._own or await self._borrowed()
             reply = await send(self._server.outbound, self._signed(body, credentials))
@@ -121,20 +120,28 @@ def parse(payload: bytes) -> Outcome:
     return read(payload, _interpreted)
 
 
-def queries_of(text: str) -> list[Any] | str:
-    """Read a query as Flagger does, or say what is wrong with it."""
+def queries_of(text: str) -> list[Any]:
+    """Read a query as Flagger does.
+
+    Raises:
+        UserError: it is none, or asks for nothing.
+
+    """
     try:
         document = json.loads(text)
     except (ValueError, RecursionError) as error:
         where = f" at line {error.lineno}, column {error.colno}" if isinstance(error, json.JSONDecodeError) else ""
-        return f"it is not JSON{where}: write a list of MetricDataQuery, as in [{{...}}]"
+        raise UserError(f"{_QUERY} is not JSON{where}: write a list of MetricDataQuery, as in [{{...}}].") from None
     if not isinstance(document, list) or not document or not all(isinstance(query, dict) for query in document):
-        return "it is no list of MetricDataQuery: write one, as in [{...}]"
+        raise UserError(f"{_QUERY} is no list of MetricDataQuery: write one, as in [{{...}}].")
     queries: list[Any] = _as_aws_writes_it(document)
     if nameless := [number for number, query in enumerate(queries, 1) if not query.get("Id")]:
-        return f"number {nameless[0]} of its list has no Id: give each one of its own, as in e1"
+        raise UserError(f"{_QUERY} has no Id at number {nameless[0]} of its list: give each one of its own, as in e1.")
     if not any(query.get("ReturnData", True) for query in queries):
-        return "each of its list has ReturnData: false, so that nothing is answered: remove it from the one that counts"
+        raise UserError(
+            f"{_QUERY} has ReturnData: false everywhere, so that nothing is answered: remove it from the one that "
+            "counts."
+        )
     return queries
 
 

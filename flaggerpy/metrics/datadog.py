@@ -51,14 +51,6 @@ class Datadog:
         parameters = {"query": query.strip(), "from": f"{begin.timestamp():.0f}", "to": f"{now.timestamp():.0f}"}
         return await self._server.get("/api/v1/query", parameters, parse, complaint)
 
-    async def ping(self) -> str | None:
-        """Ask whether the API key is one."""
-        match await self._server.get("/api/v1/validate", {}, _valid, complaint):
-            case ProviderError(reason) | BadQuery(reason):
-                return reason
-            case _:
-                return None
-
 
 def parse(payload: bytes) -> Outcome:
     """Read the body of an answer with status 2xx."""
@@ -101,9 +93,3 @@ def _newest(points: list[Any]) -> Outcome:
             case _:
                 return ProviderError("the answer has a point that is none")
     return NoData()
-
-
-def _valid(payload: bytes) -> Outcome:
-    return read(
-        payload, lambda document: NoData() if document == {"valid": True} else ProviderError("the key is invalid")
-    )

@@ -38,11 +38,6 @@ class Discreet:
             case outcome:
                 return outcome
 
-    async def ping(self) -> str | None:
-        """Say in a sentence why the server cannot be used, or None when it can."""
-        reason = await self.provider.ping()
-        return reason if reason is None else self._hidden(reason)
-
     def _hidden(self, reason: str) -> str:
         return hidden(reason, self._secrets)
 

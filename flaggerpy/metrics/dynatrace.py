@@ -7,7 +7,7 @@ from typing import Any
 
 from flaggerpy.clock import Clock, SystemClock
 from flaggerpy.metrics.asking import TIMEOUT_SECONDS, Server, address_of, secret_of, sendable
-from flaggerpy.metrics.base import BadQuery, NoData, Outcome, ProviderError, ProviderSettings
+from flaggerpy.metrics.base import NoData, Outcome, ProviderError, ProviderSettings
 from flaggerpy.metrics.outbound import Outbound
 from flaggerpy.metrics.reading import measured, quoted, read
 
@@ -52,14 +52,6 @@ class Dynatrace:
         }
         return await self._server.get("/api/v2/metrics/query", parameters, parse, complaint)
 
-    async def ping(self) -> str | None:
-        """Ask for the name of some metric."""
-        match await self._server.get("/api/v2/metrics", {"pageSize": "1"}, _any_json, complaint):
-            case ProviderError(reason) | BadQuery(reason):
-                return reason
-            case _:
-                return None
-
 
 def parse(payload: bytes) -> Outcome:
     """Read the body of an answer with status 2xx."""
@@ -93,7 +85,3 @@ def _interpreted(document: Any) -> Outcome:
 
 def _newest(values: list[Any]) -> Outcome:
     return next((measured(raw) for raw in reversed(values) if raw is not None), NoData())
-
-
-def _any_json(payload: bytes) -> Outcome:
-    return read(payload, lambda _: NoData())

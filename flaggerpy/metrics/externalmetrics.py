@@ -19,6 +19,7 @@ from flaggerpy.kube.errors import Unreachable
 from flaggerpy.kube.wire import Request, Transport
 from flaggerpy.metrics.asking import TIMEOUT_SECONDS, Headers, Server, address_of, sendable
 from flaggerpy.metrics.base import BadQuery, NoData, Outcome, ProviderError, ProviderSettings, Value
+from flaggerpy.metrics.credentials import authority_of
 from flaggerpy.metrics.outbound import Call, Outbound, OutboundError, Reply
 from flaggerpy.metrics.points import several
 from flaggerpy.metrics.reading import quoted, read
@@ -70,7 +71,8 @@ class ExternalMetrics:
                 "The Secret of the external metrics API has a token, and spec.provider.address does not say for which "
                 "server: the API server is asked with the controller's own account, without a Secret."
             )
-        self._server = Server(NAME, base, outbound, headers, keys, not settings.insecure_skip_verify, timeout)
+        verify, ca = not settings.insecure_skip_verify, authority_of(settings, NAME)
+        self._server = Server(NAME, base, outbound, headers, keys, verify, timeout, ca)
 
     async def measure(self, query: str, interval: timedelta) -> Outcome:
         """Read the value that a query names; it is the newest that there is."""
@@ -79,14 +81,6 @@ class ExternalMetrics:
         except UserError as error:
             return BadQuery(str(error).rstrip("."))
         return await self._server.get(wanted.path, {}, parse, complaint)
-
-    async def ping(self) -> str | None:
-        """Ask which metrics there are."""
-        match await self._server.get(f"/apis/{GROUP}/v1beta1", {}, lambda _: NoData(), complaint):
-            case ProviderError(reason) | BadQuery(reason):
-                return reason
-            case _:
-                return None
 
 
 class _ApiServer(Outbound):

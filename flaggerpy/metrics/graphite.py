@@ -41,18 +41,8 @@ class Graphite:
             parameters = parameters_of(query)
         except UserError as error:
             return BadQuery(str(error).rstrip("."))
-        return await self._render([*parameters, *_since(parameters, interval)])
-
-    async def ping(self) -> str | None:
-        """Ask for a series that need not be there."""
-        match await self._render([("target", "test")]):
-            case ProviderError(reason) | BadQuery(reason):
-                return reason
-            case _:
-                return None
-
-    async def _render(self, parameters: Parameters) -> Outcome:
-        call = self._server.call("GET", f"{self._server.base}/render?{urlencode([*parameters, ('format', 'json')])}")
+        asked = [*parameters, *_since(parameters, interval), ("format", "json")]
+        call = self._server.call("GET", f"{self._server.base}/render?{urlencode(asked)}")
         try:
             reply = await send(self._server.outbound, call)
         except OutboundError as error:

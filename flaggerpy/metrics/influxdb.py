@@ -17,7 +17,7 @@ import httpx
 
 from flaggerpy.metrics import flux, influxql
 from flaggerpy.metrics.asking import Headers, Server, address_of, sendable
-from flaggerpy.metrics.base import BadQuery, NoData, Outcome, ProviderError, ProviderSettings
+from flaggerpy.metrics.base import Outcome, ProviderSettings
 from flaggerpy.metrics.credentials import authority_of
 from flaggerpy.metrics.outbound import Outbound
 from flaggerpy.metrics.reading import quoted
@@ -57,14 +57,6 @@ class InfluxDb:
         asked = json.dumps({"query": query.strip(), "type": "flux", "dialect": _DIALECT}).encode()
         call = self._server.call("POST", f"{self._server.base}/api/v2/query{organisation}", asked, "application/json")
         return await self._server.ask(call, flux.parse, complaint)
-
-    async def ping(self) -> str | None:
-        """Ask whether it is there, as all versions can be."""
-        match await self._server.get("/ping", {}, lambda _: NoData(), complaint):
-            case ProviderError(reason) | BadQuery(reason):
-                return reason
-            case _:
-                return None
 
 
 def complaint(document: Any) -> str:

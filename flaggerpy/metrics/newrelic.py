@@ -38,14 +38,6 @@ class NewRelic:
         """Run a query over the last interval, or over the time that it names itself."""
         return await self._server.get(self._path, {"nrql": since(query, interval)}, parse, complaint)
 
-    async def ping(self) -> str | None:
-        """Ask for a number that every account has."""
-        match await self.measure("SELECT count(*) FROM Metric", timedelta(minutes=1)):
-            case ProviderError(reason) | BadQuery(reason):
-                return reason
-            case _:
-                return None
-
 
 def since(query: str, interval: timedelta) -> str:
     """Add the interval to a query that says nothing of its time, as New Relic takes an hour otherwise."""

@@ -122,8 +122,11 @@ class Outbound:
     async def _exchange(self, client: httpx.AsyncClient, call: Call) -> Reply:
         url = checked_url(call.url)
         for _ in range(MAX_REDIRECTS + 1):
-            request = client.build_request(call.method, url, headers=_headers(call.headers), content=call.content)
-            response = await client.send(request, stream=True)
+            headers = _headers(call.headers)
+            request = client.build_request(call.method, url, headers=headers, content=call.content)
+            # A user in the address is sent as basic auth, but not in the place of what is to be sent.
+            own = any(name.lower() == "authorization" for name, _ in headers)
+            response = await client.send(request, stream=True, auth=httpx.Auth() if own else httpx.USE_CLIENT_DEFAULT)
             try:
                 if not (call.follow and response.has_redirect_location):
                     return await _read(response, call.size)

@@ -55,13 +55,10 @@ class Prometheus:
     async def measure(self, query: str, interval: timedelta) -> Outcome:
         """Run a query now, with the interval inside it, or over a range of time that ends now."""
         if self._range is None:
-            return await self._instant(query)
+            return await self._ask("query", {"query": query.strip()}, parse)
         aggregator = self._range.aggregator
         parameters = {"query": query.strip(), **_window(self._range, interval, self._clock.now())}
         return await self._ask("query_range", parameters, lambda payload: parse_range(payload, aggregator))
-
-    async def _instant(self, query: str) -> Outcome:
-        return await self._ask("query", {"query": query.strip()}, parse)
 
     async def _ask(self, what: str, parameters: dict[str, str], read_answer: Parse) -> Outcome:
         """Ask; what is said with the status of a wrong query is no mistake of the query where series were not read."""
@@ -70,16 +67,6 @@ class Prometheus:
                 return self._server.error(reason)
             case outcome:
                 return outcome
-
-    async def ping(self) -> str | None:
-        """Ask for the one query that every server can answer."""
-        match await self._instant("vector(1)"):
-            case Value(value=1.0):
-                return None
-            case ProviderError(reason) | BadQuery(reason):
-                return reason
-            case _:
-                return self._server.error("it does not know that vector(1) is 1").reason
 
 
 def parse(payload: bytes) -> Outcome:

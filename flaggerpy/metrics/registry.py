@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from flaggerpy.metrics.base import MetricProvider, ProviderSettings
-from flaggerpy.metrics.cloudwatch import CloudWatch
+from flaggerpy.metrics.cloudwatch import CloudWatch, queries_of
 from flaggerpy.metrics.datadog import Datadog
 from flaggerpy.metrics.discreet import Discreet
 from flaggerpy.metrics.dynatrace import Dynatrace
@@ -35,11 +35,15 @@ PROVIDERS: dict[str, Callable[[ProviderSettings, Outbound], MetricProvider]] = {
 }
 
 QUERIES: dict[str, Callable[[str], object]] = {
+    "cloudwatch": queries_of,
     "externalmetrics": wanted_by,
     "graphite": parameters_of,
     "web": checked_path,
 }
 """What sees that a query is none before it is sent, and says so in a UserError."""
+
+NEED_VALUES = frozenset({"cloudwatch"})
+"""Whose queries can be looked at only with a canary's own values in them, as some of these may be numbers in JSON."""
 
 ENDED = frozenset({"keptn"})
 

@@ -14,9 +14,9 @@ from urllib.parse import urlencode, urlsplit, urlunsplit
 
 from flaggerpy.clock import Clock, SystemClock
 from flaggerpy.metrics.asking import TIMEOUT_SECONDS, Server, address_of, secret_of, sendable
-from flaggerpy.metrics.base import BadQuery, NoData, Outcome, ProviderError, ProviderSettings
+from flaggerpy.metrics.base import BadQuery, Outcome, ProviderError, ProviderSettings
 from flaggerpy.metrics.outbound import Outbound
-from flaggerpy.metrics.reading import measured, quoted, read, start
+from flaggerpy.metrics.reading import measured, quoted, start
 
 NAME = "Splunk"
 KEY = "sf_token_key"
@@ -45,8 +45,7 @@ class Splunk:
         headers = sendable(NAME, (("X-SF-Token", token),))
         verify = not settings.insecure_skip_verify
         keys = f"{KEY} in the Secret, and the realm in the address"
-        self._api = Server(NAME, _at(base, "api"), outbound, headers, keys, verify, timeout)
-        self._stream = Server(NAME, _at(base, "stream"), outbound, headers, keys, verify, timeout)
+        self._server = Server(NAME, _streaming(base), outbound, headers, keys, verify, timeout)
         self._clock = clock or SystemClock()
 
     async def measure(self, query: str, interval: timedelta) -> Outcome:
@@ -58,17 +57,9 @@ class Splunk:
             "stop": f"{now.timestamp() * 1000:.0f}",
             "immediate": "true",
         }
-        url = f"{self._stream.base}/v2/signalflow/execute?{urlencode(parameters)}"
-        call = self._stream.call("POST", url, query.strip().encode(), "text/plain")
-        return await self._stream.ask(call, parse, complaint)
-
-    async def ping(self) -> str | None:
-        """Ask for the name of some metric."""
-        match await self._api.get("/v2/metric", {"limit": "1"}, _any_json, complaint):
-            case ProviderError(reason) | BadQuery(reason):
-                return reason
-            case _:
-                return None
+        url = f"{self._server.base}/v2/signalflow/execute?{urlencode(parameters)}"
+        call = self._server.call("POST", url, query.strip().encode(), "text/plain")
+        return await self._server.ask(call, parse, complaint)
 
 
 def parse(payload: bytes) -> Outcome:
@@ -138,12 +129,8 @@ def _of_abort(message: Any) -> str:
             return ""
 
 
-def _at(base: str, name: str) -> str:
-    """Name the API's or the stream's host, whichever of them the address has."""
+def _streaming(base: str) -> str:
+    """Name the host that runs programs where the address has the API's."""
     parts = urlsplit(base)
     first, dot, rest = parts.netloc.partition(".")
-    return urlunsplit(parts._replace(netloc=f"{name}{dot}{rest}")) if first in {"api", "stream"} else base
-
-
-def _any_json(payload: bytes) -> Outcome:
-    return read(payload, lambda _: NoData())
+    return urlunsplit(parts._replace(netloc=f"stream{dot}{rest}")) if first == "api" else base

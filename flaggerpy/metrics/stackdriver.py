@@ -75,14 +75,6 @@ class Stackdriver:
             case outcome:
                 return outcome
 
-    async def ping(self) -> str | None:
-        """Ask nothing: it is refused as a mistake by who would take a question."""
-        match await self.measure("", timedelta(minutes=1)):
-            case ProviderError(reason):
-                return reason
-            case _:
-                return None
-
 
 def parse(payload: bytes) -> Outcome:
     """Read the body of an answer with status 2xx: of one series the newest point."""

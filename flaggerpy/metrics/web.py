@@ -62,10 +62,6 @@ class Web:
             call, lambda payload: parse(payload, self._path), _no_complaint, again=call.method == "GET"
         )
 
-    async def ping(self) -> str | None:
-        """Say nothing: what could be asked besides the measurement itself is not known."""
-        return None
-
 
 def parse(payload: bytes, path: tuple[jsonpath.Step, ...]) -> Outcome:
     """Read the body of an answer with status 2xx; true counts as 1 and false as 0."""

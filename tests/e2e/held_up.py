@@ -52,13 +52,23 @@ async def paused(place: Place) -> None:
         ready = next((row for row in status.get("conditions") or () if row["type"] == "Ready"), None)
         return ready is not None and ready["reason"] == "Paused"
 
-    await place.until(there, "condition Ready that says Paused", patience=90)
+    await place.until(there, "condition Ready that says Paused", patience=120)
 
 
 async def times_told(place: Place, words: str) -> int:
     """Count how often an event whose message begins with these words was recorded; one that is repeated has a count."""
     items, _ = await place.client.list(EVENTS, place.namespace)
-    return sum(int(item.get("count") or 1) for item in items if str(item["message"]).startswith(words))
+    return sum(int(item.get("count") or 1) for item in items if str(item.get("message") or "").startswith(words))
+
+
+async def told(place: Place, words: str, times: int) -> None:
+    """See that such an event was recorded so often and no more; events come a moment after the status."""
+
+    async def often_enough() -> bool:
+        return await times_told(place, words) >= times
+
+    await place.until(often_enough, f"{times} events that begin with {words!r}")
+    assert await times_told(place, words) == times
 
 
 async def verdicts(place: Place) -> dict[str, dict[str, Any]]:

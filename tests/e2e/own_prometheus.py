@@ -7,7 +7,7 @@ from typing import Final
 import yaml
 
 from flaggerpy.kube.objects import JsonObject
-from flaggerpy.kube.resources import Ref, Resource
+from flaggerpy.kube.resources import PODS, Ref, Resource
 from tests.cluster.node import MANIFESTS
 from tests.e2e.place import Place
 
@@ -34,9 +34,10 @@ async def stop(place: Place) -> None:
     await place.scale(0, NAME)
 
     async def gone() -> bool:
-        return not await place.pods(NAME)
+        items, _ = await place.client.list(PODS, place.namespace)
+        return not [item for item in items if item["metadata"]["labels"].get("app") == NAME]
 
-    await place.until(gone, "end of Prometheus")
+    await place.until(gone, "end of Prometheus", patience=90)
 
 
 async def start(place: Place) -> None:

@@ -11,7 +11,7 @@ from aiohttp import web
 PORT = 9898
 COLD = 20.0
 """Seconds from the first user on in which every answer is slow."""
-SLOW = 0.7
+SLOW = 1.5
 """Seconds that such an answer takes."""
 
 

@@ -14,7 +14,7 @@ from tests.e2e.slow_starter import COLD, SLOW
 from tests.e2e.workloads import own_proxy, proxied, root_proxy
 from tests.traffic.summary import Summary
 
-pytestmark = [pytest.mark.e2e, pytest.mark.timeout(400)]
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(500)]
 
 WINDOW = 15
 LAG = 10
@@ -24,10 +24,10 @@ WARM_UP = 50
 METRIC: JsonObject = {
     "name": "request-duration",
     "interval": f"{WINDOW}s",
-    "thresholdRange": {"max": 500},
+    "thresholdRange": {"max": 1000},
     "onNoData": "wait",
 }
-"""What the proxy measures; it has no value before Prometheus has scraped the canary's share twice."""
+"""What the proxy measures, up to what a busy machine takes; it has no value before its second scrape with users."""
 
 
 def judged(**warm_up: str) -> JsonObject:
@@ -56,14 +56,14 @@ async def test_a_slow_start_is_rolled_back_without_a_warm_up(figures: Figures) -
         await set_up(place, judged())
         async with place.users() as users:
             await roll_out_a_slow_starter(place, "6.0.1")
-            failed = await place.ends("Failed")
+            failed = await place.ends("Failed", patience=180)
             await place.all_served_by(users, "6.0.0")
         figures(tally(users.summary()))
         assert_served(users.summary())
         assert slow_answers(users.summary(), "6.0.1") > 0
         why = failed["status"]["rollout"]["failing"]
         assert why.startswith("failed checks threshold reached 2: metric request-duration is "), why
-        assert "> 500ms" in await place.event("Halt podinfo.slow-start advancement request duration")
+        assert "> 1s" in await place.event("Halt podinfo.slow-start advancement request duration")
         assert await place.image("podinfo-primary") == "6.0.0"
 
 
@@ -75,7 +75,7 @@ async def test_a_warm_up_forgives_a_slow_start(figures: Figures) -> None:
             await roll_out_a_slow_starter(place, "6.0.1")
             reason = f"metric request-duration is not measured in the first {WARM_UP}s"
             await place.until(lambda: _waits(place, reason), reason)
-            passed = await place.ends("Succeeded")
+            passed = await place.ends("Succeeded", patience=180)
             await place.all_served_by(users, "6.0.1")
         figures(tally(users.summary()))
         assert_served(users.summary())

@@ -142,11 +142,11 @@ def blue_green(*, iterations: int = 3, **analysis: Any) -> JsonObject:
     return objects.blue_green(iterations=iterations, **analysis)
 
 
-def builtin_metrics(window: str = "20s") -> list[JsonObject]:
-    """Write the two built-in checks; Prometheus scrapes every five seconds."""
+def builtin_metrics(window: str = "20s", *, slowest: int = 500) -> list[JsonObject]:
+    """Write the two built-in checks, ``slowest`` in milliseconds; Prometheus scrapes every five seconds."""
     return [
         {"name": "request-success-rate", "interval": window, "thresholdRange": {"min": 99}},
-        {"name": "request-duration", "interval": window, "thresholdRange": {"max": 500}},
+        {"name": "request-duration", "interval": window, "thresholdRange": {"max": slowest}},
     ]
 
 

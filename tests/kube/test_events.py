@@ -116,6 +116,22 @@ async def test_a_chattering_object_is_cut_off_but_what_is_important_is_not(
     assert recorder.dropped == 16
 
 
+async def test_what_is_told_again_and_again_leaves_room_for_news(
+    server: FakeApiServer, recorder: EventRecorder, clock: SkippingClock
+) -> None:
+    for _ in range(60):
+        recorder.event(CANARY, "Warning", "The metric errors could not be measured")
+        await eventually(lambda: not recorder._pending)
+        clock.jump(2)
+    for number in range(10):
+        recorder.event(CANARY, "Normal", f"news {number}")
+    await eventually(lambda: len(events(server)) == 11)
+
+    again, *_ = events(server)
+    assert again["count"] + recorder.dropped == 60
+    assert recorder.dropped > 20
+
+
 async def test_a_full_queue_drops_the_plain_and_never_blocks(client: Client) -> None:
     recorder = EventRecorder(client)
     for number in range(1500):

@@ -136,3 +136,9 @@ def self_signed(folder: Path) -> ssl.SSLContext:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(path)
     return context
+
+
+def certificate_in(folder: Path) -> str:
+    """Return the certificate that was made in a folder, without its key."""
+    text = (folder / "loopback.pem").read_text()
+    return text[text.index("-----BEGIN CERTIFICATE") :]

@@ -17,7 +17,7 @@ from flaggerpy.rollout.errors import UserError
 from tests.kube.clocks import ManualClock
 from tests.metrics.faults.case import says
 from tests.metrics.faults.cloudwatch import mistake, result, results
-from tests.metrics.loopback import Asked, Loopback, Say, loopback
+from tests.metrics.loopback import Asked, Loopback, Say, closed_port, loopback, never
 
 NOW = datetime(2026, 11, 27, 21, 0, tzinfo=UTC)
 MINUTE = timedelta(minutes=1)
@@ -103,7 +103,7 @@ def test_an_answer_is_its_newest_value(document: object, outcome: Outcome | str)
         ('{"Id": "e1"}', "no list of MetricDataQuery"),
         ("[]", "no list of MetricDataQuery"),
         ('["e1"]', "no list of MetricDataQuery"),
-        ('[{"Id": "e1"}, {"Expression": "m1"}]', "number 2 of its list has no Id"),
+        ('[{"Id": "e1"}, {"Expression": "m1"}]', "has no Id at number 2 of its list"),
         ('[{"Id": "e1", "ReturnData": false}]', "so that nothing is answered"),
         ("[" * 100_000, "not JSON"),
     ],
@@ -323,6 +323,29 @@ async def test_who_does_not_lend_is_named_and_nothing_secret_told(
     assert "kubernetes-token" not in found.reason
 
 
+@pytest.mark.parametrize(
+    ("lends", "names"),
+    [
+        ("AWS_CONTAINER_CREDENTIALS_FULL_URI", "from EKS Pod Identity at 127.0.0.1"),
+        ("AWS_EC2_METADATA_SERVICE_ENDPOINT", "from the node at 127.0.0.1"),
+    ],
+)
+@pytest.mark.parametrize("hangs", [True, False], ids=["never answers", "is not there"])
+async def test_who_does_not_answer_is_not_waited_for(
+    lender: Loopback, outbound: Outbound, lends: str, names: str, *, hangs: bool
+) -> None:
+    lender.says(never)
+    asked = ProviderSettings("cloudwatch", "http://nowhere", region="eu-west-1")
+    environment = {lends: lender.url if hangs else closed_port()}
+
+    found = await CloudWatch(asked, outbound, timeout=0.2, environment=environment).measure(QUERY, MINUTE)
+
+    assert isinstance(found, ProviderError)
+    assert found.silent
+    assert f"no credentials for AWS {names}" in found.reason
+    assert ("no answer within 0.2 s" if hangs else "cannot connect") in found.reason
+
+
 async def test_lent_credentials_that_are_refused_are_not_kept(
     server: Loopback, lender: Loopback, outbound: Outbound
 ) -> None:
@@ -336,22 +359,6 @@ async def test_lent_credentials_that_are_refused_are_not_kept(
     assert isinstance(refused, ProviderError)
     assert "the token [hidden] ended" in refused.reason
     assert len(lender.asked) == 2
-
-
-@pytest.mark.parametrize(
-    ("say", "problem"),
-    [
-        (says(mistake("ValidationError", "empty"), 400), None),
-        (says(mistake("AccessDenied", "no"), 403), "AccessDenied"),
-    ],
-)
-async def test_a_ping_says_what_is_wrong(server: Loopback, outbound: Outbound, say: Say, problem: str | None) -> None:
-    server.says(say)
-
-    found = await cloudwatch(server.url, outbound, secret=SECRET).ping()
-
-    assert (found is None) == (problem is None)
-    assert (problem or "") in (found or "")
 
 
 @pytest.mark.parametrize(

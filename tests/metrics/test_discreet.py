@@ -24,9 +24,6 @@ class Speaker:
     async def measure(self, query: str, interval: timedelta) -> Outcome:
         return self._outcome
 
-    async def ping(self) -> str | None:
-        return None if isinstance(self._outcome, Value | NoData) else self._outcome.reason
-
 
 @pytest.mark.parametrize(
     ("said", "told"),
@@ -48,7 +45,6 @@ async def test_nothing_secret_is_told_in_any_form(kind: type[ProviderError | Bad
     provider = Discreet(Speaker(kind(said)), SETTINGS)
 
     assert await provider.measure("up", MINUTE) == kind(told)
-    assert await provider.ping() == told
 
 
 @pytest.mark.parametrize("outcome", [Value(1.0), NoData()])
@@ -56,7 +52,6 @@ async def test_what_says_nothing_passes(outcome: Outcome) -> None:
     provider = Discreet(Speaker(outcome), SETTINGS)
 
     assert await provider.measure("up", MINUTE) == outcome
-    assert await provider.ping() is None
 
 
 async def test_an_address_that_is_none_has_no_password() -> None:

@@ -1,8 +1,10 @@
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import AsyncGenerator, AsyncIterator
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -15,7 +17,7 @@ from flaggerpy.metrics.outbound import Outbound
 from flaggerpy.rollout.errors import UserError
 from tests.metrics.faults.case import says
 from tests.metrics.faults.externalmetrics import status, values
-from tests.metrics.loopback import Loopback, loopback
+from tests.metrics.loopback import Loopback, certificate_in, loopback, self_signed
 
 MINUTE = timedelta(minutes=1)
 QUERY = "prod/queue?labelSelector=app%3Dweb"
@@ -180,6 +182,8 @@ async def test_a_name_is_put_into_the_path_as_it_is(outbound: Outbound) -> None:
         ),
         (answer(status(404, "could not find the requested resource"), 404), "404: could not find the requested"),
         (Response(200, b" " * 2_000_000), "larger than 1 MiB"),
+        (Response(200, b"<html>"), 'the answer is not JSON but begins with "<html>"'),
+        (answer({"kind": "ExternalMetricValueList", "items": [{"value": "many"}]}), "the answer holds no number"),
     ],
 )
 async def test_what_the_api_server_refuses_is_told(outbound: Outbound, first: Response, outcome: Outcome | str) -> None:
@@ -196,6 +200,40 @@ async def test_what_the_api_server_refuses_is_told(outbound: Outbound, first: Re
 @pytest.mark.parametrize("first", [Unreachable("GET /apis: timed out"), answer(status(503, "adapter"), 503)])
 async def test_a_hiccup_of_the_api_server_is_asked_again(outbound: Outbound, first: Response | Unreachable) -> None:
     assert await provider(outbound, ApiServer(first, answer(values("1")))).measure(QUERY, MINUTE) == Value(1.0)
+
+
+async def test_an_api_server_that_cannot_be_reached_is_silent(outbound: Outbound) -> None:
+    found = await provider(outbound, ApiServer(Unreachable("GET /apis: timed out"))).measure(QUERY, MINUTE)
+
+    assert isinstance(found, ProviderError)
+    assert found.silent
+    assert found.reason == "The external metrics API at kubernetes.default.svc: GET /apis: timed out"
+
+
+async def test_an_api_server_that_never_answers_is_not_waited_for(outbound: Outbound) -> None:
+    class Hanging(ApiServer):
+        async def send(self, request: Request) -> Response:
+            await asyncio.Event().wait()
+            return await ApiServer.send(self, request)
+
+    settings = ProviderSettings("externalmetrics", cluster=Hanging())
+    found = await ExternalMetrics(settings, outbound, timeout=0.1).measure(QUERY, MINUTE)
+
+    assert isinstance(found, ProviderError)
+    assert found.silent
+    assert "no answer within 0.1 s" in found.reason
+
+
+async def test_another_server_is_trusted_by_the_certificates_of_the_secret(tmp_path: Path, outbound: Outbound) -> None:
+    async with loopback(self_signed(tmp_path)) as secure:
+        secure.says(says(values("1")))
+        strict = await provider(outbound, address=secure.url, secret={"token": "x"}).measure(QUERY, MINUTE)
+        ours = {"token": "x", "ca.crt": certificate_in(tmp_path)}
+        trusted = await provider(outbound, address=secure.url, secret=ours).measure(QUERY, MINUTE)
+
+    assert isinstance(strict, ProviderError)
+    assert "certificate" in strict.reason.lower()
+    assert trusted == Value(1.0)
 
 
 async def test_without_an_api_server_there_is_nobody_to_ask(outbound: Outbound) -> None:
@@ -237,17 +275,6 @@ async def test_w61_the_api_server_is_asked_over_the_controllers_connection_whate
 
     assert found == Value(7.0)
     assert [asked.path for asked in cluster.asked] == [PATH]
-
-
-@pytest.mark.parametrize(("code", "problem"), [(200, None), (403, "403: no")])
-async def test_a_ping_says_what_is_wrong(outbound: Outbound, code: int, problem: str | None) -> None:
-    cluster = ApiServer(answer(status(code, "no"), code))
-
-    found = await provider(outbound, cluster).ping()
-
-    assert cluster.asked[0].path == "/apis/external.metrics.k8s.io/v1beta1"
-    assert (found is None) == (problem is None)
-    assert (problem or "") in (found or "")
 
 
 @pytest.mark.parametrize(

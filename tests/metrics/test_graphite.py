@@ -116,17 +116,6 @@ async def test_a_page_of_a_proxy_is_no_complaint_about_the_query(server: Loopbac
     assert isinstance(await graphite(server.url, outbound).measure("target=a", MINUTE), ProviderError)
 
 
-@pytest.mark.parametrize(("say", "problem"), [(says([]), None), (Say(500), "it answered 500"), (Say(401), "401")])
-async def test_a_ping_says_what_is_wrong(server: Loopback, outbound: Outbound, say: Say, problem: str | None) -> None:
-    server.says(say)
-
-    found = await graphite(server.url, outbound).ping()
-
-    assert (found is None) == (problem is None)
-    assert (problem or "") in (found or "")
-    assert server.asked[0].query == {"target": "test", "format": "json"}
-
-
 @pytest.mark.parametrize(
     ("url", "secret", "says"),
     [

@@ -153,17 +153,6 @@ async def test_what_both_versions_complain_of_is_quoted(
     assert outcome in found.reason
 
 
-@pytest.mark.parametrize(("say", "problem"), [(Say(204), None), (Say(503), "it answered 503")])
-async def test_a_ping_says_what_is_wrong(server: Loopback, outbound: Outbound, say: Say, problem: str | None) -> None:
-    server.says(say)
-
-    found = await influxdb(server.url, outbound).ping()
-
-    assert server.asked[0].path == "/ping"
-    assert (found is None) == (problem is None)
-    assert (problem or "") in (found or "")
-
-
 @pytest.mark.parametrize(
     ("url", "secret", "says"),
     [

@@ -17,7 +17,16 @@ from flaggerpy.metrics.prometheus import Prometheus, parse, parse_range
 from flaggerpy.metrics.registry import provider_for
 from flaggerpy.rollout.errors import UserError
 from tests.kube.clocks import START, ManualClock
-from tests.metrics.loopback import Loopback, Say, closed_port, loopback, never, raw_server, self_signed
+from tests.metrics.loopback import (
+    Loopback,
+    Say,
+    certificate_in,
+    closed_port,
+    loopback,
+    never,
+    raw_server,
+    self_signed,
+)
 
 MINUTE = timedelta(minutes=1)
 
@@ -241,6 +250,20 @@ async def test_w54_credentials_come_from_the_secret_and_are_sent_once_each_time(
 
 
 @pytest.mark.parametrize(
+    ("secret", "sent"),
+    [(None, "Basic dTpw"), ({"header.X-Org": "8"}, "Basic dTpw"), ({"token": "t0p"}, "Bearer t0p")],
+)
+async def test_a_user_in_the_address_is_sent_unless_the_secret_has_who_asks(
+    server: Loopback, outbound: Outbound, secret: dict[str, str] | None, sent: str
+) -> None:
+    server.says(Say(body=vector("1")))
+
+    await prometheus(server.url.replace("//", "//u:p@"), outbound, secret=secret).measure("up", MINUTE)
+
+    assert server.asked[0].headers["Authorization"] == sent
+
+
+@pytest.mark.parametrize(
     ("settings", "says"),
     [
         (
@@ -319,11 +342,6 @@ async def test_a_certificate_of_ones_own_is_trusted_where_the_secret_has_it(tmp_
     assert "certificate" in strange.reason.lower()
 
 
-def certificate_in(folder: Path) -> str:
-    text = (folder / "loopback.pem").read_text()
-    return text[text.index("-----BEGIN CERTIFICATE") :]
-
-
 def matrix(*series: list[Any]) -> bytes:
     return result(
         "matrix", [{"metric": {}, "values": [[2009 + i, value] for i, value in enumerate(s)]} for s in series]
@@ -392,28 +410,6 @@ def test_the_points_of_a_range_become_one_value(aggregator: str, payload: bytes,
 def test_a_range_without_length_is_the_users_mistake(wanted: dict[str, str]) -> None:
     with pytest.raises(UserError, match="of rangeQuery must be longer than 0s"):
         prometheus("http://x", Outbound(), range_query=RangeQuery.model_validate(wanted))
-
-
-@pytest.mark.parametrize(
-    ("say", "problem"),
-    [
-        (Say(body=vector("1")), None),
-        (Say(body=vector("2")), "does not know that vector(1) is 1"),
-        (Say(body=vector()), "does not know that vector(1) is 1"),
-        (Say(500), "it answered 500"),
-    ],
-)
-async def test_a_ping_says_what_is_wrong(server: Loopback, outbound: Outbound, say: Say, problem: str | None) -> None:
-    server.says(say)
-
-    found = await prometheus(server.url, outbound).ping()
-
-    assert server.asked[0].query == {"query": "vector(1)"}
-    if problem is None:
-        assert found is None
-    else:
-        assert found is not None
-        assert problem in found
 
 
 @pytest.mark.parametrize(

@@ -26,6 +26,7 @@ from flaggerpy.metrics.base import BadQuery, NoData, Outcome, ProviderError, Val
 from flaggerpy.metrics.discreet import Discreet
 from flaggerpy.metrics.outbound import MEBIBYTE, Outbound
 from flaggerpy.metrics.registry import PROVIDERS
+from tests.metrics.faults import influxdb, prometheus, stackdriver
 from tests.metrics.faults.case import LEAF, Case
 from tests.metrics.loopback import Asked, Loopback, Say, closed_port, loopback, never, raw_server
 
@@ -42,7 +43,16 @@ def _module(kind: str) -> str:
 
 CASES: dict[str, Case] = {kind: import_module(_module(kind)).CASE for kind in PROVIDERS if find_spec(_module(kind))}
 
-every_provider = pytest.mark.parametrize("case", [pytest.param(case, id=kind) for kind, case in CASES.items()])
+FURTHER: dict[str, Case] = {
+    "influxdb of version 1": influxdb.VERSION_1,
+    "prometheus over a range": prometheus.RANGE,
+    "stackdriver with its token": stackdriver.LENT,
+}
+"""Other ways of the same providers."""
+
+every_provider = pytest.mark.parametrize(
+    "case", [pytest.param(case, id=name) for name, case in (CASES | FURTHER).items()]
+)
 
 
 def test_every_provider_of_the_registry_has_a_case() -> None:

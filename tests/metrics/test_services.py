@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from flaggerpy.metrics.base import BadQuery, MetricProvider, ProviderSettings, Value
+from flaggerpy.metrics.base import BadQuery, MetricProvider, ProviderError, ProviderSettings, Value
 from flaggerpy.metrics.datadog import Datadog
 from flaggerpy.metrics.dynatrace import Dynatrace
 from flaggerpy.metrics.newrelic import NewRelic, since
@@ -18,7 +18,7 @@ from flaggerpy.rollout.errors import UserError
 from tests.kube.clocks import START, ManualClock
 from tests.metrics.faults import datadog, dynatrace, newrelic, splunk
 from tests.metrics.faults.case import Case, says
-from tests.metrics.loopback import Loopback, Say, loopback
+from tests.metrics.loopback import Loopback, loopback
 
 TWO_MINUTES = timedelta(minutes=2)
 NOW = START.timestamp()
@@ -133,16 +133,13 @@ def test_events_that_nobody_knows_are_passed_over() -> None:
 
 
 @pytest.mark.parametrize("first", ["api", "stream"])
-@pytest.mark.parametrize(("asks", "host"), [("measure", "stream"), ("ping", "api")])
-async def test_splunks_addresses_of_api_and_stream_are_one(
-    outbound: Outbound, first: str, asks: str, host: str
-) -> None:
+async def test_splunks_addresses_of_api_and_stream_are_one(outbound: Outbound, first: str) -> None:
     made = Splunk(splunk.CASE.settings(f"http://{first}.us1.example.invalid"), outbound, timeout=0.2)
 
-    reason = await made.ping() if asks == "ping" else repr(await made.measure("x", TWO_MINUTES))
+    found = await made.measure("x", TWO_MINUTES)
 
-    assert reason is not None
-    assert f"Splunk at {host}.us1.example.invalid" in reason
+    assert isinstance(found, ProviderError)
+    assert found.reason.startswith("Splunk at stream.us1.example.invalid: ")
 
 
 MAKERS: dict[str, tuple[Callable[[ProviderSettings, Outbound], MetricProvider], Case, str]] = {
@@ -187,19 +184,3 @@ def test_a_credential_that_cannot_be_sent_is_named_and_not_told(kind: str) -> No
         make(ProviderSettings(kind, "https://x", secret=dict.fromkeys(case.secret, "plantéd")), Outbound())
 
     assert "plantéd" not in str(raised.value)
-
-
-@pytest.mark.parametrize("kind", MAKERS)
-async def test_a_ping_says_what_is_wrong_with_the_credentials(kind: str, server: Loopback, outbound: Outbound) -> None:
-    make, case, _ = MAKERS[kind]
-    fine = {"datadog": {"valid": True}, "newrelic": {"results": [{"count": 7}]}}.get(kind, {"metrics": []})
-    provider = make(case.settings(server.url), outbound)
-
-    server.says(says(fine))
-    assert await provider.ping() is None
-    server.says(Say(403, b"Forbidden"))
-    problem = await provider.ping()
-
-    assert problem is not None
-    assert 'it answered 403: "Forbidden"; check ' in problem
-    assert next(iter(case.secret)) in problem

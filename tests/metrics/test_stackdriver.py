@@ -242,16 +242,6 @@ async def test_a_key_that_is_no_rsa_key_cannot_sign(server: Loopback, outbound: 
     assert "is no RSA key" in reason_of(found)
 
 
-@pytest.mark.parametrize(("say", "problem"), [(says(WRONG, 400), None), (says({}, 403), "it answered 403")])
-async def test_a_ping_says_what_is_wrong(server: Loopback, outbound: Outbound, say: Say, problem: str | None) -> None:
-    server.says(lends_and(say))
-
-    found = await stackdriver(server, outbound).ping()
-
-    assert (found is None) == (problem is None)
-    assert (problem or "") in (found or "")
-
-
 @pytest.mark.parametrize(
     ("given", "says"),
     [

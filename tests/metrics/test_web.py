@@ -153,11 +153,6 @@ def test_a_request_that_cannot_be_made_is_the_users_mistake(request_: dict[str, 
     assert says_ in str(raised.value)
 
 
-async def test_there_is_nothing_to_ask_but_the_measurement_itself(server: Loopback, outbound: Outbound) -> None:
-    assert await web(server.url, outbound).ping() is None
-    assert server.asked == []
-
-
 def test_body_and_path_are_filled_in_and_a_value_cannot_break_the_json() -> None:
     provider = MetricTemplateProvider.model_validate(
         {

@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import socket
-import subprocess
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import timedelta
-from pathlib import Path
 
 import httpx
 import pytest
@@ -16,8 +13,7 @@ import pytest
 from flaggerpy.metrics.base import BadQuery, NoData, Outcome, ProviderError, ProviderSettings, Value
 from flaggerpy.metrics.influxdb import InfluxDb
 from flaggerpy.metrics.outbound import Outbound
-from tests.cluster.build import obtain
-from tests.cluster.progress import Progress
+from tests.servers.programs import free_port, program, running
 
 MINUTE = timedelta(minutes=1)
 ADMIN = ("admin", "planted-passw0rd")
@@ -33,13 +29,6 @@ bind-address = "127.0.0.1:{backup}"
   bind-address = "127.0.0.1:{port}"
   auth-enabled = true
 """
-PATIENCE = 60.0
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 @dataclass(frozen=True)
@@ -60,30 +49,11 @@ def influx(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Influx]:
     folder, port = tmp_path_factory.mktemp("influxdb"), free_port()
     config = folder / "influxdb.conf"
     config.write_text(CONFIG.format(folder=folder, port=port, backup=free_port()))
-    program = obtain(["influxdb"], Progress())["influxdb"] / "usr/bin/influxd"
-    with (folder / "log").open("wb") as log:
-        process = subprocess.Popen([program, "-config", config], stdout=log, stderr=log)
-    try:
-        with httpx.Client(base_url=f"http://127.0.0.1:{port}", trust_env=False, auth=ADMIN) as client:
-            wait_for(client, process, folder / "log")
+    command, url = [program("influxdb", "usr/bin/influxd"), "-config", config], f"http://127.0.0.1:{port}"
+    with running(command, folder / "log", f"{url}/ping"):
+        with httpx.Client(base_url=url, trust_env=False, auth=ADMIN) as client:
             fill(client)
-        yield Influx(f"http://127.0.0.1:{port}")
-    finally:
-        process.terminate()
-        process.wait(PATIENCE)
-
-
-def wait_for(client: httpx.Client, process: subprocess.Popen[bytes], log: Path) -> None:
-    """Ask until it answers; a server that has ended says why."""
-    deadline = time.monotonic() + PATIENCE
-    while time.monotonic() < deadline:
-        assert process.poll() is None, log.read_text()
-        try:
-            client.get("/ping").raise_for_status()
-        except httpx.TransportError:
-            continue
-        return
-    raise AssertionError(log.read_text())
+        yield Influx(url)
 
 
 def fill(client: httpx.Client) -> None:

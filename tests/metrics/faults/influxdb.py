@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 from hypothesis import strategies as st
 
 from flaggerpy.metrics import flux, influxql
@@ -54,3 +56,32 @@ CASE = Case(
     parse=both,
     documents=st.fixed_dictionaries({"results": st.lists(_RESULT | LEAF, max_size=3) | LEAF}),
 )
+
+USER = {"username": "planted-name", "password": "planted-passw0rd"}
+
+
+def _answer(*values: object) -> Say:
+    rows = [[1000 * at, value] for at, value in enumerate(values)]
+    return says({"results": [{"series": [{"name": "requests", "columns": ["time", "mean"], "values": rows}]}]})
+
+
+VERSION_1 = replace(
+    CASE,
+    settings=lambda url: ProviderSettings("influxdb", f"{url}?db=telegraf", secret=USER),
+    query="SELECT mean(value) FROM requests",
+    success=_answer(3, 0.25, None),
+    no_data=(says({"results": [{"statement_id": 0}]}), _answer(), _answer(None)),
+    bad_query=(says({"error": "error parsing query: found FORM, expected FROM"}, 400),),
+    malformed=(
+        b'{"results": []}',
+        b'{"results": [7]}',
+        b'{"results": [{"series": [{"columns": ["time", "a", "b"], "values": [[1, 2, 3]]}]}]}',
+        b'{"results": [{"series": [{"columns": ["time", "mean"], "values": [["now", 1]]}]}]}',
+        b'{"results": [{"series": [{"columns": ["time", "mean"], "values": [[1, "up"]]}]}]}',
+        b'{"results": [{"error": "timeout"}]}',
+    ),
+    secret=USER,
+    sent={"Authorization": "Basic cGxhbnRlZC1uYW1lOnBsYW50ZWQtcGFzc3cwcmQ="},
+    parse=influxql.parse,
+)
+"""InfluxQL, which is asked of another path and answered in another form."""

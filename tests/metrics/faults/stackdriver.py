@@ -1,14 +1,17 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from functools import cache
 from urllib.parse import parse_qs
 
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
+from httpx import Headers
 from hypothesis import strategies as st
 
 from flaggerpy.metrics.base import ProviderSettings
+from flaggerpy.metrics.outbound import Call, Outbound, Reply
 from flaggerpy.metrics.stackdriver import parse
 from tests.metrics.faults.case import LEAF, Case, says
 from tests.metrics.loopback import Answer, Asked, Say
@@ -54,9 +57,25 @@ def lends_and(says_then: Say) -> Answer:
         if asked.path != "/token":
             return says_then
         assert parse_qs(asked.body.decode())["assertion"]
-        return says({"access_token": TOKEN, "expires_in": 3599, "token_type": "Bearer"})
+        return LENDING
 
     return answer
+
+
+LENDING = says({"access_token": TOKEN, "expires_in": 3599, "token_type": "Bearer"})
+
+
+class Lending(Outbound):
+    """Lends tokens itself, so that a server of the test is asked for nothing but the measurement."""
+
+    def __init__(self, outbound: Outbound) -> None:
+        super().__init__(trust_env=False)
+        self._outbound = outbound
+
+    async def send(self, call: Call) -> Reply:
+        if call.url.endswith("/token"):
+            return Reply(200, Headers(), LENDING.body)
+        return await self._outbound.send(call)
 
 
 def points(*values: object, kind: str = "doubleValue") -> dict[str, object]:
@@ -96,3 +115,6 @@ CASE = Case(
     parse=parse,
     documents=st.fixed_dictionaries({}, optional={"timeSeriesData": st.lists(_SERIES | LEAF, max_size=3) | LEAF}),
 )
+
+LENT = replace(CASE, make=lambda settings, outbound, seconds: CASE.make(settings, Lending(outbound), seconds))
+"""The same where the token is there: what goes wrong is Cloud Monitoring, and not who lends."""

@@ -1,0 +1,56 @@
+"""Programs of the cache as servers of a test, on loopback."""
+
+from __future__ import annotations
+
+import socket
+import subprocess
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+import httpx
+
+from tests.cluster.build import obtain
+from tests.cluster.progress import Progress
+
+PATIENCE = 60.0
+LOOK_EVERY = 0.1
+
+
+def free_port() -> int:
+    """Return a port that nobody listens on."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def program(part: str, path: str) -> Path:
+    """Return a program of a part; it is made now where the cache does not have it."""
+    return obtain([part], Progress())[part] / path
+
+
+@contextmanager
+def running(command: Sequence[str | Path], log: Path, ready: str) -> Iterator[None]:
+    """Run a server while the block lasts, which begins when this address is answered with 2xx."""
+    with log.open("wb") as file:
+        process = subprocess.Popen(command, stdout=file, stderr=file)
+    try:
+        _wait_for(process, log, ready)
+        yield
+    finally:
+        process.terminate()
+        process.wait(PATIENCE)
+
+
+def _wait_for(process: subprocess.Popen[bytes], log: Path, ready: str) -> None:
+    """Ask until it is ready; a server that has ended says why."""
+    deadline = time.monotonic() + PATIENCE
+    while time.monotonic() < deadline:
+        with suppress(httpx.TransportError):
+            if httpx.get(ready, trust_env=False).is_success:
+                return
+        with suppress(subprocess.TimeoutExpired):
+            process.wait(LOOK_EVERY)
+            break
+    raise AssertionError(log.read_text(encoding="utf-8", errors="replace"))
