@@ -47,7 +47,9 @@ class Remover:
     def _routing(self, *, serving: bool) -> tuple[Ref, ...]:
         """Return the routing objects that may go: all, or what is left with our marks once the rest is given back."""
         router = self._world.router
-        if router is None or (serving and router.restore(self._world.canary, self._writes.live)):
+        if router is None or router.capabilities.by_replicas:
+            return ()
+        if serving and router.restore(self._world.canary, self._writes.live):
             return ()
         return router.refs(self._world.canary)
 

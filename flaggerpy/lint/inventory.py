@@ -74,7 +74,11 @@ _POD: Final = _object(
 )
 _WORKLOAD: Final = _object(
     **_METADATA,
-    spec=_object(selector=_object(matchLabels=_TEXTS), template=_object(spec=_POD), updateStrategy=_object(type=_TEXT))
+    spec=_object(
+        selector=_object(matchLabels=_TEXTS),
+        template=_object(metadata=_object(labels=_TEXTS), spec=_POD),
+        updateStrategy=_object(type=_TEXT),
+    )
     | {"required": ["template"]},
 ) | {"required": ["metadata", "spec"]}
 _BEHAVIOR: Final = _object(scaleDown=_object(stabilizationWindowSeconds=_WHOLE))

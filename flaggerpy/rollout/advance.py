@@ -113,6 +113,7 @@ def _halt(turn: Turn, gate: gates.Gate, why: str, *, alert: bool = True) -> None
     if alert and not gate.muted and turn.status.rollout.reason != reason:
         turn.alert("warn", "Canary traffic increase is waiting for approval.")
     turn.judged()
+    sizing.disapprove(turn)
     turn.wait(reason, event=f"Halt {turn.name} advancement {reason}")
     turn.wake(turn.now + turn.interval)
     leave_unstarted(turn)

@@ -22,7 +22,8 @@ def begin(turn: Turn) -> None:
     turn.set(phase=Phase.PROMOTING)
     anew = {"started_at": turn.now, "checked_at": None, "attempt": 0, "growth": None}
     step = turn.status.rollout.step.model_copy(update=anew)
-    turn.note(step=step, promoted=None, advance=turn.status.rollout.advance if turn.advance == "full" else None)
+    wish = turn.status.rollout.advance if turn.advance == "full" else None
+    turn.note(step=step, promoted=None, advance=wish, asked_whole_at=None)
     scaling.forget(turn)
     turn.say(f"Copying {turn.target_name} template spec to {turn.primary_name}")
     turn.wake_now()

@@ -11,10 +11,11 @@ from flaggerpy.api.status import NamedRoute, RoutePlace
 from flaggerpy.kube.objects import JsonObject
 from flaggerpy.kube.resources import HTTP_ROUTES, VIRTUAL_SERVICES, Ref
 from flaggerpy.rollout.errors import UserError
-from flaggerpy.rollout.traffic import Acceptance
+from flaggerpy.rollout.traffic import NOTHING, Acceptance
 from flaggerpy.routers import custody
 from flaggerpy.routers.base import Live, Options, Router
 from flaggerpy.routers.registry import router_of
+from flaggerpy.routers.replicas import ReplicaRouter
 
 CLAIM_HOSTS = frozenset({HTTP_ROUTES.kind, VIRTUAL_SERVICES.kind})
 """Kinds whose objects ask for hosts themselves, so that an older one of them keeps the users of a newer one."""
@@ -55,7 +56,9 @@ class Former:
         return () if self.bodies(live) else self.ours(live)
 
     def ours(self, live: Live) -> tuple[Ref, ...]:
-        """Return what we made, and nobody had before."""
+        """Return what we made, and nobody had before; Services and workloads are no route, whoever reads them."""
+        if self.router.capabilities.by_replicas:
+            return ()
         return tuple(ref for ref, obj in self._live(live).items() if _is_ours_alone(self.canary, obj))
 
     def of_users(self, live: Live) -> tuple[JsonObject, ...]:
@@ -66,6 +69,13 @@ class Former:
     def is_held(self, live: Live) -> bool:
         """Tell whether any of it is in our hands still."""
         return bool(self.bodies(live) or self.remains(live))
+
+    def leads_to_canary(self, live: Live) -> bool:
+        """Tell whether users come to the canary through it, whom giving it back would lead to the primary."""
+        there = self._live(live)
+        routes = self.router.state(self.canary, there).routes
+        deleted = any(self._is_in_the_way(ref, obj) for ref, obj in there.items())
+        return self.is_held(live) and routes is not None and routes.traffic != NOTHING and not deleted
 
     def is_heard(self, live: Live) -> bool:
         """Tell whether the data plane has said what it thinks of it as it is."""
@@ -117,6 +127,8 @@ def identity(ref: Ref) -> Identity:
 
 
 def _router(before: Canary, place: RoutePlace, options: Options) -> Router | None:
+    if place.provider == "kubernetes":
+        return ReplicaRouter()  # without shares by numbers of pods it has no place
     try:
         return router_of(before, place.provider, options)
     except UserError:

@@ -108,6 +108,16 @@ def test_a_foreign_object_of_another_shape_is_the_api_servers_business(broken: J
     assert rules({"a.yaml": [serving(), {**copy.deepcopy(UNLABELLED), **broken}]}) == []
 
 
+@pytest.mark.parametrize("metadata", ["oops", {"labels": "oops"}, {"labels": ["oops"]}])
+def test_labels_of_another_shape_are_read_by_nobody(metadata: Any) -> None:
+    shared = {"trafficByReplicas": {"label": "serves"}}
+    split = canary_json(spec={"provider": "kubernetes"}, analysis=shared)
+    target = deployment(pod={"metadata": {"labels": {"app": "web", "serves": "web"}}, "spec": {"containers": []}})
+    for pod in ("web", "other"):
+        broken = deployment(name=pod, pod={"metadata": metadata, "spec": {"containers": []}})
+        assert rules({"a.yaml": [split, broken] if pod == "web" else [split, target, broken]}) == []
+
+
 def test_variants_of_one_canary_for_several_clusters_do_not_share_a_workload() -> None:
     assert rules({"a/c.yaml": [serving()], "b/c.yaml": [serving()]}) == []
 
