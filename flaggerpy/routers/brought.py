@@ -257,7 +257,7 @@ def _patch_of_metadata(before: JsonObject, after: JsonObject) -> Iterator[JsonOb
     owners, others = (metadata.get("ownerReferences") or [] for metadata in (before, after))
     if owners != others:
         yield {"op": "test", "path": "/metadata/ownerReferences", "value": owners}
-        change = {"op": "replace", "value": others} if others else {"op": "remove"}
+        change: JsonObject = {"op": "replace", "value": others} if others else {"op": "remove"}
         yield {**change, "path": "/metadata/ownerReferences"}
     for field in ("labels", "annotations"):
         for key, value in (before.get(field) or {}).items():

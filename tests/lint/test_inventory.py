@@ -55,7 +55,7 @@ def test_the_workload_of_the_same_file_then_of_the_same_folder_is_meant() -> Non
 
 @pytest.mark.parametrize("matches", ["x", ["x"], [{"headers": "x"}], [{"headers": ["x"]}], [{"queryParams": [1]}]])
 def test_a_route_that_no_api_server_takes_is_not_looked_at(matches: Any) -> None:
-    route = {"apiVersion": "gateway.networking.k8s.io/v1", "kind": "HTTPRoute"}
+    route: JsonObject = {"apiVersion": "gateway.networking.k8s.io/v1", "kind": "HTTPRoute"}
     spec = {"rules": [{"matches": matches, "backendRefs": [{"name": "web", "port": 80}]}]}
     named = {"provider": "gatewayapi:v1", "routeRef": {**route, "name": "way"}}
     audience = {"match": [{"headers": {"x": {"exact": "1"}}}], "iterations": 3, "stepWeight": None, "maxWeight": None}

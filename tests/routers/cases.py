@@ -86,6 +86,9 @@ def cookies_at(weight: int, *, primary: bool = True) -> Cookies:
 AUDIENCES_OF_ROUTES = {"HTTPRoute": AUDIENCE["match"], "GRPCRoute": [{"headers": {"x-canary": {"regex": "in.*"}}}]}
 """Kinds of routes that users bring along and that choose users, and whom."""
 
+TESTS_OF_ROUTES: dict[str, JsonObject] = {"": AUDIENCE, " first": {"matchFirst": True}}
+"""What becomes of everybody else meanwhile, by how their cases are called."""
+
 ON_AN_INGRESS = ("nginx", "skipper", "alb")
 """Providers that need spec.ingressRef."""
 
@@ -140,7 +143,7 @@ def canaries(provider: str, namespace: str = "shop") -> dict[str, Canary]:
                 namespace=namespace, spec=spec | brought(kind), analysis={**analysis, "match": match}
             )
             for kind, match in (AUDIENCES_OF_ROUTES.items() if can.brings else ())
-            for title, analysis in {"": AUDIENCE, " first": {"matchFirst": True}}.items()
+            for title, analysis in TESTS_OF_ROUTES.items()
         },
         **{
             title: canary(namespace=namespace, spec=spec, service=service)

@@ -428,7 +428,8 @@ def test_a_route_that_was_made_for_the_canary_becomes_its_users_own() -> None:
 def test_a_route_that_flagger_made_loses_the_owner_with_whom_it_would_be_deleted() -> None:
     flagger = {"apiVersion": "flagger.app/v1beta1", "kind": "Canary", "name": "web", "uid": "c", "controller": True}
     other = {"apiVersion": "v1", "kind": "ConfigMap", "name": "x", "uid": "x"}
-    for owners, kept in (([flagger], None), ([other, flagger], [other])):
+    cases: tuple[tuple[Any, Any], ...] = (([flagger], None), ([other, flagger], [other]))
+    for owners, kept in cases:
         mine = {"labels": {"mine": "1"}, "annotations": {"mine": "1"}}
         route = way(rule(backend("web-primary", 90), backend("web-canary", 10)), ownerReferences=owners, **mine)
         assert ROUTER.state(bringing(), {WAY: route}).drifted
