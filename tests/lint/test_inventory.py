@@ -53,6 +53,16 @@ def test_the_workload_of_the_same_file_then_of_the_same_folder_is_meant() -> Non
     assert rules({"a/c.yaml": [here], "b/d.yaml": [UNLABELLED], "c/d.yaml": [UNLABELLED]}) == [], "which is not clear"
 
 
+@pytest.mark.parametrize("matches", ["x", ["x"], [{"headers": "x"}], [{"headers": ["x"]}], [{"queryParams": [1]}]])
+def test_a_route_that_no_api_server_takes_is_not_looked_at(matches: Any) -> None:
+    route: JsonObject = {"apiVersion": "gateway.networking.k8s.io/v1", "kind": "HTTPRoute"}
+    spec = {"rules": [{"matches": matches, "backendRefs": [{"name": "web", "port": 80}]}]}
+    named = {"provider": "gatewayapi:v1", "routeRef": {**route, "name": "way"}}
+    audience = {"match": [{"headers": {"x": {"exact": "1"}}}], "iterations": 3, "stepWeight": None, "maxWeight": None}
+    objects = [canary_json(spec=named, analysis=audience), {**route, "metadata": {"name": "way"}, "spec": spec}]
+    assert rules({"c.yaml": objects}) == []
+
+
 def test_a_knative_service_is_no_service_of_the_core() -> None:
     named = {"apiVersion": "v1", "kind": "Service", "name": "web"}
     other = {"apiVersion": "v1", "kind": "Service", "metadata": {"name": "lb", "namespace": "shop"}, "spec": {}}
