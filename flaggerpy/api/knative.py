@@ -10,7 +10,8 @@ from typing import Any
 
 from flaggerpy.api.canary import Canary
 from flaggerpy.api.constants import PRIMARY_REVISION
-from flaggerpy.kube.objects import JsonObject, annotations_of, generation_of, observed_generation_of
+from flaggerpy.api.status import Revision
+from flaggerpy.kube.objects import JsonObject, annotations_of, generation_of, observed_generation_of, uid_of
 
 PRIMARY_TEMPLATE = "flaggerpy.dev/primary-template"
 """Annotation: a revision, and the identity of the template that it was made from."""
@@ -43,5 +44,10 @@ def primary_revision(canary: Canary, service: Mapping[str, Any]) -> str:
     The annotation is Flagger's. Where somebody replaced the service without it, the record of what was promoted knows.
     """
     promoted = canary.status.rollout.promoted
-    noted = annotations_of(service).get(PRIMARY_REVISION)
-    return noted or (promoted and promoted.controller_revision) or ""
+    known = promoted.controller_revision if promoted is not None and is_of(promoted, service) else None
+    return annotations_of(service).get(PRIMARY_REVISION) or known or ""
+
+
+def is_of(record: Revision, service: Mapping[str, Any]) -> bool:
+    """Whether a record is about this very service: one that is made anew begins with the names from the start."""
+    return record.uid in {"", uid_of(service)}

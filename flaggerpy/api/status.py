@@ -283,6 +283,8 @@ class RolloutStatus(ApiModel):
     """Where routes were written: for the present spec, and for former ones until those are given back."""
     full_size: int = 0
     """Pods that serve all users, where the canary's are in proportion to its share; 0 where they are not."""
+    asked_whole_at: MicroTime | None = None
+    """Since when a primary that somebody made smaller is asked to have these pods before its users return."""
     share: str = ""
     """The share that was asked for and the one that pods make, where their numbers are the shares."""
     serving_canary: bool = False

@@ -48,7 +48,13 @@ from flaggerpy.targets.budgets import BudgetChanges, budget_changes
 from flaggerpy.targets.configs import ConfigDigest, ConfigRef, config_refs, configs_seen, refs_of_keys
 from flaggerpy.targets.kept import foreign, kept_refs, kept_revisions
 from flaggerpy.targets.labels import LabelRules
-from flaggerpy.targets.services import desired_service, released_service, service_notes, service_ref
+from flaggerpy.targets.services import (
+    desired_service,
+    leads_elsewhere,
+    released_service,
+    service_notes,
+    service_ref,
+)
 
 NO_ROUTE = RouteState(routes=None, accepted=Acceptance.YES)
 
@@ -235,6 +241,7 @@ class Observer:
             route_released=released and not left_behind,
             place=draft.place,
             left_behind=left_behind,
+            left_to_canary=any(former.leads_to_canary(draft.live) for former in draft.formers),
             left_accepted=Acceptance.YES if heard else Acceptance.UNKNOWN,
             problems=tuple(dict.fromkeys(draft.problems)),
             notes=self._notes(draft),
@@ -286,6 +293,7 @@ class Observer:
             primary=right[ServiceRole.PRIMARY],
             apex=right[ServiceRole.APEX],
             apex_released=released,
+            apex_elsewhere=leads_elsewhere(draft.facts, draft.object(apex_ref)),
         )
 
     def _scaler(self, draft: Draft) -> ScalerSeen | None:

@@ -13,6 +13,7 @@ from flaggerpy.kube.errors import Forbidden
 from flaggerpy.kube.objects import JsonObject
 from flaggerpy.kube.resources import BUDGETS, Ref, ref_of
 from flaggerpy.rollout.decision import ServiceRole
+from flaggerpy.routers.former import carriers
 from flaggerpy.targets.autoscaler import made_scaler_refs
 from flaggerpy.targets.configs import config_refs, refs_of_keys
 from flaggerpy.targets.services import service_ref
@@ -47,9 +48,11 @@ class Remover:
     def _routing(self, *, serving: bool) -> tuple[Ref, ...]:
         """Return the routing objects that may go: all, or what is left with our marks once the rest is given back."""
         router = self._world.router
-        if router is None or (serving and router.restore(self._world.canary, self._writes.live)):
+        if router is None or router.capabilities.by_replicas:
             return ()
-        return router.refs(self._world.canary)
+        if serving and router.restore(self._world.canary, self._writes.live):
+            return ()
+        return carriers(self._world.canary, router)
 
     async def ours(self, ref: Ref) -> None:
         """Delete an object if it is there and was made by us."""

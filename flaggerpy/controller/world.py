@@ -81,6 +81,11 @@ class World:
     def decisive(self) -> list[Ref]:
         """What traffic or pods are moved on the strength of: Services only while it is by them that users are moved."""
         canary = self.canary
-        by_services = canary.status.phase in BOOTSTRAP or canary.is_deleting or RELEASE in canary.metadata.annotations
+        by_services = (
+            self.seen.capabilities.by_replicas
+            or canary.status.phase in BOOTSTRAP
+            or canary.is_deleting
+            or RELEASE in canary.metadata.annotations
+        )
         spared = {METRIC_TEMPLATES, BUDGETS} if by_services else {METRIC_TEMPLATES, BUDGETS, SERVICES}
         return [ref for ref in self.live if ref.resource not in spared]

@@ -74,7 +74,11 @@ _POD: Final = _object(
 )
 _WORKLOAD: Final = _object(
     **_METADATA,
-    spec=_object(selector=_object(matchLabels=_TEXTS), template=_object(spec=_POD), updateStrategy=_object(type=_TEXT))
+    spec=_object(
+        selector=_object(matchLabels=_TEXTS),
+        template=_object(metadata=_object(labels=_TEXTS), spec=_POD),
+        updateStrategy=_object(type=_TEXT),
+    )
     | {"required": ["template"]},
 ) | {"required": ["metadata", "spec"]}
 _BEHAVIOR: Final = _object(scaleDown=_object(stabilizationWindowSeconds=_WHOLE))
@@ -83,7 +87,9 @@ _SERVICE_PORT: Final = _object(port=_WHOLE) | {"required": ["port"]}
 _BACKEND: Final = _object(service=_object(name=_TEXT, port=_object(name=_TEXT, number=_WHOLE)))
 _RULE: Final = _object(http=_object(paths=_list(_object(backend=_BACKEND))))
 _BACKEND_REF: Final = _object(group=_TEXT, kind=_TEXT, name=_TEXT, namespace=_TEXT, weight=_WHOLE)
-_ROUTES_RULE: Final = _object(name=_TEXT, backendRefs=_list(_BACKEND_REF))
+_CONDITIONS: Final = _list(_object(name=_TEXT))
+_MATCHES: Final = _list(_object(headers=_CONDITIONS, queryParams=_CONDITIONS))
+_ROUTES_RULE: Final = _object(name=_TEXT, matches=_MATCHES, backendRefs=_list(_BACKEND_REF))
 _ROUTE: Final = _object(**_METADATA, spec=_object(rules=_list(_ROUTES_RULE))) | {"required": ["metadata"]}
 SHAPES: Final[Mapping[Resource, Schema]] = {
     DEPLOYMENTS: _WORKLOAD,

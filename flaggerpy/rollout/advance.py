@@ -119,6 +119,7 @@ def _halt(turn: Turn, gate: gates.Gate, why: str) -> None:
     """Hold at a closed gate: not a failed check, asked again in one interval."""
     reason = f"{why} {gate.hook}"
     turn.judged()
+    sizing.disapprove(turn)
     turn.wait(reason, event=f"Halt {turn.name} advancement {reason}")
     turn.wake(turn.now + turn.interval)
     leave_unstarted(turn)

@@ -14,15 +14,19 @@ from flaggerpy.rollout.turn import Turn
 
 
 def mend_services(turn: Turn) -> None:
-    """Mend the canary's and the primary's Service, and the apex once the primary has taken over."""
+    """Mend the canary's and the primary's Service, and the apex once the primary has taken over.
+
+    As long as only the target can serve, nobody is led away from it.
+    """
     services = turn.seen.services
     bootstrap = turn.status.phase is Phase.INITIALIZING
+    needed = services.apex_elsewhere and turn.only_target_serves()
     wrong = [
         role
         for role, right in (
             (ServiceRole.CANARY, services.canary),
             (ServiceRole.PRIMARY, services.primary),
-            (ServiceRole.APEX, services.apex or bootstrap),
+            (ServiceRole.APEX, services.apex or bootstrap or needed),
         )
         if not right
     ]

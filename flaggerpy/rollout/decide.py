@@ -138,6 +138,8 @@ def _without_target(turn: Turn) -> None:
         finalize.succeed(turn)
     elif turn.status.phase in ANALYSIS or turn.status.phase is Phase.PROMOTING:
         rollback.target_is_gone(turn)
+    elif turn.status.rollout.serving_canary and turn.seen.primary and turn.seen.primary.available_replicas > 0:
+        start.return_to_primary(turn)
     missing = f"{turn.canary.spec.target_ref.kind} {turn.target_name} does not exist"
     turn.stall(" ".join(turn.seen.problems) or missing, "TargetMissing")
 

@@ -17,7 +17,10 @@ def traffic_left(turn: Turn, outlook: str = "") -> bool:
     """
     moved = turn.status.rollout.moved_at
     if turn.former_routes:
-        return False  # whoever comes through the route of a former provider goes by its weights
+        # Whoever comes through the route of a former provider goes by its weights.
+        if refusal.stands(turn):
+            refusal.hold(turn, outlook)
+        return False
     if moved is None:
         return True
     if refusal.stands(turn):

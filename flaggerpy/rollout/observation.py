@@ -42,13 +42,14 @@ class ServicesSeen:
     """Which of the three Services are as they should be.
 
     ``apex`` means that the apex exists and selects the primary; ``apex_released`` that it selects the target's own
-    pods again (or that there is nothing to give back).
+    pods again (or that there is nothing to give back); ``apex_elsewhere`` that it selects others than the primary.
     """
 
     canary: bool = False
     primary: bool = False
     apex: bool = False
     apex_released: bool = False
+    apex_elsewhere: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -178,6 +179,7 @@ class Observation:
             and so do those of former providers.
         place: which objects carry the routes, None where the provider has none.
         left_behind: routes of a former provider or name are in our hands still.
+        left_to_canary: users come to the canary through these, whom giving them back would lead to the primary.
         left_accepted: what their data plane says of them; UNKNOWN where it has yet to say something.
         problems: sentences about what a user must mend first.
         notes: sentences about settings that are served differently from how they read.
@@ -206,6 +208,7 @@ class Observation:
     route_released: bool = True
     place: RoutePlace | None = None
     left_behind: bool = False
+    left_to_canary: bool = False
     left_accepted: Acceptance = Acceptance.YES
     problems: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()

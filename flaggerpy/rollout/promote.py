@@ -23,7 +23,7 @@ def begin(turn: Turn) -> None:
     anew = {"started_at": turn.now, "checked_at": None, "attempt": 0, "growth": None}
     step = turn.status.rollout.step.model_copy(update=anew)
     wish = turn.status.rollout.advance if turn.advance == "full" else None
-    turn.note(step=step, promoted=None, advance=wish, recall=None)
+    turn.note(step=step, promoted=None, advance=wish, recall=None, asked_whole_at=None)
     scaling.forget(turn)
     turn.say(f"Copying {turn.target_name} template spec to {turn.primary_name}")
     turn.wake_now()

@@ -63,7 +63,7 @@ def run(turn: Turn) -> None:
 def _begin(turn: Turn) -> None:
     turn.set(phase=Phase.TERMINATING)
     step = Step(weight=turn.status.rollout.step.weight, started_at=turn.now)
-    turn.note(step=step, moved_at=None, scaled_at=None, mended_at=None)
+    turn.note(step=step, moved_at=None, scaled_at=None, mended_at=None, share="")
     turn.say(f"Terminating canary {turn.name}")
     turn.wake_now()
 

@@ -24,6 +24,8 @@ from flaggerpy.rollout.turn import Turn
 
 _ALL = 100
 """Percent of the users."""
+_HALF = 50
+"""Percent of the users that a canary can have whose pods are its share; it may begin with more than it can have."""
 
 
 def applies(turn: Turn) -> bool:
@@ -47,7 +49,7 @@ def size(turn: Turn, share: int) -> int:
     if not applies(turn):
         return whole
     if by_replicas(turn):
-        return nearest(primary.replicas, share) if primary is not None and share < _ALL else whole
+        return nearest(primary.replicas, min(share, _HALF)) if primary is not None and share < _ALL else whole
     least = scale.min_replicas if scale is not None else 1
     return min(max(math.ceil(whole * share / _ALL), least, 1), whole)
 
@@ -136,10 +138,25 @@ def _ask(turn: Turn, share: int) -> None:
 
 
 def disapprove(turn: Turn) -> None:
-    """Let the pods come, but no users with them: the canary was judged badly, or could not be judged, since."""
+    """Let the pods come, but no users with them: the canary was judged badly, or could not be judged, since.
+
+    Where users come with every pod, none may come.
+    """
     step = turn.status.rollout.step
-    if step.growth is not None and step.growth.approved:
+    if by_replicas(turn):
+        _take_back(turn)
+    elif step.growth is not None and step.growth.approved:
         turn.note(step=step.model_copy(update={"growth": step.growth.model_copy(update={"approved": False})}))
+
+
+def _take_back(turn: Turn) -> bool:
+    """Want no more than the pods of the present share, at once; whether more were wanted."""
+    step = turn.status.rollout.step
+    if step.growth is None:
+        return False
+    turn.note(step=step.model_copy(update={"growth": None}), scaled_at=None)
+    turn.wake_now()
+    return True
 
 
 def trouble(turn: Turn) -> str:
@@ -196,10 +213,18 @@ def in_words(asked: int, canary: int, primary: int) -> str:
 
 
 def is_whole(turn: Turn) -> bool:
-    """Whether the primary is as large as it was when the rollout began; if not, it is asked for."""
-    primary, pods = turn.seen.primary, turn.status.rollout.full_size
+    """Whether the primary is as large as it was when the rollout began; if not, it is asked for, and not for ever."""
+    primary, rollout = turn.seen.primary, turn.status.rollout
+    pods, since = rollout.full_size, rollout.asked_whole_at or turn.now
     if primary is None or primary.replicas >= pods:
+        turn.note(asked_whole_at=None)
         return True
+    if turn.passed(since + turn.deadline):
+        there = f"{turn.primary_name} has {primary.replicas} of its {pods} pods"
+        turn.warn(f"{there}, because something else scales it: going on with these")
+        turn.note(full_size=primary.replicas, asked_whole_at=None)
+        return True
+    turn.note(asked_whole_at=since)
     turn.do(ScalePrimary(pods))
     return False
 
@@ -218,6 +243,8 @@ def keep(turn: Turn) -> None:
             turn.wake_now()
         return
     if phase in ANALYSIS and _note_full_size(turn):
+        return
+    if phase in ANALYSIS and turn.paused and by_replicas(turn) and _take_back(turn):
         return
     in_use = phase in ANALYSIS or phase is Phase.PROMOTING or rollout.serving_canary
     if in_use and turn.target.replicas > 0 and _decided_before(turn):

@@ -12,7 +12,7 @@ from flaggerpy.api.analysis import HookType
 from flaggerpy.api.constants import SCALE_TO_ZERO
 from flaggerpy.api.status import Phase, Step
 from flaggerpy.rollout import children, gates, kept, moving, pausing, reload, revision, rollback, scaling, telling
-from flaggerpy.rollout.decision import NeedChecks, ScaleTarget, SetRoutes
+from flaggerpy.rollout.decision import NeedChecks, ScaleTarget, ServiceRole, SetRoutes, WriteService
 from flaggerpy.rollout.turn import Turn
 
 FIGHT_REMEMBERED = timedelta(minutes=1)
@@ -28,7 +28,7 @@ def run(turn: Turn) -> NeedChecks | None:
         kept.bring_back(turn)
         return None
     if rollout.serving_canary and (scaling.enough(turn, turn.primary_readiness()) or _target_is_down(turn)):
-        _return_to_primary(turn)
+        return_to_primary(turn)
         return None
     children.mend_route(turn)
     kept.mend(turn)
@@ -101,11 +101,13 @@ def _target_is_down(turn: Turn) -> bool:
     return turn.target.available_replicas == 0 and primary is not None and primary.available_replicas > 0
 
 
-def _return_to_primary(turn: Turn) -> None:
+def return_to_primary(turn: Turn) -> None:
     """The primary became ready after all, or is better than nothing: give it the traffic back."""
     rollout = turn.status.rollout
     if turn.seen.routed:
         turn.do(SetRoutes(turn.routes_at(0)))
+    if turn.seen.services.apex_elsewhere:
+        turn.do(WriteService(ServiceRole.APEX))  # it was left alone as long as only the target could serve
     turn.begin_step(0)
     turn.note(serving_canary=False)
     turn.moved()

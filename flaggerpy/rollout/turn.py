@@ -163,6 +163,12 @@ class Turn:
         nobody = primary is None or primary.available_replicas == 0
         return self.seen.routed and nobody and target is not None and target.available_replicas > 0
 
+    def only_target_serves(self) -> bool:
+        """Whether the target serves because the primary cannot, by the status or by their pods."""
+        primary, target = self.seen.primary, self.seen.target
+        nobody = primary is None or primary.available_replicas == 0
+        return self.status.rollout.serving_canary or (nobody and target is not None and target.available_replicas > 0)
+
     @property
     def reason(self) -> str:
         """Why nothing moves, as far as it was said in this turn."""
@@ -272,7 +278,7 @@ class Turn:
         elif self.seen.capabilities.answers and self.status.phase in ANALYSIS:
             self.wake(self.now + self.interval / 2)
         self.set(canary_weight=weight)
-        self.note(step=Step(weight=weight, started_at=self.now, mirrored=mirrored), advance=None)
+        self.note(step=Step(weight=weight, started_at=self.now, mirrored=mirrored), advance=None, share="")
 
     def end_cookie(self) -> None:
         """Let nobody keep to the canary any longer by its cookie."""

@@ -16,11 +16,12 @@ from typing import Any, Final
 
 from flaggerpy.api.analysis import Strategy
 from flaggerpy.api.canary import Canary
-from flaggerpy.api.marks import is_annotated, refusal, without_marks
+from flaggerpy.api.marks import is_annotated, owned_through_flagger, refusal, without_marks
 from flaggerpy.kube.objects import JsonObject, metadata_of
 from flaggerpy.kube.resources import GATEWAY_ROUTES, SERVICES, Ref, gateway_route
 from flaggerpy.rollout.errors import UserError
-from flaggerpy.rollout.traffic import ALL_TO_PRIMARY, Capabilities, Routes, RouteState, to_canary
+from flaggerpy.rollout.traffic import Capabilities, Routes, RouteState, to_canary
+from flaggerpy.routers.audience import shares_of
 from flaggerpy.routers.base import PATCH, Live
 from flaggerpy.routers.brought_audience import (
     additions,
@@ -33,6 +34,7 @@ from flaggerpy.routers.brought_audience import (
 from flaggerpy.routers.brought_rules import (
     Rules,
     backends_of,
+    is_shared,
     leads_to_apex_alone,
     leads_to_us,
     our_weights,
@@ -53,7 +55,7 @@ class BroughtRouter:
     def __init__(self, kind: str) -> None:
         connections = kind in _CONNECTIONS
         self.capabilities = Capabilities(
-            weights=True, match=not connections, tcp=connections, grpc=not connections, own_route=True
+            weights=True, match=not connections, tcp=connections, grpc=not connections, own_route=True, answers=True
         )
 
     def refs(self, canary: Canary) -> tuple[Ref, ...]:
@@ -140,10 +142,10 @@ def _is_chosen(canary: Canary, rule: Mapping[str, Any]) -> bool:
 
 
 def _shared_rules(canary: Canary, route: Mapping[str, Any]) -> Rules:
-    """Return the rules that tell the shares: those of the audience, where there is one."""
+    """Return the rules that tell the shares: those of the audience, where nobody else has any."""
     rules = rules_of(route)
     ours = [rule for rule in rules if is_for_audience(canary, rule)]
-    if canary.analysis.match and ours:
+    if canary.analysis.match and not canary.analysis.audience_first and ours:
         return ours
     return [rule for rule in _users(canary, rules) if _is_chosen(canary, rule)]
 
@@ -177,7 +179,7 @@ def _drifted(canary: Canary, live: Live, route: JsonObject, routes: Routes) -> b
     rules = rules_of(route)
     idle = not routes.canary and _apex_is_held(canary, live) and rules == _users(canary, rules)
     try:
-        return is_annotated(route, canary) or rules != _arranged(canary, route, routes, idle=idle)
+        return _is_marked(canary, route) or rules != _arranged(canary, route, routes, idle=idle)
     except UserError:
         return False  # what cannot be written cannot be mended either; the sentence comes out of the observation
 
@@ -188,18 +190,22 @@ def _drifted(canary: Canary, live: Live, route: JsonObject, routes: Routes) -> b
 def _arranged(canary: Canary, route: JsonObject, routes: Routes, *, audience: bool = True, idle: bool = False) -> Rules:
     """Return the rules with these shares, for the audience where there is one, and else for everybody.
 
-    Where nobody is on the canary and a rule names the apex Service alone, an ``idle`` route stays as it is.
+    Where nobody is on the canary and a rule names the apex Service alone, an ``idle`` route stays as it is. A rule that
+    was shared before another one was chosen leads to the apex Service again.
     """
     arranged: Rules = []
+    chosen, others = shares_of(canary, routes)
     audiences = 0
     for index, rule in enumerate(_users(canary, rules_of(route))):
-        if not _is_chosen(canary, rule) or (idle and leads_to_apex_alone(canary, rule)):
+        if not _is_chosen(canary, rule):
+            arranged.append(to_apex(canary, rule) if is_shared(canary, rule) else rule)
+        elif idle and leads_to_apex_alone(canary, rule):
             arranged.append(rule)
-        elif audience and canary.analysis.match:
+        elif audience and chosen is not None:
             kind, where = str(route.get("kind")), _title(canary, index, rule)
-            arranged.append(for_audience(canary, kind, where, shared(canary, rule, routes), audiences))
+            arranged.append(for_audience(canary, kind, where, shared(canary, rule, chosen), audiences))
             refuse_twin(where, arranged[-1], _users(canary, rules_of(route)))
-            arranged.append(shared(canary, rule, ALL_TO_PRIMARY))
+            arranged.append(shared(canary, rule, others))
             audiences += 1
         else:
             arranged.append(shared(canary, rule, routes))
@@ -235,15 +241,24 @@ def _uses(canary: Canary, rules: Rules) -> Iterator[JsonObject]:
 def _bodies(canary: Canary, route: JsonObject, rules: Rules) -> tuple[JsonObject, ...]:
     """Return what the route is to be and the patch that makes it so; nothing where it is so."""
     metadata = metadata_of(route)
-    # It may have been made for this canary, before its user brought it along.
-    kept = without_marks(metadata) if is_annotated(route, canary) else metadata
+    kept = without_marks(metadata) if _is_marked(canary, route) else metadata
     patch = [*_patch_of_metadata(metadata, kept), *_patch_of_rules(canary, rules_of(route), rules)]
     if not patch:
         return ()
     return ({**route, "metadata": kept, "spec": {**(route.get("spec") or {}), "rules": rules}, PATCH: patch},)
 
 
+def _is_marked(canary: Canary, route: JsonObject) -> bool:
+    """Tell whether a route was made for this canary, by us or by Flagger, before its user brought it along."""
+    return is_annotated(route, canary) or owned_through_flagger(route, canary)
+
+
 def _patch_of_metadata(before: JsonObject, after: JsonObject) -> Iterator[JsonObject]:
+    owners, others = (metadata.get("ownerReferences") or [] for metadata in (before, after))
+    if owners != others:
+        yield {"op": "test", "path": "/metadata/ownerReferences", "value": owners}
+        change: JsonObject = {"op": "replace", "value": others} if others else {"op": "remove"}
+        yield {**change, "path": "/metadata/ownerReferences"}
     for field in ("labels", "annotations"):
         for key, value in (before.get(field) or {}).items():
             if key not in (after.get(field) or {}):

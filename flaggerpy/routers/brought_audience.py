@@ -93,14 +93,18 @@ def _kept(canary: Canary, before: Rules, after: Rules) -> set[str]:
 
 
 def _places(canary: Canary, rules: Rules) -> dict[str, tuple[int, JsonObject]]:
-    """Return the rules of ours by name, each with the number of the user's rules in front of it."""
+    """Return the rules of ours by name, each with the number of the user's rules in front of it.
+
+    No name that several have is among them: no API server keeps a user from copying a rule with its name.
+    """
     found: dict[str, tuple[int, JsonObject]] = {}
+    names = [rule["name"] for rule in rules if is_for_audience(canary, rule)]
     users = 0
     for rule in rules:
-        if is_for_audience(canary, rule):
-            found[rule["name"]] = (users, rule)
-        else:
+        if not is_for_audience(canary, rule):
             users += 1
+        elif names.count(rule["name"]) == 1:
+            found[rule["name"]] = (users, rule)
     return found
 
 

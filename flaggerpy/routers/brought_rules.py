@@ -42,6 +42,11 @@ def leads_to_apex_alone(canary: Canary, rule: Mapping[str, Any]) -> bool:
     return {backend["name"] for backend in _ours(canary, rule)} == {canary.apex_name}
 
 
+def is_shared(canary: Canary, rule: Mapping[str, Any]) -> bool:
+    """Tell whether a rule names primary and canary, as one does whose users we share."""
+    return {backend["name"] for backend in _ours(canary, rule)} >= set(_pair(canary))
+
+
 def our_weights(canary: Canary, rule: Mapping[str, Any]) -> dict[str, int]:
     """Return the weights of those of the canary's three Services that a rule names."""
     return {backend["name"]: _weight(backend) for backend in _ours(canary, rule)}

@@ -11,10 +11,11 @@ from flaggerpy.api.status import NamedRoute, RoutePlace
 from flaggerpy.kube.objects import JsonObject
 from flaggerpy.kube.resources import HTTP_ROUTES, VIRTUAL_SERVICES, Ref
 from flaggerpy.rollout.errors import UserError
-from flaggerpy.rollout.traffic import Acceptance
+from flaggerpy.rollout.traffic import NOTHING, Acceptance
 from flaggerpy.routers import custody
 from flaggerpy.routers.base import Live, Options, Router
 from flaggerpy.routers.registry import router_of
+from flaggerpy.routers.replicas import ReplicaRouter
 
 CLAIM_HOSTS = frozenset({HTTP_ROUTES.kind, VIRTUAL_SERVICES.kind})
 """Kinds whose objects ask for hosts themselves, so that an older one of them keeps the users of a newer one."""
@@ -42,7 +43,7 @@ class Former:
     @property
     def refs(self) -> tuple[Ref, ...]:
         """The objects to read, and perhaps to give back."""
-        return tuple(ref for ref in self.router.refs(self.canary) if identity(ref) not in self.present)
+        return tuple(ref for ref in carriers(self.canary, self.router) if identity(ref) not in self.present)
 
     def bodies(self, live: Live) -> tuple[JsonObject, ...]:
         """Return the objects as they stay behind, or what has to go ahead of that; empty when they are so."""
@@ -55,7 +56,9 @@ class Former:
         return () if self.bodies(live) else self.ours(live)
 
     def ours(self, live: Live) -> tuple[Ref, ...]:
-        """Return what we made, and nobody had before."""
+        """Return what we made, and nobody had before; Services and workloads are no route, whoever reads them."""
+        if self.router.capabilities.by_replicas:
+            return ()
         return tuple(ref for ref, obj in self._live(live).items() if _is_ours_alone(self.canary, obj))
 
     def of_users(self, live: Live) -> tuple[JsonObject, ...]:
@@ -66,6 +69,13 @@ class Former:
     def is_held(self, live: Live) -> bool:
         """Tell whether any of it is in our hands still."""
         return bool(self.bodies(live) or self.remains(live))
+
+    def leads_to_canary(self, live: Live) -> bool:
+        """Tell whether users come to the canary through it, whom giving it back would lead to the primary."""
+        there = self._live(live)
+        routes = self.router.state(self.canary, there).routes
+        deleted = any(self._is_in_the_way(ref, obj) for ref, obj in there.items())
+        return self.is_held(live) and routes is not None and routes.traffic != NOTHING and not deleted
 
     def is_heard(self, live: Live) -> bool:
         """Tell whether the data plane has said what it thinks of it as it is."""
@@ -90,7 +100,7 @@ def former_routes(
     canary: Canary, present: Router | None, options: Options, place: RoutePlace | None
 ) -> tuple[Former, ...]:
     """Return the routes that the status has on record and the spec does not ask for any more."""
-    here = frozenset(map(identity, present.refs(canary))) if present is not None else frozenset()
+    here = frozenset(map(identity, carriers(canary, present))) if present is not None else frozenset()
     return tuple(
         Former(before, router, here)
         for one in canary.status.rollout.routes
@@ -101,14 +111,19 @@ def former_routes(
 def place_of(canary: Canary, mesh_provider: str, router: Router | None) -> RoutePlace | None:
     """Return what leads to the routes of a canary; None where its provider has no objects, or is unknown."""
     spec = canary.spec
-    if router is None or not router.refs(canary):
+    if router is None or not carriers(canary, router):
         return None
     return RoutePlace(
         provider=spec.provider or mesh_provider,
-        service=canary.apex_name,
+        service=canary.target_name if spec.target_ref.is_knative else canary.apex_name,
         ingress=spec.ingress_ref.name if spec.ingress_ref else None,
         route=NamedRoute.model_validate(spec.route_ref.model_dump()) if spec.route_ref else None,
     )
+
+
+def carriers(canary: Canary, router: Router) -> tuple[Ref, ...]:
+    """Return the objects that are there for routes; Services and workloads, by which pods are shared, stay."""
+    return () if router.capabilities.by_replicas else router.refs(canary)
 
 
 def identity(ref: Ref) -> Identity:
@@ -117,6 +132,8 @@ def identity(ref: Ref) -> Identity:
 
 
 def _router(before: Canary, place: RoutePlace, options: Options) -> Router | None:
+    if place.provider == "kubernetes":
+        return ReplicaRouter()  # without shares by numbers of pods it has no place
     try:
         return router_of(before, place.provider, options)
     except UserError:
@@ -125,8 +142,11 @@ def _router(before: Canary, place: RoutePlace, options: Options) -> Router | Non
 
 def _as_it_was(canary: Canary, place: RoutePlace) -> Canary:
     spec = canary.spec
+    named = spec.target_ref.model_copy(update={"name": place.service})
     changes = {
         "provider": place.provider,
+        # A Knative service is its own route, and without spec.service routes are named after the target.
+        "target_ref": named if place.provider == "knative" or spec.service is None else spec.target_ref,
         "service": spec.service and spec.service.model_copy(update={"name": place.service}),
         "ingress_ref": IngressRef(api_version=_INGRESS, kind="Ingress", name=place.ingress) if place.ingress else None,
         "route_ref": RouteRef.model_validate(place.route.model_dump()) if place.route else None,

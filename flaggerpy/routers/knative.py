@@ -33,9 +33,14 @@ class KnativeRouter:
         return (_ref(canary),)
 
     def problems(self, canary: Canary) -> tuple[str, ...]:
-        """Return nothing: what the target must be is validated for every provider alike."""
-        del canary
-        return ()
+        """Refuse another workload where the controller chose the provider; with a named one, validation does."""
+        target = canary.spec.target_ref
+        if target.is_knative or canary.spec.provider:
+            return ()
+        return (
+            f"spec.provider is missing, and knative, with which the controller was started, moves no users of a "
+            f"{target.kind}: name the provider that does.",
+        )
 
     def state(self, canary: Canary, live: Live) -> RouteState:
         """Read what the newest revision gets; all other revisions count as the primary."""
@@ -65,7 +70,9 @@ class KnativeRouter:
     def restore(self, canary: Canary, live: Live) -> tuple[JsonObject, ...]:
         """Return the service with everybody on its newest revision, and without our notes; tags stay."""
         service = live.get(_ref(canary))
-        if service is None or not (PRIMARY_REVISION in annotations_of(service) or is_annotated(service, canary)):
+        if service is None or refusal(service, canary):
+            return ()
+        if not (PRIMARY_REVISION in annotations_of(service) or is_annotated(service, canary)):
             return ()
         ours = {PRIMARY_REVISION, PRIMARY_TEMPLATE, OWNER}
         kept = {key: value for key, value in annotations_of(service).items() if key not in ours}

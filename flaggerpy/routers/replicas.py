@@ -12,6 +12,7 @@ from typing import Any
 
 from flaggerpy.api.canary import Canary
 from flaggerpy.api.constants import PRIMARY_SUFFIX
+from flaggerpy.api.marks import refusal
 from flaggerpy.api.replicas import replica_problems
 from flaggerpy.api.shares import ALL, Shares, read_shares, without_shares
 from flaggerpy.kube.objects import JsonObject, annotations_of, metadata_of, name_of
@@ -74,8 +75,14 @@ class ReplicaRouter:
         return () if same else (body,)
 
     def restore(self, canary: Canary, live: Live) -> tuple[JsonObject, ...]:
-        """Return nothing: the apex Service is handed back by itself."""
-        return ()
+        """Return the apex Service as it leads to the primary alone, as long as it says a share.
+
+        A deletion hands it to its users by itself, and before.
+        """
+        apex = live.get(_apex(canary))
+        if apex is None or read_shares(apex) is None or refusal(apex, canary):
+            return ()
+        return self.render(canary, live, ALL_TO_PRIMARY)
 
     def ahead(self, canary: Canary, live: Live, bodies: tuple[JsonObject, ...]) -> tuple[JsonObject, ...]:
         """Return nothing: no name is new to anybody."""

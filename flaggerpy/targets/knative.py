@@ -13,7 +13,7 @@ from typing import Any
 
 from flaggerpy.api.canary import Canary
 from flaggerpy.api.constants import PRIMARY_REVISION
-from flaggerpy.api.knative import PRIMARY_TEMPLATE, condition, is_looked_at, latest_revision, primary_revision
+from flaggerpy.api.knative import PRIMARY_TEMPLATE, condition, is_looked_at, is_of, latest_revision, primary_revision
 from flaggerpy.api.marks import owner_annotation, refusal
 from flaggerpy.kube.objects import (
     JsonObject,
@@ -124,18 +124,28 @@ class KnativeTarget:
     def make_primary(
         self, canary: Canary, target: JsonObject, primary: JsonObject | None, recipe: Recipe
     ) -> JsonObject:
-        """Return the service with a note that the revision which was analysed, or else its newest, is the primary."""
-        del primary, recipe
-        template, applied = _identity(target), canary.status.rollout.applied
-        analysed = applied.controller_revision if applied is not None and applied.template == template else None
-        revision = analysed or latest_revision(target)
-        noted = {PRIMARY_REVISION: revision, PRIMARY_TEMPLATE: f"{revision} {template}"}
-        annotations = annotations_of(target) | noted | owner_annotation(canary)
-        return {**target, "metadata": {**metadata_of(target), "annotations": annotations}}
+        """Return the service with a note that the revision which was analysed, or else its newest, is the primary.
+
+        The primary is the same service, after what was written of it in this very tick.
+        """
+        del recipe
+        service = primary or target
+        revision = _analysed(canary, target) or latest_revision(target)
+        noted = {PRIMARY_REVISION: revision, PRIMARY_TEMPLATE: f"{revision} {_identity(target)}"}
+        annotations = annotations_of(service) | noted | owner_annotation(canary)
+        return {**service, "metadata": {**metadata_of(service), "annotations": annotations}}
 
 
 def _identity(service: Mapping[str, Any]) -> str:
     return template_identity((service.get("spec") or {}).get("template") or {})
+
+
+def _analysed(canary: Canary, service: Mapping[str, Any]) -> str:
+    """Return the revision of the present template that was analysed, empty where there is none."""
+    applied = canary.status.rollout.applied
+    if applied is None or applied.template != _identity(service) or not is_of(applied, service):
+        return ""
+    return applied.controller_revision or ""
 
 
 def _template_of(canary: Canary, service: Mapping[str, Any], revision: str) -> str:
@@ -143,7 +153,7 @@ def _template_of(canary: Canary, service: Mapping[str, Any], revision: str) -> s
     if is_looked_at(service) and revision == latest_revision(service):
         return _identity(service)
     promoted = canary.status.rollout.promoted
-    if promoted is not None and promoted.controller_revision == revision:
+    if promoted is not None and promoted.controller_revision == revision and is_of(promoted, service):
         return promoted.template
     noted, _, template = annotations_of(service).get(PRIMARY_TEMPLATE, "").partition(" ")
     return template if noted == revision and template else revision
@@ -152,7 +162,7 @@ def _template_of(canary: Canary, service: Mapping[str, Any], revision: str) -> s
 def _is_on_record(canary: Canary, service: Mapping[str, Any]) -> bool:
     """Whether the newest revision is known to be of the present template: shares move the generation as well."""
     rollout, newest, template = canary.status.rollout, latest_revision(service), _identity(service)
-    records = [record for record in (rollout.applied, rollout.promoted) if record is not None]
+    records = [one for one in (rollout.applied, rollout.promoted) if one is not None and is_of(one, service)]
     return any((record.controller_revision, record.template) == (newest, template) for record in records)
 
 

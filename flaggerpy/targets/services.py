@@ -108,6 +108,12 @@ def cloned_service(canary: Canary, role: ServiceRole, clone: JsonObject, live: J
     return None if live is not None and _same(body, live) else body
 
 
+def leads_elsewhere(facts: TargetFacts, apex: JsonObject | None) -> bool:
+    """Tell whether an apex Service leads to others than the primary's pods alone."""
+    selector = ((apex or {}).get("spec") or {}).get("selector")
+    return apex is not None and selector != _selector(ServiceRole.APEX, facts)
+
+
 def service_notes(canary: Canary, services: Iterable[JsonObject]) -> tuple[str, ...]:
     """Say which Services are not, or are, headless although spec.service asks for the other: that cannot be changed."""
     wanted = canary.spec.service is not None and canary.spec.service.headless

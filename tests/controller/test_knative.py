@@ -18,7 +18,7 @@ from flaggerpy.rollout.decision import CopyConfigs, CreatePrimary, DeleteChildre
 from flaggerpy.rollout.traffic import ALL_TO_PRIMARY, to_canary
 from tests.builders import canary_json, metric
 from tests.controller.stage import Stage
-from tests.controller.test_first_write import Cluster, controller
+from tests.controller.test_first_write import CANARY, Cluster, controller
 from tests.kube.fake_apiserver import FakeApiServer
 from tests.targets.test_knative import NAMED, condition, service
 
@@ -92,18 +92,28 @@ def test_metrics_are_those_of_the_revision_that_is_analysed() -> None:
 
 
 class Knative(Cluster):
-    """An API server whose user and whose Knative are the test."""
+    """An API server whose user and whose Knative are the test; it numbers its revisions as their images."""
+
+    before = 0
+
+    def anew(self) -> None:
+        """A user deletes the service and makes it again, of the same image: Knative counts from the start."""
+        obj = self.objects[REF]
+        self.before = int(obj["spec"]["template"]["spec"]["containers"][0]["image"][-1]) - 1
+        self.remove(REF)
+        self.put(KNATIVE_SERVICES, service("web:2"))
 
     def push(self, image: str) -> None:
         """A user asks for another image."""
         self.change(REF, lambda obj: obj["spec"]["template"]["spec"]["containers"][0].update(image=image))
 
-    def look(self) -> None:
+    def look(self, ref: Ref = REF) -> None:
         """Knative looks at the service, makes a revision of its image, and serves what is asked for."""
-        obj = self.objects[REF]
+        obj = self.objects[ref]
         if generation_of(obj) == obj["status"].get("observedGeneration"):
             return
-        newest = f"web-0000{obj['spec']['template']['spec']['containers'][0]['image'][-1]}"
+        number = int(obj["spec"]["template"]["spec"]["containers"][0]["image"][-1]) - self.before
+        newest = f"web-0000{number}"
         traffic = [{"revisionName": newest, **entry} for entry in obj["spec"]["traffic"]]
         status = {
             "observedGeneration": generation_of(obj),
@@ -112,7 +122,13 @@ class Knative(Cluster):
             "traffic": traffic,
             "conditions": [condition("RoutesReady", "True")],
         }
-        self.change(REF, lambda live: live.update(status=status))
+        self.change(ref, lambda live: live.update(status=status))
+
+    def primary(self) -> tuple[str, list[tuple[str, int]]]:
+        """Return the revision that is noted as the primary, and what each one gets by name, the newest first."""
+        obj = self.objects[REF]
+        traffic = [(entry.get("revisionName", ""), entry["percent"]) for entry in obj["spec"]["traffic"]]
+        return obj["metadata"].get("annotations", {}).get("flagger.app/primary-revision", ""), traffic
 
     def share(self) -> int:
         """Return what the newest revision gets."""
@@ -120,16 +136,61 @@ class Knative(Cluster):
         return int(traffic[0]["percent"])
 
 
+STEPS = {"interval": "1s", "stepWeight": 25, "maxWeight": 50}
+SPEC = {"provider": "knative", "targetRef": NAMED, "service": None}
+
+
+async def test_a_service_that_is_made_anew_is_served_by_its_own_revisions() -> None:
+    """Traffic for the revision that was promoted of the one before would serve nobody."""
+    async with Knative() as cluster:
+        cluster.put(KNATIVE_SERVICES, service("web:2", newest="web-00002", ready="web-00002"))
+        cluster.put(CANARIES, canary_json(spec=SPEC, analysis=STEPS))
+        async with controller(cluster) as made:
+            for _ in range(10):
+                await made.tick(cluster)
+                cluster.look()
+            assert cluster.primary() == ("web-00002", [("", 0), ("web-00002", 100)])
+
+            cluster.anew()
+            for _ in range(10):
+                await made.tick(cluster)
+                cluster.look()
+
+            assert cluster.primary() == ("web-00001", [("", 0), ("web-00001", 100)])
+            assert cluster.phase() == Phase.INITIALIZED
+
+
+async def test_a_service_that_a_canary_leaves_for_another_one_is_given_back() -> None:
+    other = Ref(KNATIVE_SERVICES, "shop", "shop")
+    async with Knative() as cluster:
+        cluster.put(KNATIVE_SERVICES, service("web:1"))
+        cluster.put(CANARIES, canary_json(spec=SPEC, analysis=STEPS))
+        async with controller(cluster) as made:
+            for _ in range(10):
+                await made.tick(cluster)
+                cluster.look()
+            assert cluster.primary() == ("web-00001", [("", 0), ("web-00001", 100)])
+            metadata = {**service()["metadata"], "name": "shop"}
+            cluster.put(KNATIVE_SERVICES, {**service("web:1"), "metadata": metadata})
+
+            cluster.change(CANARY, lambda obj: obj["spec"].update(targetRef={**NAMED, "name": "shop"}))
+            for _ in range(10):
+                await made.tick(cluster)
+                cluster.look(other)
+                cluster.look()
+
+    assert cluster.primary() == ("", [("", 100)])
+    assert cluster.objects[other]["metadata"]["annotations"]["flagger.app/primary-revision"] == "web-00001"
+
+
 async def test_a_rollout_from_the_bootstrap_on_waits_for_no_pods_and_warns_of_nothing(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     """Each step of the shares moves the generation of the service, which is no news of its revision."""
-    steps = {"interval": "1s", "stepWeight": 25, "maxWeight": 50}
-    spec = {"provider": "knative", "targetRef": NAMED, "service": None}
     shares: list[int] = []
     async with Knative() as cluster:
         cluster.put(KNATIVE_SERVICES, service())
-        cluster.put(CANARIES, canary_json(spec=spec, analysis=steps))
+        cluster.put(CANARIES, canary_json(spec=SPEC, analysis=STEPS))
         async with controller(cluster) as made:
             for image, phase in (("web:1", Phase.INITIALIZED), ("web:2", Phase.SUCCEEDED)):
                 cluster.push(image)

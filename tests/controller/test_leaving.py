@@ -151,6 +151,17 @@ async def test_what_another_canary_has_taken_meanwhile_is_let_be(stage: Leaving)
     assert not (await stage.look()).seen.left_behind
 
 
+async def test_who_meets_the_canary_through_it_is_known_unless_it_would_have_to_be_deleted(stage: Leaving) -> None:
+    await stage.ask("gatewayapi:v1", GATEWAY)
+    await stage.do(HALF)
+    await stage.ask("gatewayapi:v1", GATEWAY, name="front")
+    assert not (await stage.look()).seen.left_to_canary
+    await stage.ask("contour", GATEWAY)
+    assert (await stage.look()).seen.left_to_canary
+    await stage.leave()
+    assert not (await stage.look()).seen.left_to_canary
+
+
 async def test_its_data_plane_has_to_hear_of_it(stage: Leaving) -> None:
     await stage.ask("gatewayapi:v1", GATEWAY)
     await stage.do(HALF)

@@ -12,10 +12,20 @@ from flaggerpy.controller.world import World
 from flaggerpy.kube.client import Client
 from flaggerpy.kube.resources import CANARIES, DEPLOYMENTS, SERVICES, Ref
 from flaggerpy.kube.sessions import HttpTransport, Server
-from flaggerpy.rollout.decision import CopyConfigs, CreatePrimary, ReleaseService, ServiceRole, SetRoutes, WriteService
+from flaggerpy.rollout.decision import (
+    CopyConfigs,
+    CreatePrimary,
+    DeleteChildren,
+    KeepRevision,
+    LeaveRoutes,
+    ReleaseService,
+    ServiceRole,
+    SetRoutes,
+    WriteService,
+)
 from flaggerpy.rollout.traffic import ALL_TO_CANARY, ALL_TO_PRIMARY, to_canary
 from tests.builders import canary_json
-from tests.controller.stage import Stage
+from tests.controller.stage import CANARY, Stage
 from tests.kube.fake_apiserver import FakeApiServer
 from tests.targets.objects import deployment, user_service
 
@@ -101,8 +111,91 @@ async def test_a_release_leads_to_the_target_alone(stage: Stage, weight: int) ->
     assert not [key for key in said(stage) if key.startswith("flaggerpy.dev/")]
 
 
+async def test_whoever_leaves_for_another_provider_keeps_services_and_primary(stage: Stage) -> None:
+    """They are no routes that only we need: users come through them, with any provider."""
+    await bootstrapped(stage)
+    await stage.do(SetRoutes(to_canary(10)))
+    record = {"provider": "kubernetes", "service": "web"}
+    shared, gateways = {"trafficByReplicas": {"label": LABEL}}, {"gatewayRefs": [{"name": "public"}]}
+    moved = canary_json(spec={"provider": "gatewayapi:v1"}, service=gateways, analysis=shared)
+    del moved["metadata"]["resourceVersion"]
+    stage.server.put(CANARIES, moved | {"status": {"phase": "Progressing", "rollout": {"routes": [record]}}})
+    before = set(stage.server.objects)
+
+    seen = (await stage.look()).seen
+    world = await stage.do(LeaveRoutes(), WriteService(ServiceRole.APEX))
+
+    assert set(stage.server.objects) == before
+    assert (seen.left_behind, seen.services.apex) == (False, False)
+    assert (world.seen.services.apex, selector(stage)) == (True, ALONE)
+
+
+async def test_shares_of_pods_have_no_route_on_record(stage: Stage) -> None:
+    assert (await bootstrapped(stage)).seen.place is None
+
+
 async def test_a_target_without_the_label_is_told_before_anything_is_written(stage: Stage) -> None:
     target = stage.server.objects[Ref(DEPLOYMENTS, "shop", "web")]
     del target["spec"]["template"]["metadata"]["labels"][LABEL]
     [problem] = (await stage.look()).seen.problems
     assert problem.startswith(f"Deployment web has no label {LABEL} in its pod template")
+
+
+async def edited(stage: Stage, *, kept: bool = True, name: str | None = None, **spec: Any) -> World:
+    """Edit the Canary, whose status knows where its users came from."""
+    shared = {"trafficByReplicas": {"label": LABEL}} if kept else {}
+    service = {"gatewayRefs": [{"name": "public"}], "hosts": ["shop.example.com"]} | ({"name": name} if name else {})
+    body = canary_json(spec=spec, service=service, analysis=shared)
+    del body["metadata"]["resourceVersion"]
+    place = {"provider": "kubernetes", "service": "web"}
+    stage.server.put(CANARIES, body | {"status": {"phase": "Progressing", "rollout": {"routes": [place]}}})
+    await stage.caches.refresh([CANARY])
+    return await stage.look()
+
+
+@pytest.mark.parametrize("weight", [0, 10, 100])
+async def test_another_provider_finds_everything_in_its_place_and_the_service_leads_to_the_primary(
+    stage: Stage, weight: int
+) -> None:
+    await bootstrapped(stage)
+    await stage.do(SetRoutes(to_canary(weight)))
+    made = set(stage.server.objects)
+    world = await edited(stage, provider="gatewayapi:v1")
+    assert world.seen.left_behind is (weight > 0)
+    world = await stage.do(LeaveRoutes())
+    assert made <= set(stage.server.objects), "neither a workload nor a Service is a route"
+    assert (world.seen.left_behind, world.seen.services.apex) == (False, True)
+    assert (selector(stage), SHARES in said(stage)) == (ALONE, False)
+
+
+async def test_a_service_of_another_name_leaves_the_former_one_to_its_users(stage: Stage) -> None:
+    await bootstrapped(stage)
+    await stage.do(SetRoutes(ALL_TO_CANARY))
+    made = set(stage.server.objects)
+    assert (await edited(stage, provider="kubernetes", name="front")).seen.left_behind
+    world = await stage.do(LeaveRoutes())
+    assert (world.seen.left_behind, selector(stage), made <= set(stage.server.objects)) == (False, ALONE, True)
+
+
+async def test_a_setting_that_is_taken_away_leaves_the_service_to_be_mended(stage: Stage) -> None:
+    await bootstrapped(stage)
+    await stage.do(SetRoutes(ALL_TO_CANARY))
+    seen = (await edited(stage, provider="kubernetes", kept=False)).seen
+    assert (seen.services.apex, seen.services.apex_elsewhere, seen.left_behind) == (False, True, True)
+    seen = (await stage.do(WriteService(ServiceRole.APEX))).seen
+    assert (seen.services.apex, seen.services.apex_elsewhere, seen.left_behind) == (True, False, False)
+
+
+async def test_a_deletion_takes_the_primary_last(stage: Stage) -> None:
+    await bootstrapped(stage)
+    await stage.do(KeepRevision({}), ReleaseService())
+    await stage.do(DeleteChildren(serving=True))
+    deleted = [request.path for request in stage.server.seen("DELETE")]
+    assert any("controllerrevisions" in path for path in deleted)
+    assert [path for path in deleted if "deployments" in path] == [deleted[-1]]
+
+
+async def test_who_begins_to_lead_reads_the_service_itself_by_which_users_are_moved(stage: Stage) -> None:
+    await bootstrapped(stage)
+    assert APEX in (await edited(stage, provider="kubernetes")).decisive
+    assert APEX not in (await edited(stage, provider="kubernetes", kept=False)).decisive

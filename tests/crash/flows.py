@@ -36,7 +36,8 @@ class Flow:
         over: whether the run has come to its end.
         initialized: False when the bootstrap is itself what is disturbed.
         armed: False when the trap is armed only in the course of the flow.
-        replicas: pods of the target; more than one where their number has to be carried over.
+        replicas: pods of the target; more than one where their number has to be carried over, and as many as an
+            autoscaler wants at least: when it adds some by itself is chance.
         about: parts of the titles of the writes that the flow is there for, where it shares the others with flows that
             disturb them already; empty when all of its writes are disturbed.
         told: the phase that post-rollout hooks must hear of, empty when no rollout ends.

@@ -92,6 +92,11 @@ _OTHERS = {
 _numbers = itertools.count(1)
 
 
+def resource_of(obj: JsonObject) -> Resource:
+    """Return the kind of an object in the version that it is written in."""
+    return _OTHERS.get((obj["apiVersion"], obj["kind"])) or KINDS[obj["kind"]]
+
+
 @dataclass(slots=True)
 class Site:
     """One namespace, seen by its user."""
@@ -109,8 +114,7 @@ class Site:
         """Apply objects as kubectl does on the server's side."""
         for obj in objects:
             metadata = {**obj["metadata"], "namespace": self.namespace}
-            resource = _OTHERS.get((obj["apiVersion"], obj["kind"])) or KINDS[obj["kind"]]
-            ref = self.ref(resource, metadata["name"])
+            ref = self.ref(resource_of(obj), metadata["name"])
             await self.client.apply(ref, {**obj, "metadata": metadata})
 
     async def get(self, resource: Resource, name: str) -> JsonObject:

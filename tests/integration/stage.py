@@ -111,6 +111,10 @@ class Stage:
         while True:  # watches end
             with suppress(KubeError):
                 items, version = await client.list(resource, namespace)
+                there = {name_of(item) for item in items}
+                for kind, name in list(self.objects):
+                    if kind == resource.kind and name not in there:
+                        self._lose(resource, name)
                 for item in items:
                     self._see(resource, item)
                 async for event in client.watch(resource, namespace, resource_version=version):

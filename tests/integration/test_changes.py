@@ -173,14 +173,24 @@ class Play:
         if self.cell.change == "namespace deleted":
             await self.until(lambda: not stage.objects, "end of everything in the namespace")
             return
-        await self.until(lambda: stage.find(DEPLOYMENTS, self.primary) is None, "end of the primary")
-        assert stage.image(self.name) == TAGS[self.cell.asked]
-        assert stage.replicas(self.name) >= 1
-        assert stage.is_ready(self.name)
-        assert stage.find(SERVICES, self.primary) is None
+        # What is told of one kind may be behind what is told of another.
+        await self.until(self.is_left_serving, "target that serves without us")
+        await stage.quiet(self.name)
+        assert self.is_left_serving()
+
+    def is_left_serving(self) -> bool:
+        """Tell whether the target serves its users with what was asked for last, and the primary is gone."""
+        stage = self.stage
         # Before the bootstrap has moved users there is no Service but one of the user's own.
         nowhere = self.cell.change == "Services deleted" or self.cell.phase == "Initializing"
-        assert stage.place(self.name) == ("" if nowhere else "target")
+        return (
+            stage.find(DEPLOYMENTS, self.primary) is None
+            and stage.find(SERVICES, self.primary) is None
+            and stage.image(self.name) == TAGS[self.cell.asked]
+            and stage.replicas(self.name) >= 1
+            and stage.is_ready(self.name)
+            and stage.place(self.name) == ("" if nowhere else "target")
+        )
 
 
 # How a canary comes to a phase, and what keeps it there
@@ -232,6 +242,7 @@ async def finalising(play: Play) -> None:
     await play.edit({"analysis": {"interval": "600s"}})
     play.stage.pods.heal_pods(play.primary)
     await play.phase_is("Finalising")
+    await play.until(lambda: play.stage.place(play.name) == "primary", "users on the primary")
 
 
 async def succeeded(play: Play) -> None:
@@ -350,6 +361,7 @@ async def held(play: Play) -> None:
         return
     stage, name = play.stage, play.name
     await play.until(lambda: stage.rollout(name).get("reason") == "suspended by spec.suspend", "suspension")
+    await stage.quiet(name)
     before = (stage.phase(name), stage.place(name), stage.image(play.primary), stage.replicas(name))
     await play.let_go()
     await stage.quiet(name)

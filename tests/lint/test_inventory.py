@@ -53,6 +53,16 @@ def test_the_workload_of_the_same_file_then_of_the_same_folder_is_meant() -> Non
     assert rules({"a/c.yaml": [here], "b/d.yaml": [UNLABELLED], "c/d.yaml": [UNLABELLED]}) == [], "which is not clear"
 
 
+@pytest.mark.parametrize("matches", ["x", ["x"], [{"headers": "x"}], [{"headers": ["x"]}], [{"queryParams": [1]}]])
+def test_a_route_that_no_api_server_takes_is_not_looked_at(matches: Any) -> None:
+    route: JsonObject = {"apiVersion": "gateway.networking.k8s.io/v1", "kind": "HTTPRoute"}
+    spec = {"rules": [{"matches": matches, "backendRefs": [{"name": "web", "port": 80}]}]}
+    named = {"provider": "gatewayapi:v1", "routeRef": {**route, "name": "way"}}
+    audience = {"match": [{"headers": {"x": {"exact": "1"}}}], "iterations": 3, "stepWeight": None, "maxWeight": None}
+    objects = [canary_json(spec=named, analysis=audience), {**route, "metadata": {"name": "way"}, "spec": spec}]
+    assert rules({"c.yaml": objects}) == []
+
+
 def test_a_knative_service_is_no_service_of_the_core() -> None:
     named = {"apiVersion": "v1", "kind": "Service", "name": "web"}
     other = {"apiVersion": "v1", "kind": "Service", "metadata": {"name": "lb", "namespace": "shop"}, "spec": {}}
@@ -106,6 +116,16 @@ def test_a_template_in_several_folders_is_not_missed() -> None:
 )
 def test_a_foreign_object_of_another_shape_is_the_api_servers_business(broken: JsonObject) -> None:
     assert rules({"a.yaml": [serving(), {**copy.deepcopy(UNLABELLED), **broken}]}) == []
+
+
+@pytest.mark.parametrize("metadata", ["oops", {"labels": "oops"}, {"labels": ["oops"]}])
+def test_labels_of_another_shape_are_read_by_nobody(metadata: Any) -> None:
+    shared = {"trafficByReplicas": {"label": "serves"}}
+    split = canary_json(spec={"provider": "kubernetes"}, analysis=shared)
+    target = deployment(pod={"metadata": {"labels": {"app": "web", "serves": "web"}}, "spec": {"containers": []}})
+    for pod in ("web", "other"):
+        broken = deployment(name=pod, pod={"metadata": metadata, "spec": {"containers": []}})
+        assert rules({"a.yaml": [split, broken] if pod == "web" else [split, target, broken]}) == []
 
 
 def test_variants_of_one_canary_for_several_clusters_do_not_share_a_workload() -> None:

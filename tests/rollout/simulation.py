@@ -180,12 +180,7 @@ class Simulation:
             paused=self._paused(),
             target=self._target_seen(),
             primary=self.primary.seen() if self.primary else None,
-            services=ServicesSeen(
-                canary=d.ServiceRole.CANARY in self.services,
-                primary=d.ServiceRole.PRIMARY in self.services,
-                apex=self.apex == "primary",
-                apex_released=self.apex != "primary",
-            ),
+            services=self._services_seen(),
             route=self._route_state(),
             capabilities=Capabilities(
                 **{can.name: self.routed and can.name not in self.cannot for can in fields(Capabilities)}
@@ -198,6 +193,7 @@ class Simulation:
             route_released=(self.route is None or self.route.released) and not self._left_behind,
             place=self.place,
             left_behind=self._left_behind,
+            left_to_canary=self._left_to_canary(),
             left_accepted=Acceptance.YES if self.former is None or self.former.accepted else Acceptance.UNKNOWN,
             alerts=self.alerts_seen,
             problems=(*self.problems, *((NO_SCALER,) if missing else ())),
@@ -210,6 +206,25 @@ class Simulation:
     @property
     def _left_behind(self) -> bool:
         return self.former is not None and not self.former.released
+
+    def _left_to_canary(self) -> bool:
+        """Whether users come to the canary through a former route that need not be deleted for the new one."""
+        others = {place.provider for place in self.status.rollout.routes if place != self.place}
+        deleted = self.place is not None and self.place.provider in others
+        return self._left_behind and self.former is not None and self.former.written.canary > 0 and not deleted
+
+    def _services_seen(self) -> ServicesSeen:
+        """Return what is known of the Services: how they should be is only known of a target that is there."""
+        released = self.apex != "primary"
+        if self.target is None:
+            return ServicesSeen(apex_released=released)
+        return ServicesSeen(
+            canary=d.ServiceRole.CANARY in self.services,
+            primary=d.ServiceRole.PRIMARY in self.services,
+            apex=self.apex == "primary",
+            apex_released=released,
+            apex_elsewhere=self.apex == "target",
+        )
 
     def _target_seen(self) -> Workload | None:
         """Return the target, with what the controller remembers of its sleep unless it died since."""
@@ -392,6 +407,8 @@ class Simulation:
             case d.DisownPrimary():
                 self.owned = False
             case d.WriteService(role):
+                if seen.target is None:
+                    raise Stale
                 self.services.add(role)
                 if role is d.ServiceRole.APEX:
                     self.apex = "primary"

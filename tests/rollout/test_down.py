@@ -90,3 +90,14 @@ def test_a_canary_with_one_pod_that_serves_keeps_its_users() -> None:
     world.target.blocked, world.target.blocked_pods = {"v2": "CrashLoopBackOff"}, 1
     world.touch().run_for(5)
     assert world.weight == 10
+
+
+def test_a_target_that_served_everybody_and_is_gone_leaves_them_to_what_serves_of_the_primary() -> None:
+    world = initialized()
+    assert world.primary
+    world.primary_breaks, world.primary.broken = {"v2"}, {"v2"}
+    world.push("v2").run(Phase.FAILED).run()
+    assert (world.status.rollout.serving_canary, world.weight) == (True, 100)
+    world.delete_target().run_for(1)
+    assert world.primary.available > 0
+    assert (world.phase, world.weight, world.condition("Stalled")) == (Phase.FAILED, 0, "True")

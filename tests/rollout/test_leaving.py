@@ -10,7 +10,8 @@ import pytest
 from flaggerpy.api.status import Phase, RoutePlace
 from flaggerpy.rollout import decision as d
 from flaggerpy.rollout.checks import Verdict
-from flaggerpy.rollout.traffic import ALL_TO_CANARY
+from flaggerpy.rollout.traffic import ALL_TO_CANARY, ALL_TO_PRIMARY
+from tests.rollout.workloads import Route
 from tests.rollout.world import World, hook, initialized, spec
 
 GATEWAY = RoutePlace(provider="gatewayapi:v1", service="payment")
@@ -74,6 +75,7 @@ def test_a_router_may_take_several_steps_for_it(steps: int) -> None:
     world.lead(None).run()
     assert world.former
     assert (world.former.released, leaves(world)) == (True, steps + 1)
+    assert world.texts.count(GIVEN_BACK) == 1
     times = [moment for moment, action in world.actions if isinstance(action, d.LeaveRoutes)]
     assert all(later - sooner >= timedelta(seconds=10) for sooner, later in pairwise(times))
 
@@ -140,6 +142,17 @@ def test_a_rollback_waits_for_users_of_the_former_route(place: RoutePlace | None
     assert (world.former.released, world.sizes[0], world.destinations()) == (True, 0, {"primary"})
 
 
+@pytest.mark.parametrize("what", ["aborted", "another revision"])
+def test_a_new_route_that_is_refused_keeps_no_user_on_a_canary_that_shall_meet_nobody(what: str) -> None:
+    world = halfway()
+    world.refuses = True
+    world.lead(CONTOUR).run_for(60)
+    assert world.destinations() == {"primary", "target"}
+    (world.ask("abort") if what == "aborted" else world.push("v3")).run_for(15)
+    assert world.former
+    assert (world.former.released, world.destinations()) == (True, {"primary"})
+
+
 def test_without_a_route_the_analysis_begins_again_without_users() -> None:
     world = halfway().lead(None).run_for(3)
     assert world.former
@@ -148,13 +161,14 @@ def test_without_a_route_the_analysis_begins_again_without_users() -> None:
     assert "Advance payment.shop canary iteration 1/10" in world.texts
 
 
-def test_a_target_that_serves_all_users_keeps_them() -> None:
+@pytest.mark.parametrize("place", PLACES)
+def test_a_target_that_serves_all_users_keeps_them(place: RoutePlace | None) -> None:
     world = initialized(place=GATEWAY)
     assert world.primary
     world.primary_breaks, world.primary.broken = {"v2"}, {"v2"}
     world.push("v2").run(Phase.FAILED).run()
     assert world.status.rollout.serving_canary
-    world.lead(None).run_for(120)
+    world.lead(place).run_for(120)
     assert world.former
     assert (world.former.released, world.former.served) == (False, ALL_TO_CANARY)
     world.primary.broken.clear()
@@ -200,3 +214,85 @@ def test_a_crash_between_any_two_writes_loses_nothing(place: RoutePlace | None, 
         world.touch().run()
         assert world.former
         assert (world.former.released, world.phase) == (True, Phase.SUCCEEDED)
+
+
+def test_a_data_plane_that_lags_behind_is_not_believed() -> None:
+    world = at_rest()
+    world.numbers = True
+    world.lead(CONTOUR).run_for(0)
+    world.route = Route(ALL_TO_PRIMARY, ALL_TO_PRIMARY, world.now + timedelta(hours=9))
+    world.touch().run_for(600)
+    assert world.former
+    assert not world.former.released
+    assert "stays in use: the data plane has not taken the route" in world.status.rollout.reason
+
+
+def test_a_crash_after_the_new_route_was_written_shortens_nothing() -> None:
+    world = at_rest()
+    world.run_for(3600)
+    world.accept_after = timedelta(seconds=20)
+    world.lead(CONTOUR)
+    for crash_after in (None, 1):
+        assert world.advance()
+        world.tick(crash_after=crash_after)
+    assert (world.crashed, world.route is not None) == (True, True)
+    world.run_for(19)
+    assert world.former
+    assert not world.former.released
+
+
+def test_a_crash_after_it_was_given_back_keeps_no_rollout_from_its_end() -> None:
+    """Of a data plane that says nothing, in a canary that was never mended: Flagger made it."""
+    world = at_rest()
+    world.status = world.status.model_copy(
+        update={"rollout": world.status.rollout.model_copy(update={"mended_at": None})}
+    )
+    world.accept_after = timedelta(hours=9)
+    world.lead(None)
+    began = world.now
+    assert world.advance()
+    world.tick(crash_after=1)
+    assert world.former
+    assert (world.crashed, world.former.released) == (True, True)
+    world.run_for(70)
+    assert world.status.rollout.routes == [], world.now - began
+
+
+def test_a_promotion_that_waits_for_a_refused_route_says_what_is_to_be_mended() -> None:
+    world = initialized(place=GATEWAY).push("v2").run(Phase.PROMOTING)
+    world.refuses = True
+    world.lead(RENAMED).run_for(300)
+    assert world.former
+    assert (world.phase, world.former.released, world.condition("Stalled")) == (Phase.FINALISING, False, "True")
+    assert "the data plane refuses the route: no such gateway; mend what it complains of" in world.status.rollout.reason
+
+
+# Shares by numbers of pods, whose route is the apex Service itself
+
+
+def without_a_route(world: World, apex: str) -> World:
+    """Take the setting away: the provider has no route any more, and the apex Service leads where it did."""
+    world.lead(None)
+    world.former, world.apex = None, apex
+    return world
+
+
+def test_users_stay_on_a_target_that_alone_can_serve_them_whatever_is_edited() -> None:
+    world = initialized(place=GATEWAY)
+    assert world.primary
+    world.primary_breaks, world.primary.broken = {"v2"}, {"v2"}
+    world.push("v2").run(Phase.FAILED).run()
+    without_a_route(world, "target").run_for(120)
+    assert (world.status.rollout.serving_canary, world.destinations()) == (True, {"target"})
+    world.primary.broken.clear()
+    world.touch().run()
+    assert (world.phase, world.sizes[0], world.destinations()) == (Phase.SUCCEEDED, 0, {"primary"})
+
+
+def test_an_analysis_whose_users_left_with_the_setting_begins_again() -> None:
+    world = without_a_route(halfway(), "target").run_for(3)
+    assert (world.phase, world.status.canary_weight, world.destinations()) == (Phase.PROGRESSING, 0, {"primary"})
+    world.hooks.clear()
+    world.touch().run()
+    assert "Advance payment.shop canary iteration 10/10" in world.texts
+    assert (world.phase, world.sizes[0]) == (Phase.SUCCEEDED, 0)

@@ -475,3 +475,86 @@ def test_blue_green_by_replicas_is_a_switch_between_two_whole_workloads() -> Non
     world = by_replicas(iterations=2).push("v2").run()
     assert (world.phase, sizes(world)) == (Phase.SUCCEEDED, [8, 0])
     assert [weight for _, weight in moves(world)] == [100, 0]
+
+
+def test_users_come_with_every_pod_so_none_comes_to_a_canary_that_is_judged_badly() -> None:
+    metric = {"name": "latency", "interval": "1m", "thresholdRange": {"max": 1}, "query": "x"}
+    world = by_replicas(stepWeights=[10, 50], metrics=[metric], threshold=5)
+    at_weight(world.push("v2"), 10)
+    until(world, d.ScaleTarget)
+    assert world.target
+    world.target.room = 4
+    world.metrics["latency"] = Verdict.FAILED
+    world.touch().run_for(12)
+    assert (world.weight, world.sizes[0], world.status.failed_checks) == (10, 1, 1)
+    world.target.room = 1000
+    world.metrics.clear()
+    at_weight(world, 50)
+    assert world.sizes[0] == 8
+
+
+def test_a_pause_lets_no_pods_come_where_users_come_with_them() -> None:
+    world = by_replicas(stepWeights=[10, 50])
+    at_weight(world.push("v2"), 10)
+    until(world, d.ScaleTarget)
+    world.ask(Verb.PAUSE).run_for(120)
+    assert (world.phase, world.weight, world.sizes[0]) == (Phase.PROGRESSING, 10, 1)
+    world.ask(Verb.RESUME).run()
+    assert (world.phase, sizes(world)[-2:]) == (Phase.SUCCEEDED, [8, 0])
+
+
+def test_a_share_that_weights_had_made_needs_no_more_pods_than_the_primary_has() -> None:
+    world = by_replicas(stepWeights=[90])
+    world.cannot = frozenset({"by_replicas"})
+    at_weight(world.push("v2"), 90)
+    world.actions.clear()
+    world.cannot = frozenset()
+    world.edit(**BY_REPLICAS, stepWeights=[10, 50]).run()
+    assert (world.phase, sizes(world)) == (Phase.SUCCEEDED, [0])
+
+
+@pytest.mark.parametrize("what", ["rolled back", "without its target", "deleted"])
+def test_no_share_is_told_once_nobody_has_it(what: str) -> None:
+    world = by_replicas(stepWeights=[10, 50])
+    at_weight(world.push("v2"), 50).run_for(0.1)
+    assert world.status.rollout.share
+    world.problems = ("a mistake.",)
+    if what == "rolled back":
+        world.ask("abort").run_for(1)
+    elif what == "deleted":
+        world.delete().run_for(1)
+    else:
+        world.delete_target().run_for(1)
+    assert world.status.rollout.share == ""
+
+
+# Without an end
+
+
+def test_somebody_who_keeps_the_primary_small_is_followed_after_a_while() -> None:
+    world = sized(stepWeights=[10, 100])
+    at_weight(world.push("v2"), 100)
+    world.run(Phase.PROMOTING)
+    began, primary = world.now, world.primary
+    assert primary
+    while world.phase is not Phase.SUCCEEDED:
+        assert world.now - began < timedelta(minutes=5), world.status.rollout.reason
+        primary.edit(replicas=2)
+        world.touch().run_for(2)
+    assert timedelta(seconds=60) < world.now - began
+    said = "payment-primary.shop has 2 of its 20 pods, because something else scales it: going on with these"
+    assert said in world.texts
+    world.run()
+    assert (world.status.rollout.full_size, world.status.rollout.asked_whole_at) == (0, None)
+
+
+def test_a_closed_gate_is_asked_once_an_interval_whatever_pods_come() -> None:
+    world = sized(stepWeights=[10, 50], webhooks=[hook("confirm-promotion")])
+    at_weight(world.push("v2"), 10)
+    until(world, d.ScaleTarget)
+    world.hooks["confirm-promotion"] = Verdict.FAILED
+    world.edit(stepWeights=[10], **SIZED, webhooks=[hook("confirm-promotion")]).run_for(0.5)
+    asked = len(world.asked)
+    for _ in range(8):
+        world.touch().run_for(0.5)
+    assert len(world.asked) == asked

@@ -143,6 +143,7 @@ ROLLOUTS = st.builds(
         since=TIMES,
     ),
     full_size=st.integers(0, 9),
+    asked_whole_at=TIMES,
     share=st.sampled_from(["", "asked 10 %, 1 of 9 pods = 11.1 %"]),
     serving_canary=st.booleans(),
     failing=st.sampled_from(["", "why"]),

@@ -86,6 +86,9 @@ def cookies_at(weight: int, *, primary: bool = True) -> Cookies:
 AUDIENCES_OF_ROUTES = {"HTTPRoute": AUDIENCE["match"], "GRPCRoute": [{"headers": {"x-canary": {"regex": "in.*"}}}]}
 """Kinds of routes that users bring along and that choose users, and whom."""
 
+TESTS_OF_ROUTES: dict[str, JsonObject] = {"": AUDIENCE, " first": {"matchFirst": True}}
+"""What becomes of everybody else meanwhile, by how their cases are called."""
+
 ON_AN_INGRESS = ("nginx", "skipper", "alb")
 """Providers that need spec.ingressRef."""
 
@@ -136,10 +139,11 @@ def canaries(provider: str, namespace: str = "shop") -> dict[str, Canary]:
             for kind in (GATEWAY_ROUTES if can.brings else ())
         },
         **{
-            f"with {kind} brought along, for an audience": canary(
-                namespace=namespace, spec=spec | brought(kind), analysis={**AUDIENCE, "match": match}
+            f"with {kind} brought along, for an audience{title}": canary(
+                namespace=namespace, spec=spec | brought(kind), analysis={**analysis, "match": match}
             )
             for kind, match in (AUDIENCES_OF_ROUTES.items() if can.brings else ())
+            for title, analysis in TESTS_OF_ROUTES.items()
         },
         **{
             title: canary(namespace=namespace, spec=spec, service=service)
@@ -264,8 +268,9 @@ def own_spec(kind: str, owner: Canary) -> JsonObject:
     """Write the spec of a user's own routing object, which leads to the apex Service."""
     match kind:
         case "HTTPRoute" | "GRPCRoute" | "TLSRoute" | "TCPRoute":
-            hosts = {"hostnames": ["tls.example.com"]} if kind == "TLSRoute" else {}
-            return {**hosts, "rules": [{"backendRefs": [{"name": owner.apex_name, "port": 80}], "name": "own"}]}
+            more: JsonObject = {"hostnames": ["tls.example.com"]} if kind == "TLSRoute" else {}
+            rule = {"backendRefs": [{"name": owner.apex_name, "port": 80}], "name": "own"}
+            return {**more, "parentRefs": EVERYTHING["gatewayRefs"], "rules": [rule]}
         case "HTTPProxy":
             route = {"services": [{"name": owner.apex_name, "port": 80}], "enableWebsockets": True}
             return {"virtualhost": {"fqdn": f"{owner.namespace}.example.com"}, "routes": [route]}
@@ -366,7 +371,7 @@ def audience_and_others(route: JsonObject, owner: Canary) -> tuple[set[int], set
         given = route["metadata"]["annotations"]
         chosen = any("canary-by" in key for key in given)
         return {100 if chosen else 0}, {int(given["nginx.ingress.kubernetes.io/canary-weight"])}
-    field = {"HTTPRoute": "rules", "VirtualService": "http"}.get(route["kind"], "routes")
+    field = {"HTTPRoute": "rules", "GRPCRoute": "rules", "VirtualService": "http"}.get(route["kind"], "routes")
     found: tuple[set[int], set[int]] = set(), set()
     for part in route["spec"][field]:
         weights = dict(references({**route, "spec": {field: [part]}}))

@@ -137,6 +137,26 @@ def test_one_rule_can_be_chosen_by_its_name() -> None:
     assert weights(back) == [[("web", None)], [("web", None)]]
 
 
+@pytest.mark.parametrize("before", [{}, {"sectionName": "everybody"}])
+def test_a_rule_that_is_shared_no_more_leads_to_the_apex_service_again(before: dict[str, str]) -> None:
+    """Its users would stay with the weights of the moment, also when the canary has gone to sleep."""
+    rules = [rule(backend("web"), name="insiders"), rule(backend("web"), name="everybody")]
+    route = written(way(*rules), TENTH, bringing(**before))
+    now = bringing(sectionName="insiders")
+    assert ROUTER.state(now, {WAY: route, APEX: HELD}).drifted
+
+    after = written(route, TENTH, now)
+
+    assert weights(after) == [[("web-primary", 90), ("web-canary", 10)], [("web", None)]]
+    assert not ROUTER.state(now, {WAY: after, APEX: HELD}).drifted
+
+
+def test_a_rule_that_leads_to_the_canary_alone_is_its_users_business() -> None:
+    preview, everybody = rule(backend("web-canary"), name="preview"), rule(backend("web"), name="everybody")
+    after = written(way(preview, everybody), TENTH, bringing(sectionName="everybody"))
+    assert weights(after) == [[("web-canary", None)], [("web-primary", 90), ("web-canary", 10)]]
+
+
 @settings(max_examples=50, deadline=None)
 @given(share=st.integers(0, 100), whole=st.integers(100, 1000), others=st.integers(0, 1000))
 def test_what_others_in_a_rule_get_stays_as_it_was(share: int, whole: int, others: int) -> None:
@@ -295,6 +315,29 @@ def test_what_the_user_changes_in_a_rule_is_carried_over_to_its_audience() -> No
     assert ROUTER.state(insiders_of(), {WAY: after}).routes == ALL_TO_CANARY
 
 
+def test_an_audience_first_gets_the_canary_with_the_first_share_and_everybody_else_by_their_share() -> None:
+    analysis = {"match": MATCH, "matchFirst": True}
+    owner = canary(spec={"provider": "gatewayapi:v1", **brought("HTTPRoute")}, analysis=analysis)
+
+    route = written(way(rule(backend("web"), name="all")), TENTH, owner)
+
+    assert [part["name"] for part in route["spec"]["rules"]] == ["web-canary-audience", "all"]
+    assert weights(route) == [[("web-primary", 0), ("web-canary", 100)], [("web-primary", 90), ("web-canary", 10)]]
+    assert (ROUTER.state(owner, {WAY: route}).routes, ROUTER.state(owner, {WAY: route}).drifted) == (TENTH, False)
+    assert weights(written(route, ALL_TO_PRIMARY, owner)) == [[("web-primary", 100), ("web-canary", 0)]] * 2
+
+
+def test_a_rule_for_the_audience_that_somebody_copied_with_its_name_goes_with_it() -> None:
+    route = written(way(rule(backend("web"), name="all")), TENTH, insiders_of())
+    route["spec"]["rules"].insert(0, copy.deepcopy(route["spec"]["rules"][0]))
+
+    assert ROUTER.state(insiders_of(), {WAY: route}).drifted
+    once = written(route, TENTH, insiders_of())
+    assert [part["name"] for part in once["spec"]["rules"]] == ["web-canary-audience", "all"]
+    [back] = ROUTER.restore(insiders_of(), {WAY: route})
+    assert weights(back) == [[("web", None)]]
+
+
 def test_a_canary_that_tests_no_audience_any_more_loses_its_rules() -> None:
     route = written(way(rule(backend("web"))), ALL_TO_CANARY, insiders_of())
     state = ROUTER.state(bringing(), {WAY: route})
@@ -380,6 +423,22 @@ def test_a_route_that_was_made_for_the_canary_becomes_its_users_own() -> None:
     assert server.live[ref]["metadata"]["annotations"] == {"mine": "1"}
     assert server.live[ref]["metadata"]["labels"] == {}
     assert not ROUTER.state(owner, server.live).drifted
+
+
+def test_a_route_that_flagger_made_loses_the_owner_with_whom_it_would_be_deleted() -> None:
+    flagger = {"apiVersion": "flagger.app/v1beta1", "kind": "Canary", "name": "web", "uid": "c", "controller": True}
+    other = {"apiVersion": "v1", "kind": "ConfigMap", "name": "x", "uid": "x"}
+    cases: tuple[tuple[Any, Any], ...] = (([flagger], None), ([other, flagger], [other]))
+    for owners, kept in cases:
+        mine = {"labels": {"mine": "1"}, "annotations": {"mine": "1"}}
+        route = way(rule(backend("web-primary", 90), backend("web-canary", 10)), ownerReferences=owners, **mine)
+        assert ROUTER.state(bringing(), {WAY: route}).drifted
+
+        after = written(route, TENTH)
+
+        assert after["metadata"].get("ownerReferences") == kept
+        assert not ROUTER.state(bringing(), {WAY: after}).drifted
+        assert ROUTER.restore(bringing(), {WAY: route})[0]["metadata"].get("ownerReferences") == kept
 
 
 def test_a_route_of_another_canary_is_not_touched() -> None:

@@ -387,7 +387,7 @@ OTHER = {"name": "other", "namespace": "gateways"}
 MOVED = canary(service={"gatewayRefs": [OTHER], "hosts": ["a.example"]})
 
 
-def answered(*gateways: dict[str, str], word: str = "True") -> dict[str, Any]:
+def answered(*gateways: dict[str, Any], word: str = "True") -> dict[str, Any]:
     """Build a status in which Gateways have taken the route, or refused it."""
     conditions = [{"type": "Accepted", "status": word, "observedGeneration": 1}]
     return {"parents": [{"parentRef": gateway, "conditions": conditions} for gateway in gateways]}
@@ -450,6 +450,35 @@ def test_a_route_that_is_given_back_goes_to_its_gateways_at_once() -> None:
     while bodies := ROUTER.restore(MOVED, server.live):
         server.write(ROUTER.ahead(MOVED, server.live, bodies) or bodies)
     assert parents(server) == ["public"]
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "kept"),
+    [
+        ({}, {"sectionName": "https"}, []),
+        ({"sectionName": "http"}, {}, []),
+        ({"port": 80}, {"port": 8080}, []),
+        ({"sectionName": "http", "port": 80}, {"sectionName": "http", "port": 8080}, []),
+        ({"sectionName": "http"}, {"sectionName": "https"}, [{"sectionName": "http"}]),
+    ],
+)
+def test_no_parent_is_kept_that_the_api_server_refuses_beside_the_new_one(
+    before: dict[str, Any], after: dict[str, Any], kept: list[dict[str, Any]]
+) -> None:
+    """Of one Gateway a route names listeners with a name each, or the Gateway once."""
+    left, coming = GATEWAY | before, GATEWAY | after
+    server = Server(ROUTER, canary(service={"gatewayRefs": [left]}))
+    server.write(ROUTER.render(canary(service={"gatewayRefs": [left]}), {}, SHARES))
+    server.live[REF]["status"] = answered(left)
+    owner = canary(service={"gatewayRefs": [coming]})
+
+    bodies = ROUTER.render(owner, server.live, SHARES)
+    server.write(ROUTER.ahead(owner, server.live, bodies) or bodies)
+
+    chosen = ("sectionName", "port")
+    named = [{key: one[key] for key in chosen if key in one} for one in server.live[REF]["spec"]["parentRefs"]]
+    assert named == [after, *kept]
+    assert not state(server.live[REF], owner).drifted
 
 
 def test_a_gateway_that_somebody_added_goes() -> None:

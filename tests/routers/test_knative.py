@@ -6,12 +6,13 @@ from typing import Any
 
 import pytest
 
+from flaggerpy.api.status import CanaryStatus, Revision, RolloutStatus
 from flaggerpy.kube.objects import JsonObject
 from flaggerpy.kube.resources import KNATIVE_SERVICES, Ref
 from flaggerpy.rollout.errors import UserError
 from flaggerpy.rollout.traffic import ALL_TO_CANARY, ALL_TO_PRIMARY, Acceptance, Routes, to_canary
 from flaggerpy.routers.registry import router_for
-from tests.builders import canary
+from tests.builders import canary, same_but
 from tests.routers.cases import PRIMARY, of_knative
 
 ROUTER = router_for("knative")
@@ -126,6 +127,30 @@ def test_what_stays_behind_leads_to_the_newest_revision() -> None:
     assert body["metadata"]["annotations"] == {"team": "a"}
     assert body["spec"]["traffic"] == [NEWEST, {"revisionName": "web-00000", "percent": 0, "tag": "old"}]
     assert ROUTER.restore(OWNER, {REF: body}) == ()
+
+
+def test_a_service_that_another_canary_has_taken_stays_as_it_is() -> None:
+    """One canary may have led to it before, and the other leads to it now."""
+    theirs = {"flaggerpy.dev/canary": "shop/other", "flagger.app/primary-revision": PRIMARY}
+    assert ROUTER.restore(OWNER, {REF: service(*SPLIT, annotations=theirs)}) == ()
+
+
+def test_a_service_that_was_made_anew_has_none_of_the_revisions_of_before() -> None:
+    """Knative counts from the start, and traffic for a revision that is not there serves nobody."""
+    promoted = Revision(template="v1", controller_revision="web-00007", uid="before")
+    owner = same_but(OWNER, status=CanaryStatus(rollout=RolloutStatus(promoted=promoted)))
+    anew = service(NEWEST)
+    anew["metadata"]["uid"] = "after"
+    assert ROUTER.state(owner, {REF: anew}).routes is None
+    assert ROUTER.render(owner, {REF: anew}, ALL_TO_PRIMARY) == ()
+    anew["metadata"]["uid"] = "before"
+    assert ROUTER.state(owner, {REF: anew}).routes == ALL_TO_CANARY
+
+
+def test_other_workloads_are_refused_also_where_the_controller_chose_the_provider() -> None:
+    [problem] = ROUTER.problems(canary(spec={"provider": None}))
+    assert problem.startswith("spec.provider is missing, and knative, with which the controller was started, moves no")
+    assert ROUTER.problems(OWNER) == ()
 
 
 SPLIT = [{"latestRevision": True, "percent": 20}, pinned(80)]

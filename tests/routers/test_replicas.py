@@ -241,3 +241,12 @@ def test_only_a_canary_that_asks_for_it_gets_it() -> None:
     assert isinstance(router_of(OWNER, "kubernetes"), ReplicaRouter)
     assert isinstance(router_of(canary(), "kubernetes"), KubernetesRouter)
     assert not isinstance(router_of(OWNER, "istio"), ReplicaRouter)
+
+
+def test_a_former_service_that_another_canary_has_taken_meanwhile_is_let_be() -> None:
+    server = served()
+    server.write(ROUTER.render(OWNER, server.live, to_canary(10)))
+    [body] = ROUTER.restore(OWNER, server.live)
+    assert body["spec"]["selector"] == {"app": "web-primary"}
+    apex(server)["metadata"]["annotations"]["flaggerpy.dev/canary"] = "shop/other"
+    assert ROUTER.restore(OWNER, server.live) == ()

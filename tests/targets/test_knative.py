@@ -156,6 +156,18 @@ def test_what_is_promoted_is_the_revision_that_was_analysed() -> None:
     assert made["metadata"]["annotations"][PRIMARY] == "web-00002"
 
 
+def test_a_service_that_was_made_anew_begins_with_its_own_revisions() -> None:
+    """Its names are those of the one before, from the start."""
+    target = service("web:2", newest="web-00001", ready="web-00001")
+    before = Revision(template=TARGET.state(target).template, controller_revision="web-00007", uid="of-the-one-before")
+    owner = known(applied=before, promoted=before)
+
+    assert TARGET.primary_state(owner, target, RECIPE) is None
+    made = TARGET.make_primary(owner, target, None, RECIPE)
+
+    assert made["metadata"]["annotations"][PRIMARY] == "web-00001"
+
+
 def test_the_primary_runs_what_the_target_asks_for_once_it_is_promoted() -> None:
     target = service()
     stored = TARGET.make_primary(CANARY, target, None, RECIPE)
