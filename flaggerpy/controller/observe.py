@@ -147,7 +147,7 @@ class Observer:
             refs += [draft.target.ref(canary), draft.target.primary_ref(canary)]
         if draft.router is not None:
             refs += draft.router.refs(canary)
-        former = [ref for one in draft.formers for ref in one.refs]
+        former = [ref for one in draft.formers for ref in one.refs if ref not in refs]
         refs += former
         refs += [*target_scaler_refs(canary), *made_scaler_refs(canary)]
         refs += [*template_refs(canary), *(alerts := alert_refs(canary)), *kept_refs(canary)]

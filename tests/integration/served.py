@@ -67,6 +67,10 @@ def _is_ready(one: JsonObject) -> bool:
     return any((endpoint.get("conditions") or {}).get("ready") for endpoint in one.get("endpoints") or ())
 
 
+LOOKS = 4
+"""Fewer say little; a busy machine may need longer for them than for what is looked at."""
+
+
 @asynccontextmanager
 async def always_served(site: Site, name: str = "podinfo") -> AsyncIterator[Users]:
     """Demand that users are served at every look while the block lasts."""
@@ -74,10 +78,11 @@ async def always_served(site: Site, name: str = "podinfo") -> AsyncIterator[User
     task = asyncio.create_task(users.run())
     try:
         yield users
+        while users.looks < LOOKS and not task.done():  # noqa: ASYNC110 -- who looks sleeps between two looks as well
+            await asyncio.sleep(0.05)
     finally:
         if task.done():
             task.result()
         task.cancel()
         await asyncio.wait([task])
-    assert users.looks > 3
     assert not users.failures, users.failures

@@ -33,13 +33,12 @@ from flaggerpy.rollout.observation import (
     Limits,
     Observation,
     ScalerSeen,
-    ServicesSeen,
 )
 from flaggerpy.rollout.pods import PodsSeen
 from flaggerpy.rollout.traffic import Acceptance, Capabilities, Routes, RouteState
 from flaggerpy.rollout.workload import Workload
 from tests.rollout.laws import Laws
-from tests.rollout.workloads import Autoscaler, Deployment, Route
+from tests.rollout.workloads import Autoscaler, Deployment, Route, services_seen
 
 START = datetime(2026, 11, 25, 12, 0, tzinfo=UTC)
 NAMESPACE = "shop"
@@ -180,7 +179,7 @@ class Simulation:
             paused=self._paused(),
             target=self._target_seen(),
             primary=self.primary.seen() if self.primary else None,
-            services=self._services_seen(),
+            services=services_seen(self.target, self.services, self.apex),
             route=self._route_state(),
             capabilities=Capabilities(
                 **{can.name: self.routed and can.name not in self.cannot for can in fields(Capabilities)}
@@ -212,19 +211,6 @@ class Simulation:
         others = {place.provider for place in self.status.rollout.routes if place != self.place}
         deleted = self.place is not None and self.place.provider in others
         return self._left_behind and self.former is not None and self.former.written.canary > 0 and not deleted
-
-    def _services_seen(self) -> ServicesSeen:
-        """Return what is known of the Services: how they should be is only known of a target that is there."""
-        released = self.apex != "primary"
-        if self.target is None:
-            return ServicesSeen(apex_released=released)
-        return ServicesSeen(
-            canary=d.ServiceRole.CANARY in self.services,
-            primary=d.ServiceRole.PRIMARY in self.services,
-            apex=self.apex == "primary",
-            apex_released=released,
-            apex_elsewhere=self.apex == "target",
-        )
 
     def _target_seen(self) -> Workload | None:
         """Return the target, with what the controller remembers of its sleep unless it died since."""
@@ -410,8 +396,7 @@ class Simulation:
                 if seen.target is None:
                     raise Stale
                 self.services.add(role)
-                if role is d.ServiceRole.APEX:
-                    self.apex = "primary"
+                self.apex = "primary" if role is d.ServiceRole.APEX else self.apex
             case d.ReleaseService():
                 self.apex = "target" if self.apex else None
             case d.CopyConfigs(expected):

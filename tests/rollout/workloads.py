@@ -1,6 +1,6 @@
 """Idealised controllers of Deployments and DaemonSets (no pod is lost, new ones surge, old ones go when new are ready).
 
-And a route.
+And a route, and the Services.
 """
 
 from __future__ import annotations
@@ -9,6 +9,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
+from flaggerpy.rollout.decision import ServiceRole
+from flaggerpy.rollout.observation import ServicesSeen
 from flaggerpy.rollout.pods import Pod as PodSeen
 from flaggerpy.rollout.pods import PodsSeen, Waiting
 from flaggerpy.rollout.traffic import Routes
@@ -254,3 +256,17 @@ class Route:
     released: bool = False
     refused: bool = False
     served_since: datetime | None = None
+
+
+def services_seen(target: Deployment | None, services: set[ServiceRole], apex: str | None) -> ServicesSeen:
+    """Return what is known of the Services: how they should be is only known of a target that is there."""
+    released = apex != "primary"
+    if target is None:
+        return ServicesSeen(apex_released=released)
+    return ServicesSeen(
+        canary=ServiceRole.CANARY in services,
+        primary=ServiceRole.PRIMARY in services,
+        apex=not released,
+        apex_released=released,
+        apex_elsewhere=apex == "target",
+    )
