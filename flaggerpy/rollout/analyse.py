@@ -47,7 +47,7 @@ def run(turn: Turn) -> NeedChecks | None:
         else:
             restart.change_of_mind(turn)
         return None
-    turn.complete_record()
+    kept.complete_record(turn)
     if not turn.canary.spec.skip_analysis and _gets_cookies(turn):
         return None
     if not _workloads_ready(turn) or not _traffic_as_intended(turn):

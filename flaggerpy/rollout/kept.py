@@ -12,6 +12,16 @@ from flaggerpy.rollout.decision import DropCopies, KeepRevision, RestorePrimary,
 from flaggerpy.rollout.turn import Turn
 
 
+def complete_record(turn: Turn) -> None:
+    """Bring the record of an unchanged template up to date, where its controller gives templates no number.
+
+    It has not done so yet, or never will: a DaemonSet counts being sent to sleep as well.
+    """
+    applied = turn.status.rollout.applied
+    if applied is not None and applied.controller_revision is None and applied.template == turn.target.template:
+        turn.note(applied=turn.current_revision())
+
+
 def keep(turn: Turn, promoted: Revision, *, of_primary: bool = False) -> None:
     """Keep a revision, unless it is kept already: the target's template, or the one that the primary runs."""
     if turn.seen.kept.usable and not revision.alike(turn.seen.kept.revision, promoted):

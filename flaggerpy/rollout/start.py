@@ -35,7 +35,7 @@ def run(turn: Turn) -> NeedChecks | None:
     if revision.promoted(turn.seen, turn.target):
         _nothing_new(turn)
     elif phase is not Phase.WAITING and revision.same(rollout.applied, turn.seen, turn.target):
-        turn.complete_record()
+        kept.complete_record(turn)
         _let_target_sleep(turn)
     elif revision.unclear(rollout.applied, turn.seen, turn.target):
         turn.wait_for_controller()

@@ -119,15 +119,6 @@ class Turn:
         wish = self.status.rollout.advance
         return wish.mode if wish and revision.alike(wish.revision, self.current_revision()) else None
 
-    def complete_record(self) -> None:
-        """Bring the record of an unchanged template up to date, where its controller gives templates no number.
-
-        It has not done so yet, or never will: a DaemonSet counts being sent to sleep as well.
-        """
-        applied = self.status.rollout.applied
-        if applied is not None and applied.controller_revision is None and applied.template == self.target.template:
-            self.note(applied=self.current_revision())
-
     def current_revision(self) -> Revision:
         """The revision that the target asks for now."""
         return revision.current(self.seen, self.target)

@@ -12,7 +12,7 @@ import yaml
 
 from flaggerpy.api import crds
 from flaggerpy.api.base import ApiModel
-from flaggerpy.api.constants import SCHEMA_VERSION_ANNOTATION
+from flaggerpy.api.constants import SCHEMA_VERSION, SCHEMA_VERSION_ANNOTATION
 from flaggerpy.api.status import CanaryStatus
 from tests.api.fixtures import CANARIES, NONSENSE, OTHERS, ROOT, SCHEMAS, SEED, STATUSES, JsonObject, refusals, title
 from tests.builders import canary_json, flagger_crd, kept
@@ -149,7 +149,7 @@ def test_helm_keeps_the_crds_and_our_version_is_on_them() -> None:
     for crd in crds.definitions():
         assert crd["metadata"]["annotations"] == {
             "helm.sh/resource-policy": "keep",
-            "flaggerpy.dev/schema-version": "5",
+            "flaggerpy.dev/schema-version": "6",
         }
         assert crd["spec"]["scope"] == "Namespaced"
         assert crd["spec"]["names"]["categories"] == ["all"]
@@ -279,13 +279,13 @@ def test_our_own_crd_has_no_problem() -> None:
 
 def older() -> JsonObject:
     crd = crds.definition(crds.KINDS[0])
-    crd["metadata"]["annotations"][SCHEMA_VERSION_ANNOTATION] = "4"
+    crd["metadata"]["annotations"][SCHEMA_VERSION_ANNOTATION] = str(SCHEMA_VERSION - 1)
     return crd
 
 
 def overwritten() -> JsonObject:
     crd = flagger_crd()
-    crd["metadata"]["annotations"][SCHEMA_VERSION_ANNOTATION] = "5"
+    crd["metadata"]["annotations"][SCHEMA_VERSION_ANNOTATION] = str(SCHEMA_VERSION)
     return crd
 
 
@@ -295,7 +295,7 @@ def overwritten() -> JsonObject:
         ("nothing is installed", None, "is not installed"),
         ("Flagger's CRD", flagger_crd(), "is not flaggerpy's"),
         ("a CRD without annotations", flagger_crd() | {"metadata": {}}, "is not flaggerpy's"),
-        ("an older one of ours", older(), "has schema version 4, 5 is needed"),
+        ("an older one of ours", older(), f"has schema version {SCHEMA_VERSION - 1}, {SCHEMA_VERSION} is needed"),
         ("Flagger's over ours", overwritten(), "lacks status.observedGeneration and status.rollout"),
         ("a CRD without our version", crds.definition(crds.KINDS[0]) | {"spec": {}}, "lacks status."),
     ],
