@@ -6,6 +6,7 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import timedelta
+from pathlib import Path
 
 import httpx
 import pytest
@@ -49,7 +50,8 @@ def influx(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Influx]:
     folder, port = tmp_path_factory.mktemp("influxdb"), free_port()
     config = folder / "influxdb.conf"
     config.write_text(CONFIG.format(folder=folder, port=port, backup=free_port()))
-    command, url = [program("influxdb", "usr/bin/influxd"), "-config", config], f"http://127.0.0.1:{port}"
+    command: list[str | Path] = [program("influxdb", "usr/bin/influxd"), "-config", config]
+    url = f"http://127.0.0.1:{port}"
     with running(command, folder / "log", f"{url}/ping"):
         with httpx.Client(base_url=url, trust_env=False, auth=ADMIN) as client:
             fill(client)

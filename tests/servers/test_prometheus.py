@@ -43,7 +43,7 @@ def url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     folder, address = tmp_path_factory.mktemp("prometheus"), f"127.0.0.1:{free_port()}"
     settings = folder / "prometheus.yml"
     settings.write_text(yaml.safe_dump(shown("promote_resource_attributes")), encoding="utf-8")
-    command = [
+    command: list[str | Path] = [
         program("prometheus", "bin/prometheus"),
         f"--config.file={settings}",
         f"--storage.tsdb.path={folder / 'data'}",
