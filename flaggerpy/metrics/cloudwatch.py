@@ -94,7 +94,10 @@ class CloudWatch:
         try:
             credentials = self._own or await self._borrowed()
             reply = await send(self._server.outbound, self._signed(body, credentials))
-        except (NotLent, OutboundError) as error:
+        except NotLent as error:
+            # It is not CloudWatch that gave no answer: another metric may have credentials of its own.
+            return self._server.error(str(error))
+        except OutboundError as error:
             return self._server.silent(error)
         match _outcome(reply):
             case ProviderError(reason):
