@@ -7,10 +7,11 @@ through the apex Service. Then they are given back, as after a deletion. Without
 
 from __future__ import annotations
 
+from flaggerpy.api.status import Phase
 from flaggerpy.rollout import children, refusal, restart
 from flaggerpy.rollout.decision import LeaveRoutes
 from flaggerpy.rollout.traffic import Acceptance
-from flaggerpy.rollout.transition import ANALYSIS
+from flaggerpy.rollout.transition import ANALYSIS, IDLE
 from flaggerpy.rollout.turn import Turn
 
 
@@ -87,8 +88,11 @@ def _give_back(turn: Turn) -> bool:
 
 
 def _begin_anew(turn: Turn) -> None:
-    """Let the weight of an analysis count from when users can have it, whatever a crash keeps from being recorded."""
-    if turn.status.phase in ANALYSIS:
+    """Let the weight of an analysis count from when users can have it, whatever a crash keeps from being recorded.
+
+    So does the time that a data plane has for a route which is right already, because its user made it.
+    """
+    if turn.status.phase in ANALYSIS | IDLE | {Phase.WAITING}:
         turn.note(step=turn.status.rollout.step.model_copy(update={"started_at": turn.now}))
     _only_that(turn, turn.before.rollout.reason)
 

@@ -10,7 +10,8 @@ import pytest
 from flaggerpy.api.status import Phase, RoutePlace
 from flaggerpy.rollout import decision as d
 from flaggerpy.rollout.checks import Verdict
-from flaggerpy.rollout.traffic import ALL_TO_CANARY
+from flaggerpy.rollout.traffic import ALL_TO_CANARY, ALL_TO_PRIMARY
+from tests.rollout.workloads import Route
 from tests.rollout.world import World, hook, initialized, spec
 
 GATEWAY = RoutePlace(provider="gatewayapi:v1", service="payment")
@@ -95,6 +96,18 @@ def test_a_silent_data_plane_is_believed_after_a_while() -> None:
     world.lead(CONTOUR).run_for(50)
     assert world.former
     assert not world.former.released
+    world.run_for(60)
+    assert world.former.released
+
+
+def test_a_route_that_its_user_made_before_is_given_its_time_as_well() -> None:
+    """It is right as it is, so nothing is written that would begin the time; the canary is at rest for long."""
+    world = at_rest().run_for(300)
+    world.lead(CONTOUR)
+    world.route = Route(ALL_TO_PRIMARY, ALL_TO_PRIMARY, world.now + timedelta(hours=9))
+    world.run_for(50)
+    assert world.former
+    assert (world.former.released, leaves(world)) == (False, 0)
     world.run_for(60)
     assert world.former.released
 
