@@ -115,6 +115,7 @@ def _give_back(turn: Turn) -> bool:
 def _begin_anew(turn: Turn) -> None:
     """Let time count from when users can have the new route, whatever a crash keeps from being recorded.
 
+    So does the time that a data plane has for a route which is right already, because its user made it.
     In a bootstrap and in a promotion it names what is written into the primary, which is not to be written again.
     """
     if turn.status.phase not in {Phase.INITIALIZING, Phase.PROMOTING}:

@@ -101,6 +101,18 @@ def test_a_silent_data_plane_is_believed_after_a_while() -> None:
     assert world.former.released
 
 
+def test_a_route_that_its_user_made_before_is_given_its_time_as_well() -> None:
+    """It is right as it is, so nothing is written that would begin the time; the canary is at rest for long."""
+    world = at_rest().run_for(300)
+    world.lead(CONTOUR)
+    world.route = Route(ALL_TO_PRIMARY, ALL_TO_PRIMARY, world.now + timedelta(hours=9))
+    world.run_for(50)
+    assert world.former
+    assert (world.former.released, leaves(world)) == (False, 0)
+    world.run_for(60)
+    assert world.former.released
+
+
 def test_a_new_route_that_is_refused_leaves_users_where_they_are() -> None:
     world = at_rest()
     world.refuses = True
