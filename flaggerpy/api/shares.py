@@ -46,13 +46,10 @@ def read_shares(service: Mapping[str, Any]) -> Shares | None:
 
 
 def shared_selector(canary: Canary, service: Mapping[str, Any]) -> JsonObject | None:
-    """Return the selector of an apex Service that leads to the canary as it says; None where it should not.
-
-    It should not where the Canary names another provider by now.
-    """
+    """Return the selector of an apex Service that leads to the canary as it says; None where it should not."""
     shared, shares = canary.analysis.traffic_by_replicas, read_shares(service)
     selector: JsonObject = (service.get("spec") or {}).get("selector") or {}
-    if shared is None or shares is None or canary.spec.provider not in {None, "", "kubernetes"}:
+    if shared is None or shares is None:
         return None
     right = selector == shares.target if shares.weight == ALL else set(selector) == {shared.label}
     return selector if right else None

@@ -13,7 +13,6 @@ from flaggerpy.kube.errors import Forbidden
 from flaggerpy.kube.objects import JsonObject
 from flaggerpy.kube.resources import BUDGETS, Ref, ref_of
 from flaggerpy.rollout.decision import ServiceRole
-from flaggerpy.routers.former import carriers
 from flaggerpy.targets.autoscaler import made_scaler_refs
 from flaggerpy.targets.configs import config_refs, refs_of_keys
 from flaggerpy.targets.services import service_ref
@@ -52,7 +51,7 @@ class Remover:
             return ()
         if serving and router.restore(self._world.canary, self._writes.live):
             return ()
-        return carriers(self._world.canary, router)
+        return router.refs(self._world.canary)
 
     async def ours(self, ref: Ref) -> None:
         """Delete an object if it is there and was made by us."""

@@ -43,7 +43,7 @@ class Former:
     @property
     def refs(self) -> tuple[Ref, ...]:
         """The objects to read, and perhaps to give back."""
-        return tuple(ref for ref in carriers(self.canary, self.router) if identity(ref) not in self.present)
+        return tuple(ref for ref in self.router.refs(self.canary) if identity(ref) not in self.present)
 
     def bodies(self, live: Live) -> tuple[JsonObject, ...]:
         """Return the objects as they stay behind, or what has to go ahead of that; empty when they are so."""
@@ -100,7 +100,7 @@ def former_routes(
     canary: Canary, present: Router | None, options: Options, place: RoutePlace | None
 ) -> tuple[Former, ...]:
     """Return the routes that the status has on record and the spec does not ask for any more."""
-    here = frozenset(map(identity, carriers(canary, present))) if present is not None else frozenset()
+    here = frozenset(map(identity, present.refs(canary))) if present is not None else frozenset()
     return tuple(
         Former(before, router, here)
         for one in canary.status.rollout.routes
@@ -111,7 +111,7 @@ def former_routes(
 def place_of(canary: Canary, mesh_provider: str, router: Router | None) -> RoutePlace | None:
     """Return what leads to the routes of a canary; None where its provider has no objects, or is unknown."""
     spec = canary.spec
-    if router is None or not carriers(canary, router):
+    if router is None or not router.refs(canary):
         return None
     return RoutePlace(
         provider=spec.provider or mesh_provider,
@@ -119,11 +119,6 @@ def place_of(canary: Canary, mesh_provider: str, router: Router | None) -> Route
         ingress=spec.ingress_ref.name if spec.ingress_ref else None,
         route=NamedRoute.model_validate(spec.route_ref.model_dump()) if spec.route_ref else None,
     )
-
-
-def carriers(canary: Canary, router: Router) -> tuple[Ref, ...]:
-    """Return the objects that are there for routes; Services and workloads, by which pods are shared, stay."""
-    return () if router.capabilities.by_replicas else router.refs(canary)
 
 
 def identity(ref: Ref) -> Identity:

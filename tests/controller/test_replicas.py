@@ -111,29 +111,6 @@ async def test_a_release_leads_to_the_target_alone(stage: Stage, weight: int) ->
     assert not [key for key in said(stage) if key.startswith("flaggerpy.dev/")]
 
 
-async def test_whoever_leaves_for_another_provider_keeps_services_and_primary(stage: Stage) -> None:
-    """They are no routes that only we need: users come through them, with any provider."""
-    await bootstrapped(stage)
-    await stage.do(SetRoutes(to_canary(10)))
-    record = {"provider": "kubernetes", "service": "web"}
-    shared, gateways = {"trafficByReplicas": {"label": LABEL}}, {"gatewayRefs": [{"name": "public"}]}
-    moved = canary_json(spec={"provider": "gatewayapi:v1"}, service=gateways, analysis=shared)
-    del moved["metadata"]["resourceVersion"]
-    stage.server.put(CANARIES, moved | {"status": {"phase": "Progressing", "rollout": {"routes": [record]}}})
-    before = set(stage.server.objects)
-
-    seen = (await stage.look()).seen
-    world = await stage.do(LeaveRoutes(), WriteService(ServiceRole.APEX))
-
-    assert set(stage.server.objects) == before
-    assert (seen.left_behind, seen.services.apex) == (False, False)
-    assert (world.seen.services.apex, selector(stage)) == (True, ALONE)
-
-
-async def test_shares_of_pods_have_no_route_on_record(stage: Stage) -> None:
-    assert (await bootstrapped(stage)).seen.place is None
-
-
 async def test_a_target_without_the_label_is_told_before_anything_is_written(stage: Stage) -> None:
     target = stage.server.objects[Ref(DEPLOYMENTS, "shop", "web")]
     del target["spec"]["template"]["metadata"]["labels"][LABEL]
