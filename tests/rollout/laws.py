@@ -117,15 +117,16 @@ class Laws:
                 self.demand(Law.AFTER_FAILED_USERS_ARE_ON_ONE_WORKLOAD, serving or world.now - last > drain, words)
 
     def planned(self, world: Simulation, seen: Observation, plan: Plan) -> None:
-        """Nothing is decided in a hot loop."""
+        """Nothing is decided in a hot loop, or on answers that say nothing; what is seen has the answers."""
         if self.instant != world.now:
             self.instant, self.ticks = world.now, 0
         self.ticks += 1
         hot = f"hot loop in {seen.canary.status.phase}: {plan.actions} {plan.wake_at}"
         self.demand(Law.EVERY_PATH_ENDS, self.ticks <= 15, hot)
         self.demand(Law.EVERYTHING_IS_DECIDED, plan.wake_at is None or plan.wake_at >= world.now, plan)
+        self._concluded(world, seen, plan)
 
-    def concluded(self, world: Simulation, seen: Observation, plan: Plan) -> None:
+    def _concluded(self, world: Simulation, seen: Observation, plan: Plan) -> None:
         """What is not known of the canary is held neither for nor against it."""
         metrics = world.spec.analysis.metrics
         measured = {check: answer for check, answer in seen.answers.items() if isinstance(check, MetricCheck)}

@@ -331,8 +331,7 @@ class Simulation:
             decided = decide(replace(seen, answers=dict(answers)), self.now)
             assert decide(replace(seen, answers=dict(answers)), self.now) == decided, "a decision is a function"
             if isinstance(decided, d.Plan):
-                self.laws.planned(self, seen, decided)
-                self.laws.concluded(self, replace(seen, answers=dict(answers)), decided)
+                self.laws.planned(self, replace(seen, answers=dict(answers)), decided)
                 return decided
             rounds += 1
             assert rounds <= 6, "a tick asks at most six rounds of questions"
