@@ -279,7 +279,7 @@ async def test_a_missing_template_stops_the_canary_until_it_is_there(site: Site,
             id="a variable that nobody gave",
         ),
         pytest.param(
-            {"provider": {"type": "datadog"}, "query": "up"},
+            {"provider": {"type": "keptn"}, "query": "up"},
             ['"keptn" is not built into flaggerpy', "its project has ended"],
             id="a provider that is at its end",
         ),
