@@ -57,7 +57,7 @@ async def test_users_are_spread_over_the_pods_of_both(site: Site, hooks: Hooks) 
         await site.settled()
         assert await site.selector("podinfo") == ALONE
         await _behind(site, {"podinfo-primary": PODS})
-        assert "share" not in (await site.canary())["status"]["rollout"]
+        assert not (await site.canary())["status"]["rollout"]["share"]
 
 
 async def test_a_selector_that_somebody_puts_back_is_mended_with_the_share(site: Site, hooks: Hooks) -> None:
