@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
 
+import httpx
 import pytest
 
 from flaggerpy.metrics.base import BadQuery, NoData, Outcome, ProviderError, ProviderSettings, Value
@@ -83,7 +84,7 @@ async def measured(url: str, query: str) -> Outcome:
         pytest.param("target=shop.web.nothing", NoData(), id="nothing there"),
         pytest.param("target=shop.web.gone", NoData(), id="what ended long ago"),
         pytest.param("target=shop.web.gone&from=-1h", Value(7.0), id="unless it is asked for"),
-        pytest.param("target=sumSeries(shop.web.*", NoData(), id="a lost parenthesis, of which Graphite says nothing"),
+        pytest.param("target=sumSeries(shop.web.*", "opens 1 parentheses and closes 0", id="a lost parenthesis"),
         pytest.param("target=shop.web.{errors,requests}", "gives 2 series where one is needed", id="none is chosen"),
         pytest.param("target=nosuch(shop.web.errors)", "unknown function: nosuch", id="a mistake"),
         pytest.param("target=shop.web.errors&from=someday", "Unknown day reference: someday", id="no time"),
@@ -98,6 +99,12 @@ async def test_what_is_asked_is_answered(url: str, query: str, outcome: Outcome 
         assert outcome in found.reason
     else:
         assert found == outcome
+
+
+def test_of_a_lost_parenthesis_graphite_itself_says_nothing(url: str) -> None:
+    answer = httpx.get(f"{url}/render?target=sumSeries(shop.web.*&format=json", trust_env=False)
+
+    assert (answer.status_code, answer.json()) == (200, [])
 
 
 async def test_a_path_where_nothing_is_says_so(url: str) -> None:
