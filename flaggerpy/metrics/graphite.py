@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from datetime import timedelta
 from typing import Any
 from urllib.parse import parse_qsl, urlencode
@@ -19,6 +20,7 @@ KEYS = "username and password in the Secret"
 _WINDOW = 10
 """How many intervals are asked for where the query has no ``from``: enough for a point, too few for yesterday's."""
 _SHORTEST_WINDOW = timedelta(minutes=10)
+_TEXT = re.compile(r"""'(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*\"""")
 Parameters = list[tuple[str, str]]
 
 
@@ -58,16 +60,28 @@ def parameters_of(query: str) -> Parameters:
     """Read a query as Flagger does; the format of the answer is not the query's to choose.
 
     Raises:
-        UserError: it has no target, or more than one, of which none can be chosen.
+        UserError: it has no target, one that Graphite cannot read, or more than one, of which none can be chosen.
 
     """
     parameters = parse_qsl(" ".join(query.split()), keep_blank_values=True)
-    targets = [name for name, _ in parameters].count("target")
-    if targets == 0:
+    targets = [value for name, value in parameters if name == "target"]
+    if not any(target.strip() for target in targets):
         raise UserError("The query of Graphite has no target: write it as target=sumSeries(a.b.*).")
-    if targets > 1:
-        raise UserError(f"The query of Graphite has {targets} targets where one is needed: combine them into one.")
+    if len(targets) > 1:
+        raise UserError(f"The query of Graphite has {len(targets)} targets where one is needed: combine them into one.")
+    _refuse_open_ends(targets[0])
     return [(name, value) for name, value in parameters if name != "format"]
+
+
+def _refuse_open_ends(target: str) -> None:
+    """See that each parenthesis is closed: Graphite would answer with nothing, as if there were no points."""
+    outside = _TEXT.sub("", target)
+    opened, closed = outside.count("("), outside.count(")")
+    if opened != closed:
+        raise UserError(
+            f"The target of Graphite's query opens {opened} parentheses and closes {closed}, which Graphite answers "
+            "with nothing: close each one, and write a & in a target as %26."
+        )
 
 
 def parse(payload: bytes) -> Outcome:

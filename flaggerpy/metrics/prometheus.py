@@ -110,6 +110,8 @@ def _interpreted(document: Any) -> Outcome:
 def _data(document: Any) -> dict[str, Any] | ProviderError:
     if not isinstance(document, dict) or document.get("status") != "success":
         return ProviderError(complaint(document) or "the answer does not say that it succeeded")
+    if document.get("isPartial") is True:  # VictoriaMetrics, a part of whose storage is away
+        return ProviderError("the answer is only a part of the data, as the server itself says")
     data = document.get("data")
     if not isinstance(data, dict) or not isinstance(data.get("result"), list):
         return ProviderError("the answer has no result")

@@ -25,9 +25,11 @@ from tests.cluster.errors import ClusterError
 from tests.cluster.parts import (
     GO_FAMILIES,
     GO_TOOLCHAIN,
+    LOCKS,
     PARTS,
     DebianPart,
     GoPart,
+    LockedPart,
     ModuleFilesPart,
     Part,
     WheelPart,
@@ -67,6 +69,8 @@ def _make(part: Part, scratch: Path, progress: Progress) -> None:
             _unpack_debian(part, scratch)
         case WheelPart():
             _unpack_wheel(part, scratch)
+        case LockedPart():
+            _install_locked(part, scratch)
         case _:
             assert_never(part)
 
@@ -80,6 +84,9 @@ def _key(part: Part) -> str:
                 digest.update(path.read_bytes())
         case DebianPart():
             digest.update(_debian_release().encode())
+        case LockedPart():
+            digest.update((LOCKS / part.lock).read_bytes())
+            digest.update(platform.python_version().encode())
         case WheelPart():
             pass
         case _:
@@ -211,6 +218,13 @@ def _unpack_wheel(part: WheelPart, scratch: Path) -> None:
         for wheel in Path(folder).glob("*.whl"):
             with zipfile.ZipFile(wheel) as archive:
                 _extract_with_modes(archive, scratch)
+
+
+def _install_locked(part: LockedPart, scratch: Path) -> None:
+    """Install for the interpreter that runs this, into a folder that is put on its path where it is needed."""
+    pip = [sys.executable, "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
+    only = ["--root-user-action=ignore", "--only-binary=:all:", "--require-hashes"]
+    run([*pip, *only, "--target", scratch / "site", "-r", LOCKS / part.lock])
 
 
 def _extract_with_modes(archive: zipfile.ZipFile, target: Path) -> None:

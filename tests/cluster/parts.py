@@ -10,6 +10,7 @@ from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
 GO_FAMILIES = HERE / "go"
+LOCKS = HERE.parents[1] / "requirements"
 
 KUBERNETES = "1.34.2"
 KWOK = "0.8.0"
@@ -67,7 +68,15 @@ class WheelPart:
     hashes: tuple[str, ...]
 
 
-Part = GoPart | ModuleFilesPart | DebianPart | WheelPart
+@dataclass(frozen=True, slots=True)
+class LockedPart:
+    """A Python program with all that it needs, where that cannot be in our environment; `lock` is in requirements."""
+
+    name: str
+    lock: str
+
+
+Part = GoPart | ModuleFilesPart | DebianPart | WheelPart | LockedPart
 
 _K8S = "k8s.io/kubernetes/cmd/"
 _K8S_VERSION = "k8s.io/component-base/version"
@@ -139,6 +148,44 @@ _TABLE: tuple[Part, ...] = (
     ),
     DebianPart("load-tools", ("hey", "wrk", "libluajit-5.1-2")),
     DebianPart("influxdb", ("influxdb",)),
+    DebianPart(
+        "graphite",
+        (
+            "graphite-web",
+            "python3-asgiref",
+            "python3-cairocffi",
+            "python3-cffi",
+            "python3-cffi-backend",
+            "python3-django",
+            "python3-django-tagging",
+            "python3-pyparsing",
+            "python3-six",
+            "python3-sqlparse",
+            "python3-tz",
+            "python3-urllib3",
+            "python3-whisper",
+            "python3-xcffib",
+            # It draws pictures as well, and does not start without what it draws with.
+            "libbrotli1",
+            "libbsd0",
+            "libcairo2",
+            "libexpat1",
+            "libfontconfig1",
+            "libfreetype6",
+            "libmd0",
+            "libpixman-1-0",
+            "libpng16-16",
+            "libx11-6",
+            "libxau6",
+            "libxcb-render0",
+            "libxcb-shm0",
+            "libxcb1",
+            "libxdmcp6",
+            "libxext6",
+            "libxrender1",
+        ),
+    ),
+    LockedPart("moto", "moto.txt"),
     GoPart(
         "prometheus",
         "prometheus",

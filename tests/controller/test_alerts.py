@@ -283,6 +283,25 @@ async def test_a_receiver_that_hangs_gives_up_after_the_time_limit(server: Loopb
     assert len(office.waits) == ATTEMPTS - 1
 
 
+async def test_an_answer_that_never_ends_is_given_up_after_the_time_limit(outbound: Outbound) -> None:
+    over = asyncio.Event()
+
+    async def drip(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nx")
+        await writer.drain()
+        await over.wait()
+        writer.close()
+
+    office = Office(outbound, timeout=0.2)
+    slow = await asyncio.start_server(drip, "127.0.0.1", 0)
+    async with slow:
+        (log,) = await office.send(Receiver("webhook", f"http://127.0.0.1:{slow.sockets[0].getsockname()[1]}"))
+        over.set()
+
+    assert "no answer within 0.2 s" in log["reason"]
+    assert len(office.waits) == ATTEMPTS - 1
+
+
 async def test_a_receiver_that_hangs_holds_back_nobody_else(server: Loopback, office: Office) -> None:
     reached = asyncio.Event()
 

@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 import pytest
+from structlog.testing import capture_logs
 
 from flaggerpy.api.canary import Canary
 from flaggerpy.api.status import Pending
@@ -24,7 +25,7 @@ from flaggerpy.kube.events import EventRecorder
 from flaggerpy.kube.sessions import HttpTransport, Server
 from flaggerpy.kube.workqueue import Key
 from flaggerpy.metrics.outbound import Outbound
-from flaggerpy.rollout.decision import Plan
+from flaggerpy.rollout.decision import Event, Plan
 from tests.builders import canary, canary_json
 from tests.controller.keeping import Keeper, no_secrets
 from tests.kube.clocks import ManualClock, SkippingClock
@@ -124,6 +125,19 @@ async def test_post_rollout_hooks_at_the_same_time_are_told_about_in_the_order_o
 
     assert "Post-rollout hook same failed slow" in texts[0]
     assert "Post-rollout check same passed" in texts[1]
+
+
+async def test_w115_a_warning_is_one_in_the_log_too() -> None:
+    async with running() as (_, client, outbound):
+        announcer = Process(client, outbound).announcer
+        with capture_logs() as logs:
+            announcer.event(canary_json(), canary(), Event("Normal", "New revision detected"))
+            announcer.event(canary_json(), canary(), Event("Warning", "Halt advancement"))
+
+    assert [(log["log_level"], log["event"]) for log in logs] == [
+        ("info", "New revision detected"),
+        ("warning", "Halt advancement"),
+    ]
 
 
 class Outage(Keeper):

@@ -87,6 +87,7 @@ async def test_the_payload_is_flaggers_and_the_key_names_the_question(server: Lo
         (Say(300, b"choose"), HookAnswer(False, 300, "choose")),
         (Say(304), HookAnswer(False, 304, "it answered 304 without a reason")),
         (Say(400, b"bad payload"), HookAnswer(False, 400, "bad payload")),
+        (Say(401), HookAnswer(False, 401, "it answered 401 without a reason")),
         (Say(403, b"Forbidden\n"), HookAnswer(False, 403, "Forbidden")),
         (Say(500, b"helm test failed"), HookAnswer(False, 500, "helm test failed")),
         (Say(503), HookAnswer(False, 503, "it answered 503 without a reason")),

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from flaggerpy.metrics.base import BadQuery, NoData, Outcome, ProviderError, ProviderSettings, Value
-from flaggerpy.metrics.graphite import Graphite, parse
+from flaggerpy.metrics.graphite import Graphite, parameters_of, parse
 from flaggerpy.metrics.outbound import Outbound
 from flaggerpy.rollout.errors import UserError
 from tests.metrics.faults.case import says
@@ -100,6 +100,10 @@ async def test_yesterdays_points_are_not_asked_for(
         ("sumSeries(a.*)", "The query of Graphite has no target: write it as target=sumSeries"),
         ("from=-5min", "has no target"),
         ("", "has no target"),
+        ("target=", "has no target"),
+        ("target=sumSeries(a.*", "opens 1 parentheses and closes 0"),
+        ("target=aliasSub(a.b, '(x)', \"y(\"", "opens 1 parentheses and closes 0"),
+        ("target=a.b)", "opens 0 parentheses and closes 1"),
         ("target=errors&target=requests", "has 2 targets where one is needed"),
     ],
 )
@@ -108,6 +112,11 @@ async def test_a_query_without_its_one_target_is_the_users_mistake(outbound: Out
 
     assert isinstance(found, BadQuery)
     assert says in found.reason
+
+
+@pytest.mark.parametrize("target", ["aliasSub(a.b, '^(.*', 'it\\'s (')", 'alias(a.b, ")")', "a.b"])
+def test_parentheses_in_texts_are_nobodys_business(target: str) -> None:
+    assert parameters_of(f"target={target}") == [("target", target)]
 
 
 async def test_a_page_of_a_proxy_is_no_complaint_about_the_query(server: Loopback, outbound: Outbound) -> None:

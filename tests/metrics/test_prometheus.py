@@ -77,6 +77,9 @@ CASES = [
     Case("a list is no answer", b"[]", "does not say that it succeeded"),
     Case("success without data is no answer", b'{"status":"success"}', "has no result"),
     Case("data must be an object", b'{"status":"success","data":[]}', "has no result"),
+    Case("a part of the data is no answer", b'{"isPartial":true,' + vector("1")[1:], "only a part of the data"),
+    Case("the whole data is one", b'{"isPartial":false,' + vector("1")[1:], Value(1.0)),
+    Case("a part without series is no answer", b'{"isPartial":true,' + vector()[1:], "only a part of the data"),
     Case("the result must be a list", b'{"status":"success","data":{"result":{}}}', "has no result"),
 ]  # fmt: skip
 

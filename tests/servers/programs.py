@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import socket
 import subprocess
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -31,10 +32,15 @@ def program(part: str, path: str) -> Path:
 
 
 @contextmanager
-def running(command: Sequence[str | Path], log: Path, ready: str) -> Iterator[None]:
-    """Run a server while the block lasts, which begins when this address is answered with 2xx."""
+def running(
+    command: Sequence[str | Path], log: Path, ready: str, environment: Mapping[str, str] | None = None
+) -> Iterator[None]:
+    """Run a server while the block lasts, which begins when this address is answered with 2xx.
+
+    ``environment`` is added to that of the tests.
+    """
     with log.open("wb") as file:
-        process = subprocess.Popen(command, stdout=file, stderr=file)
+        process = subprocess.Popen(command, stdout=file, stderr=file, env={**os.environ, **(environment or {})})
     try:
         _wait_for(process, log, ready)
         yield

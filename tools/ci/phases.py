@@ -121,7 +121,11 @@ PHASES: tuple[Phase, ...] = (
         # The first time these take minutes to build, which no test should wait for.
         prepare=(_python("tests.cluster", "build", "helm", "prometheus"),),
     ),
-    _by_path("servers", "tests/servers", prepare=(_python("tests.cluster", "build", "influxdb", "prometheus"),)),
+    _by_path(
+        "servers",
+        "tests/servers",
+        prepare=(_python("tests.cluster", "build", "graphite", "influxdb", "moto", "prometheus"),),
+    ),
     _by_path("image", "tests/image"),
     # Each leaves the machine idle for most of its time, so CI runs them side by side.
     Phase(
