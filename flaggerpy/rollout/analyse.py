@@ -88,7 +88,7 @@ def _step_stands(turn: Turn) -> bool:
     """Whether both workloads are ready, and users are spread over them as the step asks for."""
     if _workloads_ready(turn):
         return _traffic_as_intended(turn)
-    _mend_lost_route(turn)
+    _mend_route_meanwhile(turn)
     return False
 
 
@@ -125,11 +125,16 @@ def _canary_ready(turn: Turn) -> bool:
     return False
 
 
-def _mend_lost_route(turn: Turn) -> None:
-    """Write a route again that is gone, whatever pods are waited for, unless it would lead to none that can serve."""
-    wanted, lost = turn.intended, turn.seen.routed and turn.seen.route.routes is None
+def _mend_route_meanwhile(turn: Turn) -> None:
+    """Put back a route that somebody else took away or turned, whatever pods are waited for.
+
+    Not where it would lead to none that can serve, nor what may be a step of ours that a crash left unrecorded.
+    """
+    live, wanted = turn.seen.route.routes, turn.intended
+    wrong = live is None or live.traffic not in {wanted.traffic, _own_next_traffic(turn)}
     serves = wanted.canary == 0 or turn.target.available_replicas > 0
-    if lost and serves and not turn.status.rollout.failing and not turn.does(SetRoutes(wanted)):
+    settled = turn.status.rollout.failing or turn.does(SetRoutes(wanted))
+    if turn.seen.routed and wrong and serves and not settled:
         children.mend_route(turn)
 
 

@@ -345,6 +345,15 @@ def test_a_route_that_is_deleted_while_a_canary_is_unready_leads_to_pods_that_se
     assert world.weight == weight
 
 
+def test_weights_that_are_edited_while_a_canary_is_unready_do_not_wait_for_its_pods() -> None:
+    world = at_weight(initialized().push("v2"), 20)
+    assert world.target
+    world.target.blocked, world.target.blocked_pods = {"v2": "CrashLoopBackOff"}, 1
+    world.turn_route(80).tick()
+    assert (world.target.available, world.weight) == (1, 20)
+    assert "The weights of payment.shop were changed from outside to 80%: put back to 20%" in world.texts
+
+
 def test_a_route_that_is_deleted_while_the_primary_is_unready_is_written_again_at_once() -> None:
     world = at_weight(initialized().push("v2"), 20)
     assert world.primary
