@@ -88,7 +88,7 @@ def page_of(provider: str) -> Path:
     """
     whole, family = provider.replace(":", "-"), provider.partition(":")[0]
     names = (whole, PAGE_OF.get(family, family))
-    paths = [DOCS / folder / f"{name}.md" for name in names for folder in ("providers", "reference")]
+    paths = [DOCS / "providers" / f"{name}.md" for name in names]
     found = next((path for path in paths if path.is_file()), None)
     if found is None:
         raise LookupError(f"docs/providers/{family}.md is missing: no provider without a page")
