@@ -54,7 +54,8 @@ _NOTES = """
 - **Your own route**: a routing object of yours that is there before the canary is read or taken over; one that was
   changed is given back when the Canary goes.
 - **Says what it serves**: its data plane tells which version of a route it has taken, and before that no step is judged
-  and nothing scaled down ([live](../concepts.md#when-a-route-counts-as-live)). With the others what is written counts.
+  and nothing scaled down ([live](../concepts.md#when-a-route-counts-as-live)). `gloo` tells of no version, so what it
+  said of the one before counts until it speaks again. With the others what is written counts.
 - **Bring your own**: a route that `spec.routeRef` names, in which nothing of yours but the weights of primary and
   canary is changed. See [bring your own route](../providers/bring-your-own.md).
 """
@@ -87,7 +88,7 @@ def page_of(provider: str) -> Path:
     """
     whole, family = provider.replace(":", "-"), provider.partition(":")[0]
     names = (whole, PAGE_OF.get(family, family))
-    paths = [DOCS / folder / f"{name}.md" for name in names for folder in ("providers", "reference")]
+    paths = [DOCS / "providers" / f"{name}.md" for name in names]
     found = next((path for path in paths if path.is_file()), None)
     if found is None:
         raise LookupError(f"docs/providers/{family}.md is missing: no provider without a page")

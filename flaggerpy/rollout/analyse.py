@@ -28,7 +28,7 @@ from flaggerpy.rollout import (
     thresholds,
     verdicts,
 )
-from flaggerpy.rollout.decision import NeedChecks, ScaleTarget
+from flaggerpy.rollout.decision import NeedChecks, ScaleTarget, SetRoutes
 from flaggerpy.rollout.thresholds import Judged, Judgement
 from flaggerpy.rollout.traffic import Routes
 from flaggerpy.rollout.turn import UNREADY, Turn
@@ -50,7 +50,7 @@ def run(turn: Turn) -> NeedChecks | None:
     kept.complete_record(turn)
     if not turn.canary.spec.skip_analysis and _gets_cookies(turn):
         return None
-    if not _workloads_ready(turn) or not _traffic_as_intended(turn):
+    if not _step_stands(turn):
         return None
     if turn.canary.spec.skip_analysis or turn.advance == "full":
         turn.wait(turn.paused) if turn.paused else promote.begin(turn)
@@ -85,12 +85,21 @@ def _gets_cookies(turn: Turn) -> bool:
     return bool(fresh)
 
 
+def _step_stands(turn: Turn) -> bool:
+    """Whether both workloads are ready, and users are spread over them as the step asks for."""
+    if _workloads_ready(turn):
+        return _traffic_as_intended(turn)
+    _mend_route_meanwhile(turn)
+    return False
+
+
 def _workloads_ready(turn: Turn) -> bool:
     """Whether the canary is ready, and the primary is ready or beyond waiting for."""
     primary = turn.primary_readiness()
     if primary.ready or primary.stuck:
         return _canary_ready(turn)
-    turn.wait_until_ready(turn.primary_name, primary)
+    if not down.leaves_analysis(turn):
+        turn.wait_until_ready(turn.primary_name, primary)
     return False
 
 
@@ -115,6 +124,19 @@ def _canary_ready(turn: Turn) -> bool:
     who = f"canary {turn.canary.spec.target_ref.kind.lower()} {turn.target_name}"
     turn.wait_until_ready(who, canary, failfast.blind(turn, who))
     return False
+
+
+def _mend_route_meanwhile(turn: Turn) -> None:
+    """Put back a route that somebody else took away or turned, whatever pods are waited for.
+
+    Not where it would lead to none that can serve, nor what may be a step of ours that a crash left unrecorded.
+    """
+    live, wanted = turn.seen.route.routes, turn.intended
+    wrong = live is None or live.traffic not in {wanted.traffic, _own_next_traffic(turn)}
+    serves = wanted.canary == 0 or turn.target.available_replicas > 0
+    settled = turn.status.rollout.failing or turn.does(SetRoutes(wanted))
+    if turn.seen.routed and wrong and serves and not settled:
+        children.mend_route(turn)
 
 
 def _scale_up_again(turn: Turn) -> None:

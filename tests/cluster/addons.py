@@ -37,6 +37,7 @@ GATEWAY = {"namespace": CONTOUR_NAMESPACE, "name": "contour"}
 _NOT_SERVED = ("tlsroutes", "tcproutes", "backendtlspolicies")
 """Kinds that Contour would watch in versions which the newer CRDs no longer serve; it would not start."""
 _HTTP_PROXIES = "httpproxies.projectcontour.io"
+_TRAEFIK_KINDS = ("ingressroutes.traefik.io", "traefikservices.traefik.io")
 _ISTIO_KINDS = ("virtualservices.networking.istio.io", "destinationrules.networking.istio.io")
 _SCALED_OBJECTS = "scaledobjects.keda.sh"
 _CONTOUR_IMAGES = {"contour": "localhost/contour:local", "envoy": "localhost/envoy:local"}
@@ -151,7 +152,7 @@ def _istio_crds(home: Home, progress: Progress) -> None:
 
 def _traefik_crds(home: Home, progress: Progress) -> None:
     folder = obtain(["traefik-crds"], progress)["traefik-crds"] / TRAEFIK_CRDS
-    _crds(home, folder / "kubernetes-crd-definition-v1.yml", ("traefikservices.traefik.io",))
+    _crds(home, folder / "kubernetes-crd-definition-v1.yml", _TRAEFIK_KINDS)
 
 
 def _smi_crds(home: Home, progress: Progress) -> None:

@@ -26,6 +26,7 @@ INSTALLED = frozenset(
         "projectcontour.io",
         "serving.knative.dev",
         "split.smi-spec.io",
+        "traefik.io",
     }
 )
 """Groups whose kinds the tests' cluster has; those of the others are their projects' business."""

@@ -17,7 +17,7 @@ from flaggerpy.routers.base import Router
 from flaggerpy.routers.registry import router_of
 from tools.ci.phases import ROOT
 
-PAGES = ["apisix", "bring-your-own", "gatewayapi-v1beta1", "gloo", "knative", "kuma", "smi"]
+PAGES = ["alb", "apisix", "bring-your-own", "gatewayapi-v1beta1", "gloo", "knative", "kuma", "nginx", "skipper", "smi"]
 WRITTEN = {"kuma": "TrafficRoute", "smi": "TrafficSplit"}
 """Pages that show what is written, and its kind."""
 _BLOCK = re.compile(r"^```yaml\n(.*?)^```", re.MULTILINE | re.DOTALL)
@@ -27,7 +27,7 @@ def objects(page: str) -> dict[str, JsonObject]:
     """Return the objects on a page by their kinds."""
     text = (ROOT / "docs" / "providers" / f"{page}.md").read_text(encoding="utf-8")
     found = (obj for block in _BLOCK.findall(text) for obj in yaml.safe_load_all(block))
-    return {obj["kind"]: obj for obj in found}
+    return {obj["kind"]: obj for obj in found if "kind" in obj}
 
 
 def of(page: str) -> tuple[Canary, Router]:
@@ -39,7 +39,7 @@ def of(page: str) -> tuple[Canary, Router]:
 def own(page: str, router: Router, owner: Canary) -> dict[Ref, JsonObject]:
     """Return what the page has the user make, or says that the user has."""
     settings: dict[str, Any] = {"metadata": {"name": "settings"}, "spec": {}}
-    route = objects(page).get("ApisixRoute") or objects(page).get("HTTPRoute")
+    route = next(filter(None, map(objects(page).get, ("ApisixRoute", "HTTPRoute", "Ingress"))), None)
     named = {"shop": route, "settings": settings, "podinfo": objects(page).get("Service")}
     if named["podinfo"] is not None:
         named["podinfo"]["metadata"]["annotations"] = {"flagger.app/primary-revision": "podinfo-00001"}

@@ -316,6 +316,53 @@ def test_a_deleted_route_is_written_again_at_once_with_its_weight() -> None:
     assert world.weight == 20
 
 
+def test_a_route_that_is_deleted_while_a_canary_starts_does_not_wait_for_its_pods() -> None:
+    world = initialized()
+    assert world.target
+    world.target.broken = {"v2"}
+    world.push("v2").run(Phase.PROGRESSING)
+    world.delete_route().tick()
+    assert world.route, "users of the primary come through it"
+    assert world.weight == 0
+    world.advance()
+    world.tick()
+    assert world.status.rollout.reason == "waiting for canary deployment payment.shop to become ready"
+    world.run()
+    assert world.outcomes == ["failed"], "by its deadline, which goes on"
+
+
+@pytest.mark.parametrize(("there", "weight"), [(1, 20), (0, 0)])
+def test_a_route_that_is_deleted_while_a_canary_is_unready_leads_to_pods_that_serve(there: int, weight: int) -> None:
+    world = at_weight(initialized().push("v2"), 20)
+    assert world.target
+    world.target.blocked, world.target.blocked_pods = {"v2": "CrashLoopBackOff"}, 2 - there
+    world.delete_route().tick()
+    assert world.target.available == there
+    assert world.route
+    assert world.weight == weight
+    world.advance()
+    world.tick()
+    assert world.weight == weight
+
+
+def test_weights_that_are_edited_while_a_canary_is_unready_do_not_wait_for_its_pods() -> None:
+    world = at_weight(initialized().push("v2"), 20)
+    assert world.target
+    world.target.blocked, world.target.blocked_pods = {"v2": "CrashLoopBackOff"}, 1
+    world.turn_route(80).tick()
+    assert (world.target.available, world.weight) == (1, 20)
+    assert "The weights of payment.shop were changed from outside to 80%: put back to 20%" in world.texts
+
+
+def test_a_route_that_is_deleted_while_the_primary_is_unready_is_written_again_at_once() -> None:
+    world = at_weight(initialized().push("v2"), 20)
+    assert world.primary
+    world.primary.pods[0].started = world.now + timedelta(seconds=45)
+    world.primary.sync(world.now)
+    world.delete_route().tick()
+    assert (world.primary.available, world.weight) == (1, 20)
+
+
 def test_a_route_that_is_deleted_again_and_again_is_not_written_in_a_hot_loop() -> None:
     world = initialized()
     world.actions.clear()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -82,6 +83,20 @@ def test_where_the_primary_cannot_serve_either_nobody_is_moved() -> None:
     world.primary.broken = {"v1"}
     world.go_down().run_for(5)
     assert world.weight == 10
+
+
+def test_users_do_not_wait_for_a_primary_that_lost_one_of_its_pods_as_well() -> None:
+    world = rolling()
+    assert world.primary
+    went_down = world.now
+    world.primary.pods[0].started = went_down + timedelta(seconds=45)
+    world.primary.sync(went_down)
+    world.go_down().tick()
+    assert (world.primary.available, world.weight, world.status.failed_checks) == (1, 0, 1)
+    world.run_for(5)
+    assert world.status.rollout.reason == "waiting for payment-primary.shop to become ready"
+    world.come_back().run()
+    assert world.outcomes == ["succeeded"]
 
 
 def test_a_canary_with_one_pod_that_serves_keeps_its_users() -> None:

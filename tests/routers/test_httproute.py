@@ -72,6 +72,16 @@ def test_a_condition_on_requests(title: str, match: dict[str, Any], expected: di
     assert rules({"match": [match]})[0]["matches"] == [expected], title
 
 
+def test_w93_an_audience_has_the_method_that_the_service_asks_for_in_each_of_its_parts() -> None:
+    service = {"match": [{"uri": {"prefix": "/a"}, "method": {"exact": "GET"}}, {"method": {"exact": "PUT"}}]}
+    audience = [{"headers": {"x-canary": {"exact": "1"}}}, {"queryParams": {"v": {"exact": "2"}}}]
+
+    first, second = rules(service, Routes(0, 100), match=audience, **AUDIENCE)
+
+    assert [match["method"] for match in first["matches"]] == ["GET", "PUT", "GET", "PUT"]
+    assert [match["method"] for match in second["matches"]] == ["GET", "PUT"]
+
+
 def test_an_audience_narrows_every_condition_and_everyone_else_goes_to_the_primary() -> None:
     service = {
         "match": [
