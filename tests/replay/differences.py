@@ -55,6 +55,7 @@ _KNOWN = {
         r"- events: Normal: Rollback hook \w+ not signaling a rollback",
     ),
     "alerts-of-every-severity": (r"\+ alerts no-severity: .*",),
+    "alerts-without-receiver": (r"\+ events: Warning: The alert \S+ cannot be sent: there is no AlertProvider .*",),
     "deadline-event": (r"\+ events: Warning: Rolling back \S+ \S+ did not become ready: .*",),
     "deadline-texts": (
         r"- events: Warning: Promotion of \S+ failed, primary not ready: \S+ not ready: .* exceeded .*",
@@ -104,7 +105,10 @@ _KNOWN = {
         r"\+ HTTPRoute podinfo then: spec\.hostnames.*; spec\.rules\[0\]\.timeouts\.request: \"15s\"",
     ),
     "suspended-is-quiet": (r"- events: Normal: skipping canary run as object is suspended",),
-    "acceptance-texts": (r"- events: Warning: HTTPRoute \S+ parent gateway is not ready .*",),
+    "acceptance-texts": (
+        r"- events: Warning: HTTPRoute \S+ parent gateway is not ready .*",
+        r"\+ events: Warning: (letting users .*; )?the data plane (refuses|has not taken) the route for \S+ .*",
+    ),
     "refused-before": (
         r"- events: Warning: HTTPRoute \S+ create error: .*replacePrefixMatch.*",
         r"\+ events: Warning: spec\.service\.rewrite\.type ReplacePrefixMatch works with exactly one match, .*",
@@ -172,6 +176,7 @@ _KNOWN = {
         r"- events: Warning: (HorizontalPodAutoscaler|Keda ScaledObject|deployment) absent\S* get query error: .*",
         r"- events: Warning: (Metric template|Error checking metric providers: metric template) .*",
         r"- events: Warning: Canary failed! Scaling down \S+",
+        r"- (Deployment|Service) good(-primary|-canary)?",
         r"- (ConfigMap|Secret|Deployment|Service) (podinfo|on-delete|no-(config|gateway|hpa|scaledobject))(-[a-z]+)*",
         r"- Deployment (podinfo|good|no-gateway) then: spec\.replicas: [01]",
         r"\+ events: Warning: (MetricTemplate|The pod|spec\.|Deployment|HorizontalPod|ScaledObject|DaemonSet).*",
@@ -294,6 +299,11 @@ _KNOWN = {
     "recording-provider": (
         r"[-+] events: Warning: Halt advancement no values found for (istio|gatewayapi:v1) metric .*",
         r"\+ events: Warning: spec\.analysis\.mirrorWeight has no effect when using the gatewayapi:v1 provider: .*",
+    ),
+    # Nothing serves the routes of a replay, so no answer comes within half a second.
+    "recording-silent": (
+        r"\+ events: Warning: The data plane says nothing of the route.*: going on without its answer",
+        r"\+ payloads event: .*\"The data plane says nothing of the route.*: going on without its answer\".*",
     ),
     # The one node of the recording has no pod of the primary for a moment; whether anybody looks just then is chance.
     "users-leave-empty-primaries": (
