@@ -91,7 +91,7 @@ def test_the_controller_has_no_shell(controller: Image) -> None:
         (("wrk", "-v"), "wrk"),
         (("kubectl", "version", "--client"), "Client Version"),
         (("helm", "version", "--short"), "v3."),
-        (("helm", "test", "--help"), "run the tests"),
+        (("helm", "test", "--help"), "runs the tests for a release"),
         (("bats", "--version"), "Bats 1"),
         (("awk", "BEGIN {print 6*7}"), "42"),
         (("sed", "--version"), "GNU sed"),

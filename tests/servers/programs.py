@@ -11,7 +11,9 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import httpx
+import yaml
 
+from flaggerpy.kube.objects import JsonObject
 from tests.cluster.build import obtain
 from tests.cluster.progress import Progress
 
@@ -47,6 +49,33 @@ def running(
     finally:
         process.terminate()
         process.wait(PATIENCE)
+
+
+@contextmanager
+def prometheus(folder: Path, settings: JsonObject) -> Iterator[str]:
+    """Run a Prometheus that takes OTLP while the block lasts; give its address."""
+    address = f"127.0.0.1:{free_port()}"
+    (folder / "prometheus.yml").write_text(yaml.safe_dump(settings), encoding="utf-8")
+    command: list[str | Path] = [
+        program("prometheus", "bin/prometheus"),
+        f"--config.file={folder / 'prometheus.yml'}",
+        f"--storage.tsdb.path={folder / 'data'}",
+        f"--web.listen-address={address}",
+        "--web.enable-otlp-receiver",
+    ]
+    with running(command, folder / "log", f"http://{address}/-/ready"):
+        yield f"http://{address}"
+
+
+def export(url: str, *resources: JsonObject) -> None:
+    """Send metrics as OTLP has them in JSON."""
+    answer = httpx.post(f"{url}/api/v1/otlp/v1/metrics", json={"resourceMetrics": resources}, trust_env=False)
+    assert answer.is_success, answer.text
+
+
+def attributes(found: Mapping[str, str]) -> list[JsonObject]:
+    """Write labels as OTLP has them in JSON."""
+    return [{"key": key, "value": {"stringValue": value}} for key, value in found.items()]
 
 
 def _wait_for(process: subprocess.Popen[bytes], log: Path, ready: str) -> None:

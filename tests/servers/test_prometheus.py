@@ -9,7 +9,6 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
-import httpx
 import pytest
 import yaml
 
@@ -19,7 +18,7 @@ from flaggerpy.metrics.base import BadQuery, NoData, Outcome, ProviderError, Pro
 from flaggerpy.metrics.outbound import Outbound
 from flaggerpy.metrics.prometheus import Prometheus
 from flaggerpy.metrics.query import QueryContext, render
-from tests.servers.programs import free_port, program, running
+from tests.servers.programs import attributes, export, prometheus
 
 PAGE = Path(__file__).parents[2] / "docs" / "reference" / "metric-providers.md"
 CHAPTER = PAGE.read_text(encoding="utf-8").partition("\n## OpenTelemetry\n")[2]
@@ -40,33 +39,19 @@ def shown(words: str) -> JsonObject:
 
 @pytest.fixture(scope="module")
 def url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    folder, address = tmp_path_factory.mktemp("prometheus"), f"127.0.0.1:{free_port()}"
-    settings = folder / "prometheus.yml"
-    settings.write_text(yaml.safe_dump(shown("promote_resource_attributes")), encoding="utf-8")
-    command: list[str | Path] = [
-        program("prometheus", "bin/prometheus"),
-        f"--config.file={settings}",
-        f"--storage.tsdb.path={folder / 'data'}",
-        f"--web.listen-address={address}",
-        "--web.enable-otlp-receiver",
-    ]
-    with running(command, folder / "log", f"http://{address}/-/ready"):
+    with prometheus(tmp_path_factory.mktemp("prometheus"), shown("promote_resource_attributes")) as address:
         now = int(time.time())
-        with httpx.Client(base_url=f"http://{address}", trust_env=False) as client:
-            for export in range(EXPORTS):
-                at = now - STEP * (EXPORTS - 1 - export)
-                answer = client.post("/api/v1/otlp/v1/metrics", json=exported(export, at, now - STEP * EXPORTS))
-                assert answer.is_success, answer.text
-        yield f"http://{address}"
+        for number in range(EXPORTS):
+            export(address, *exported(number, now - STEP * (EXPORTS - 1 - number), now - STEP * EXPORTS))
+        yield address
 
 
-def exported(number: int, at: int, since: int) -> JsonObject:
+def exported(number: int, at: int, since: int) -> list[JsonObject]:
     """Write an export of two Deployments: of the canary's requests one in ten fails, of the primary's none does."""
-    resources = [
+    return [
         resource("web", at, since, {200: 90 * number, 500: 10 * number}),
         resource("web-primary", at, since, {200: 900 * number}),
     ]
-    return {"resourceMetrics": resources}
 
 
 def resource(deployment: str, at: int, since: int, counts: dict[int, int]) -> JsonObject:
@@ -87,10 +72,6 @@ def resource(deployment: str, at: int, since: int, counts: dict[int, int]) -> Js
     metric = {"name": "http.server.request.duration", "unit": "s", "histogram": histogram}
     whose = {"service.name": "web", "k8s.namespace.name": "shop", "k8s.deployment.name": deployment}
     return {"resource": {"attributes": attributes(whose)}, "scopeMetrics": [{"metrics": [metric]}]}
-
-
-def attributes(found: dict[str, str]) -> list[JsonObject]:
-    return [{"key": key, "value": {"stringValue": value}} for key, value in found.items()]
 
 
 async def measured(url: str, query: str, **settings: Any) -> Outcome:
@@ -122,7 +103,7 @@ async def test_what_the_page_shows_measures_what_opentelemetry_exported(url: str
         pytest.param(f"sum(rate({SERIES}[1m]))[1m:15s]", "gives a matrix where one value is needed", id="a range"),
         pytest.param('"up"', "gives a string where one value is needed", id="a text"),
         pytest.param(f"sum({SERIES}", "parse error", id="a mistake"),
-        pytest.param(f"{SERIES} + on() {SERIES}", "many-to-many", id="what cannot be evaluated"),
+        pytest.param(f"{SERIES} + on() {SERIES}", "found duplicate series", id="what cannot be evaluated"),
     ],
 )
 async def test_what_is_asked_is_answered(url: str, query: str, outcome: Outcome | str) -> None:
