@@ -7,12 +7,15 @@ import json
 from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
+from flaggerpy.api.canary import Canary
 from flaggerpy.api.shares import SHARES, read_shares
 from flaggerpy.kube.resources import DEPLOYMENTS, SERVICES, Ref
 from flaggerpy.rollout.decision import ServiceRole
 from flaggerpy.rollout.errors import UserError
-from flaggerpy.rollout.traffic import ALL_TO_CANARY, ALL_TO_PRIMARY, Routes, RouteState, to_canary
+from flaggerpy.rollout.traffic import ALL_TO_CANARY, ALL_TO_PRIMARY, Acceptance, Routes, RouteState, to_canary
 from flaggerpy.routers.kubernetes import KubernetesRouter
 from flaggerpy.routers.registry import router_of
 from flaggerpy.routers.replicas import ReplicaRouter
@@ -28,6 +31,7 @@ OWNER = canary(spec={"provider": "kubernetes"}, analysis={"trafficByReplicas": {
 ROUTER = ReplicaRouter()
 FACTS = TargetFacts("app", "web", "web-primary")
 APEX = Ref(SERVICES, "shop", "web")
+WEIGHTS = st.sampled_from([*range(51), 100])
 LEADS = {0: {"app": "web-primary"}, 10: {LABEL: "web"}, 50: {LABEL: "web"}, 100: {"app": "web"}}
 
 
@@ -55,16 +59,37 @@ def apex(server: Server) -> JsonObject:
     return server.live[APEX]
 
 
+@pytest.mark.router_laws
+@pytest.mark.parametrize("owner", [pytest.param(OWNER, id="kubernetes, shares by numbers of pods")])
+@settings(max_examples=100, deadline=None)
+@given(before=WEIGHTS, after=WEIGHTS)
+def test_the_laws_of_routers_hold(owner: Canary, before: int, after: int) -> None:
+    """What is written is read, written once, the same from wherever it comes, and moved by no other edit.
+
+    The laws of the registry are kept by routing objects; this router has the Service itself, and workloads beside it.
+    """
+    server, fresh = served(), served()
+    server.write(ROUTER.render(owner, server.live, to_canary(before)))
+    server.write(ROUTER.render(owner, server.live, to_canary(after)))
+    fresh.write(ROUTER.render(owner, fresh.live, to_canary(after)))
+
+    assert ROUTER.state(owner, server.live) == RouteState(to_canary(after), accepted=Acceptance.YES)
+    assert ROUTER.render(owner, server.live, to_canary(after)) == ()
+    assert server.live == fresh.live
+    edited = canary(
+        spec={"provider": "kubernetes"},
+        service={"timeout": "7s", "apex": {"labels": {"team": "b"}}},
+        analysis={"trafficByReplicas": {"label": LABEL}},
+    )
+    assert ROUTER.state(edited, server.live) == ROUTER.state(owner, server.live)
+
+
 @pytest.mark.parametrize("weight", LEADS)
-@pytest.mark.parametrize("before", LEADS)
-def test_what_is_written_is_what_is_read_and_written_once(before: int, weight: int) -> None:
+def test_a_share_has_its_selector_and_says_so(weight: int) -> None:
     server = served()
-    server.write(ROUTER.render(OWNER, server.live, to_canary(before)))
     server.write(ROUTER.render(OWNER, server.live, to_canary(weight)))
-    assert ROUTER.state(OWNER, server.live).routes == to_canary(weight)
     assert apex(server)["spec"]["selector"] == LEADS[weight]
     assert (SHARES in apex(server)["metadata"]["annotations"]) is (weight > 0)
-    assert ROUTER.render(OWNER, server.live, to_canary(weight)) == ()
 
 
 def test_nothing_else_of_the_service_changes() -> None:
