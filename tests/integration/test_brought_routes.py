@@ -12,7 +12,7 @@ from tests.integration.beside import touched
 from tests.integration.gateway import Gateway, canary_share
 from tests.integration.gitops import syncing
 from tests.integration.objects import deployment
-from tests.integration.served import always_served
+from tests.integration.served import always_served, is_reachable
 from tests.integration.site import Controller, Site
 from tests.integration.ways import V1, bringing, full, service, way
 
@@ -35,6 +35,7 @@ def shares(route: JsonObject) -> list[tuple[str, int]]:
 async def test_every_rule_filter_and_field_survives_a_rollout_and_a_deletion(site: Site, gateway: Gateway) -> None:
     async with site.controller() as controller:
         await site.apply(deployment(), service(), full())
+        await site.until(lambda: is_reachable(site, "podinfo"), "pods behind podinfo")
         before = await site.get(HTTP_ROUTES, "podinfo")
         async with always_served(site):
             await site.apply(bringing())
