@@ -40,7 +40,8 @@ _KINDS = (
 _METADATA = ("name", "labels", "annotations", "finalizers", "ownerReferences", "deletionTimestamp")
 _CLOCKS = frozenset({
     "answeredAt", "attempt", "at", "checkedAt", "checks", "configWrites", "controllerRevision", "exposedAt", "gates",
-    "generation", "lastTransitionTime", "lastUpdateTime", "mendedAt", "movedAt", "scaledAt", "since", "startedAt", "uid",
+    "generation", "lastTransitionTime", "lastUpdateTime", "mendedAt", "movedAt", "scaledAt", "since", "startedAt",
+    "uid",
 })  # fmt: skip
 """Fields of a status that say when, or that depend on who was faster: we or the workload's controller.
 
