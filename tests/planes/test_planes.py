@@ -64,14 +64,16 @@ async def following(plane: Plane, place: Place) -> AsyncIterator[list[int]]:
 
     async def follow() -> None:
         async for event in place.client.watch(resource, place.namespace, resource_version=version):
-            weight = dict(references(event.object)).get("podinfo-canary", 0)
-            if event.type == "MODIFIED" and weight != weights[-1]:
-                weights.append(weight)
+            if event.type == "MODIFIED":
+                weight = dict(references(event.object)).get("podinfo-canary", 0)
+                weights.extend([weight] if weight != weights[-1] else [])
 
     task = asyncio.create_task(follow())
     try:
         yield weights
     finally:
+        if task.done():
+            task.result()
         task.cancel()
         await asyncio.wait([task])
 
