@@ -11,7 +11,7 @@ import pytest
 
 from tools.ci import __main__ as ci
 from tools.ci.phases import CLUSTER_MARKERS, ON_REQUEST, PHASES, ROOT, Phase, chosen
-from tools.ci.results import Result, closing_line, from_report, table
+from tools.ci.results import Result, closing_line, failures, from_report, table
 from tools.ci.run import run
 
 # A bare pytest starts three times as fast.
@@ -39,6 +39,17 @@ def pytest_phase(folder: Path, source: str, *options: str) -> Phase:
 def test_passed_and_failed_tests_are_counted(tmp_path: Path) -> None:
     result = run(pytest_phase(tmp_path, "def test_a(): pass\ndef test_b(): pass\ndef test_c(): assert False\n"))
     assert (result.passed, result.failed, result.ok) == (2, 1, False)
+
+
+def test_what_failed_is_said_again_at_the_end_with_the_ends_of_its_error(tmp_path: Path) -> None:
+    long = "raise AssertionError(chr(10).join(map(str, range(30))))"
+    source = f"def test_a(): {long}\ndef test_b(): assert 'this' == 'that'\n"
+    said = failures([run(pytest_phase(tmp_path, source)), Result("other", 1, 0, 0, 1.0)]).strip().split("\n\n")
+    assert len(said) == 2
+    assert said[0].splitlines()[0].endswith("test_it::test_a")
+    assert any(line.strip() == "…" for line in said[0].splitlines())
+    assert "assert 'this' == 'that'" in said[1]
+    assert max(len(part.splitlines()) for part in said) <= 14
 
 
 def test_a_phase_that_cannot_be_prepared_has_failed_and_runs_nothing(tmp_path: Path) -> None:

@@ -3,7 +3,7 @@
 import sys
 
 from tools.ci.phases import chosen
-from tools.ci.results import Result, closing_line, table
+from tools.ci.results import Result, closing_line, failures, table
 from tools.ci.run import StoppedError, run, stopping
 
 
@@ -26,7 +26,8 @@ def main(names: tuple[str, ...]) -> int:
         except StoppedError as stopped:
             print(f"stopped by {stopped}", file=sys.stderr)
             return 128 + stopped.number
-    print("\n" + table(results))
+    print(failures(results))
+    print(table(results))
     print(closing_line(results), flush=True)
     return 0 if results and all(result.ok for result in results) else 1
 

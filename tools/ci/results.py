@@ -5,6 +5,10 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
+_ENDS = 6
+"""Lines of an error that are shown again from its beginning, and from its end."""
+_WIDTH = 300
+
 
 @dataclass(frozen=True, slots=True)
 class Result:
@@ -16,6 +20,7 @@ class Result:
     skipped: int
     seconds: float
     note: str = ""
+    failures: tuple[str, ...] = ()
 
     @property
     def ok(self) -> bool:
@@ -26,8 +31,11 @@ class Result:
 def from_report(name: str, report: Path, status: int, seconds: float) -> Result:
     """What pytest wrote; a run that ended badly without a failed test is one failure of the phase itself."""
     passed = failed = skipped = 0
+    failures: tuple[str, ...] = ()
     if report.is_file() and report.stat().st_size:
-        for suite in ET.parse(report).getroot().iter("testsuite"):  # noqa: S314 - written by our own pytest a moment ago
+        root = ET.parse(report).getroot()  # noqa: S314 - written by our own pytest a moment ago
+        failures = tuple(_failures(root))
+        for suite in root.iter("testsuite"):
             ran = int(suite.get("tests", "0"))
             bad = int(suite.get("failures", "0")) + int(suite.get("errors", "0"))
             out = int(suite.get("skipped", "0"))
@@ -35,7 +43,19 @@ def from_report(name: str, report: Path, status: int, seconds: float) -> Result:
     if status == 0 and passed + failed > 0:
         return Result(name, passed, failed, skipped, seconds)
     note = "" if failed else "no tests collected" if status in {0, 5} else f"exit status {status}"
-    return Result(name, passed, max(1, failed), skipped, seconds, note)
+    return Result(name, passed, max(1, failed), skipped, seconds, note, failures)
+
+
+def _failures(root: ET.Element) -> Iterable[str]:
+    """Name the tests that failed, each with the lines that pytest marks as the error: the first and the last ones."""
+    for case in root.iter("testcase"):
+        for bad in (*case.findall("failure"), *case.findall("error")):
+            marked = [line[1:].strip() for line in (bad.text or "").splitlines() if line.startswith("E ")]
+            lines = [line for line in marked if line] or [bad.get("message", "")]
+            if len(lines) > 2 * _ENDS:
+                lines = [*lines[:_ENDS], "…", *lines[-_ENDS:]]
+            where = f"{case.get('classname', '')}::{case.get('name', '')}"
+            yield "\n".join([where, *(f"    {line[:_WIDTH]}" for line in lines)])
 
 
 def from_gate(name: str, status: int, seconds: float) -> Result:
@@ -54,6 +74,11 @@ def table(results: Iterable[Result]) -> str:
         note = f"  ({result.note})" if result.note else ""
         rows.append(f"  {mark} {result.name:<12} {result.seconds:7.1f} s  {counts}{note}")
     return "\n".join(rows)
+
+
+def failures(results: Iterable[Result]) -> str:
+    """Say again what failed, where a log of hours is looked at first: at its end."""
+    return "".join(f"\n{result.name}: {text}\n" for result in results for text in result.failures)
 
 
 def closing_line(results: Iterable[Result]) -> str:
