@@ -11,6 +11,7 @@ from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -219,7 +220,21 @@ class Place(Site):
         # Answers that the proxy made up itself; DC is a client that waited no longer.
         own = [line for text in proxies for line in text.splitlines() if self.namespace in line]
         refused = [line for line in own if re.search(r'" (4|5)\d\d ', line)]
-        return "\n".join([state, *routes, status, events, *mine[-150:], *refused[:20], *refused[-20:], ""])
+        nobody = unanswered()
+        return "\n".join([state, *routes, status, events, *mine[-150:], *refused[:20], *refused[-20:], *nobody, ""])
+
+
+def unanswered() -> list[str]:
+    """Read from this node's network which connections nobody answered, where to they were led, and who is not found."""
+    connections = [line for line in _lines("nf_conntrack") if "SYN_SENT" in line]
+    # The third column has flags; 0x0 is an address that no machine on the link says is its own.
+    neighbours = [line for line in _lines("arp") if line.split()[2] == "0x0"]
+    return [*connections, *neighbours]
+
+
+def _lines(name: str) -> list[str]:
+    file = Path("/proc/self/net") / name
+    return file.read_text(encoding="utf-8").splitlines() if file.exists() else []
 
 
 def kubectl(*words: str, check: bool = False) -> str:

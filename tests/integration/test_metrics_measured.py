@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Awaitable, Callable
 from datetime import datetime
 
 import pytest
+import structlog
 from aiohttp import web
 
 from flaggerpy.kube.objects import JsonObject
@@ -13,7 +15,7 @@ from flaggerpy.kube.resources import CANARIES, METRIC_TEMPLATES, SECRETS
 from tests.integration.beside import another_goes_on, touched
 from tests.integration.gateway import Gateway
 from tests.integration.objects import blue_green, canary, deployment, progressive
-from tests.integration.servers import PrometheusServer, login_page, server_error, several_series, silence
+from tests.integration.servers import Hooks, PrometheusServer, login_page, server_error, several_series, silence
 from tests.integration.site import Site
 from tests.metrics.loopback import closed_port
 
@@ -239,6 +241,54 @@ async def test_a_template_is_asked_with_the_secret_as_it_is_now(site: Site, prom
         await site.until(lambda: sent("second"), "a query with the second token")
 
     assert prometheus.queries[0] == f'sum(rate(errors{{namespace="{site.namespace}",pod=~"podinfo-.*"}}[30s]))'
+
+
+async def test_a_planted_secret_is_sent_to_the_server_and_told_to_nobody_else(
+    site: Site, gateway: Gateway, prometheus: PrometheusServer, hooks: Hooks
+) -> None:
+    """The server repeats what it was sent; logs, events, status and alerts are searched for it."""
+    planted = "pl4nted-t0ken"
+
+    async def repeated() -> web.Response:
+        return web.Response(status=503, text=f"{prometheus.authorizations[-1]} has no power here")
+
+    async def refused() -> web.Response:
+        error = f"no query for {prometheus.authorizations[-1]}"
+        return web.json_response({"status": "error", "errorType": "bad_data", "error": error}, status=400)
+
+    prometheus.broken = repeated
+    key = {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "prometheus"}}
+    team = {
+        "apiVersion": "flagger.app/v1beta1",
+        "kind": "AlertProvider",
+        "metadata": {"name": "team"},
+        "spec": {"type": "webhook", "address": f"{hooks.url}/team"},
+    }
+    told = [{"name": "team", "severity": "info", "providerRef": {"name": "team"}}]
+    made = progressive(step=50, most=50, threshold=1, metrics=[FROM_TEMPLATE], alerts=told)
+    with structlog.testing.capture_logs() as logs:
+        async with site.controller():
+            await site.apply({**key, "stringData": {"token": planted}}, template(prometheus, secret="prometheus"), team)
+            await site.apply(deployment(), made)
+            await site.phase_is("Initialized")
+            await site.set_image("6.0.1")
+            await site.event("[hidden] has no power here")
+            unmeasured = await site.canary()
+            prometheus.broken = refused
+            failed = await site.phase_is("Failed")
+            events = [*await site.events(), await site.event("no query for Bearer [hidden]")]
+            await site.until(lambda: _fatal(hooks), "an alert of the end")
+
+    assert set(prometheus.authorizations) == {f"Bearer {planted}"}
+    assert "[hidden] has no power here" in json.dumps(unmeasured["status"]["rollout"]["checks"])
+    assert "no query for Bearer [hidden]" in failed["status"]["rollout"]["failing"]
+    assert logs
+    for output in (logs, unmeasured, failed, events, [call.body for call in hooks.calls]):
+        assert planted not in json.dumps(output, default=str)
+
+
+async def _fatal(hooks: Hooks) -> bool:
+    return any(call.body["severity"] == "error" for call in hooks.to("team"))
 
 
 async def test_a_missing_template_stops_the_canary_until_it_is_there(site: Site, prometheus: PrometheusServer) -> None:
