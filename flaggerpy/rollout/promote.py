@@ -127,7 +127,9 @@ def _leave_primary(turn: Turn) -> bool:
         return False
     if turn.seen.route.routes != turn.routes_at(100):
         turn.do(SetRoutes(turn.routes_at(100)))
+    wish = turn.status.rollout.advance
     turn.begin_step(100)
+    turn.note(advance=wish)  # a person's request is not served by this
     turn.moved()
     turn.warn(f"no pod of {turn.primary_name} can serve: routing all traffic to {turn.target_name}, which was analysed")
     turn.wake_now()

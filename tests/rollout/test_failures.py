@@ -43,6 +43,23 @@ def test_users_leave_a_primary_without_pods_in_mid_promotion_and_return_when_it_
     assert (world.phase, world.destinations(), world.outcomes) == (Phase.SUCCEEDED, {"primary"}, ["succeeded"])
 
 
+@pytest.mark.parametrize("full", [True, False])
+def test_a_promotion_in_full_outlives_a_primary_without_pods(full: bool) -> None:
+    analysis = spec(stepWeight=50, maxWeight=50, stepWeightPromotion=25)
+    world = initialized(spec=analysis).push("v2").run(Phase.PROMOTING)
+    assert world.primary
+    world.laws.sabotaged = True
+    world.primary.room = 0
+    if full:
+        world.ask("promote-full")
+    world.touch().run_for(3)
+    assert world.destinations() == {"target"}
+    world.primary.room = 8
+    world.touch().run()
+    steps = [text.rpartition(" ")[2] for text in world.texts if "primary weight" in text]
+    assert (world.outcomes, steps) == (["succeeded"], ["100"] if full else ["25", "50", "75", "100"])
+
+
 @pytest.mark.parametrize("writes", range(8))
 def test_users_leave_a_primary_that_was_deleted_in_mid_promotion_wherever_a_write_fails(writes: int) -> None:
     world = initialized().push("v2").run(Phase.PROMOTING)
