@@ -183,10 +183,19 @@ def controller_manager(site: Site) -> Component:
             "--concurrent-service-endpoint-syncs=20",
             # An autoscaler looks every 15 s by default, and every test of one would wait for it several times.
             "--horizontal-pod-autoscaler-sync-period=5s",
+            *_patience_with_nodes(site),
             *RAISED_LIMITS,
         ),
         ROOMY,
     )
+
+
+def _patience_with_nodes(site: Site) -> tuple[str, ...]:
+    """Never give up pretended nodes, which do not die.
+
+    After an API server that was away it can hear of their leases so late that it calls all of their pods unready.
+    """
+    return () if site.spec.kind is Kind.FULL else ("--node-monitor-grace-period=24h",)
 
 
 def scheduler(site: Site) -> Component:
