@@ -12,7 +12,7 @@ from flaggerpy.metrics.asking import TIMEOUT_SECONDS, Parse, Server, address_of
 from flaggerpy.metrics.base import BadQuery, NoData, Outcome, ProviderError, ProviderSettings, Value
 from flaggerpy.metrics.credentials import authority_of, headers_of
 from flaggerpy.metrics.outbound import Outbound
-from flaggerpy.metrics.reading import measured, quoted, read
+from flaggerpy.metrics.reading import PARTIAL, measured, quoted, read
 from flaggerpy.rollout.errors import UserError
 
 NAME = "Prometheus"
@@ -112,7 +112,7 @@ def _data(document: Any) -> dict[str, Any] | ProviderError:
         said = quoted(document.get("error")) if isinstance(document, dict) else ""
         return ProviderError(complaint(document) or said or "the answer does not say that it succeeded")
     if document.get("isPartial") is True:  # VictoriaMetrics, a part of whose storage is away
-        return ProviderError("the answer is only a part of the data, as the server itself says")
+        return ProviderError(PARTIAL)
     data = document.get("data")
     if not isinstance(data, dict) or not isinstance(data.get("result"), list):
         return ProviderError("the answer has no result")
