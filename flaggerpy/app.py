@@ -102,9 +102,8 @@ class App:
         digests, takeover = ConfigDigests(self._reader, self._caches), Takeover(self._reader, clock)
         beside = InOrder(takeover, Neighbours(self._reader, self._caches, settings))
         observer = Observer(self._caches, digests, pods, library, settings, beside)
-        sources = Sources(
-            library.metric_template, library.secret, settings.metrics_server, settings.mesh_provider, counted
-        )
+        mesh, alone = settings.mesh_provider, settings.no_cross_namespace_refs
+        sources = Sources(library.metric_template, library.secret, settings.metrics_server, mesh, counted, alone)
         rooms = Rooms(
             observer=observer,
             checker=Checker(hooks, outbound, sources, self._recorder, clock),

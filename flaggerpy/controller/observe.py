@@ -155,7 +155,8 @@ class Observer:
             refs = [ref for ref in refs if ref.resource != UPSTREAMS or ref.namespace == canary.namespace]
         await self._load(draft, key, refs, silent=[*former, *alerts])
         served = draft.router is not None
-        draft.problems += unmeasured(canary, self._library, self._settings.mesh_provider, served=served)
+        mesh, alone = self._settings.mesh_provider, self._settings.no_cross_namespace_refs
+        draft.problems += unmeasured(canary, self._library, mesh, served=served, confined=alone)
         draft.kept = kept_revisions(canary, draft.live)
         target = draft.object(draft.target.ref(canary) if draft.target else None)
         copied = draft.target is not None and draft.target.copied

@@ -37,6 +37,7 @@ class Sources:
         metrics_server: address of the Prometheus of canaries that name none.
         mesh_provider: provider of canaries that name none.
         cluster: the API server, which serves metrics of others.
+        confined: nothing may be asked about another namespace than the canary's.
 
     """
 
@@ -45,6 +46,7 @@ class Sources:
     metrics_server: str
     mesh_provider: str
     cluster: Transport | None = None
+    confined: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,7 +100,7 @@ class Questions:
         Of a sequential test the value counts good requests, and the samples all of them.
 
         Raises:
-            UserError: a template is missing or wrong, or a query cannot be filled in.
+            UserError: a template is missing or wrong, or a query cannot be filled in or is forbidden.
             KubeError: the template could not be read.
 
         """
@@ -113,7 +115,7 @@ class Questions:
                 return Question(server, server, queries_of(metric, whose, metric.query or ""), Measure.PLAIN)
             case MetricSource.TEMPLATE:
                 template = self._template(canary, metric)
-                queries = queries_for(template.spec, metric, whose)
+                queries = queries_for(template.spec, metric, whose, confined=self._sources.confined)
                 of_canary, of_primary = (
                     settings_of(template.spec.provider, None, names) for names in (whose.canary, whose.primary)
                 )

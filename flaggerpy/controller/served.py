@@ -126,13 +126,18 @@ def _unserved_without_weights(provider: str, analysis: CanaryAnalysis) -> Iterat
             yield f"{where} is never called when using the {provider} provider: no traffic grows"
 
 
-def template_problem(canary: Canary, metric: CanaryMetric, template: MetricTemplate) -> str | None:
-    """Say why a metric could never be measured with its MetricTemplate, or None when it can; its Secret is not read."""
+def template_problem(
+    canary: Canary, metric: CanaryMetric, template: MetricTemplate, *, confined: bool = False
+) -> str | None:
+    """Say why a metric could never be measured with its MetricTemplate, or None when it can; its Secret is not read.
+
+    ``confined`` is whether the controller forbids references to other namespaces.
+    """
     if metric.sequential is not None and template.spec.provider.type != "prometheus":
         return f"MetricTemplate {template.metadata.name} cannot be used: {NO_COUNTERS}"
     try:
         measured = measured_of(canary, metric)
-        queries_for(template.spec, metric, measured)
+        queries_for(template.spec, metric, measured, confined=confined)
         secret = AnyVariable() if template.spec.provider.secret_ref else None
         provider_for(settings_of(template.spec.provider, secret, measured.canary), Outbound())
     except UserError as error:

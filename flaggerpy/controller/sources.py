@@ -113,11 +113,13 @@ def alert_refs(canary: Canary) -> list[Ref]:
     return [Ref(ALERT_PROVIDERS, ref.namespace or canary.namespace, ref.name) for ref in named]
 
 
-def unmeasured(canary: Canary, library: Library, mesh_provider: str, *, served: bool) -> Iterator[str]:
+def unmeasured(
+    canary: Canary, library: Library, mesh_provider: str, *, served: bool, confined: bool = False
+) -> Iterator[str]:
     """Find metrics that could never be measured, before a rollout depends on them.
 
     Built-in checks of a provider that is not ``served`` are not worth a sentence beside the one that says so. Without
-    an analysis nothing is measured.
+    an analysis nothing is measured. ``confined`` is whether nothing may be asked about another namespace.
     """
     if canary.spec.skip_analysis:
         return
@@ -141,5 +143,5 @@ def unmeasured(canary: Canary, library: Library, mesh_provider: str, *, served: 
                 f"MetricTemplate {metric.template_ref.name} of metric {metric.name} does not exist in namespace "
                 f"{namespace}: create it, or correct templateRef."
             )
-        elif reason := template_problem(canary, metric, template):
+        elif reason := template_problem(canary, metric, template, confined=confined):
             yield reason

@@ -51,7 +51,8 @@ class Rule(Enum):
     NAMESPACE = (
         "namespace",
         Level.ERROR,
-        "A reference leaves the namespace. Only with `--no-cross-namespace-refs`, as the controller's flag.",
+        "A reference, or the query of an external metric, leaves the namespace. Only with `--no-cross-namespace-refs`,"
+        " as the controller's flag.",
     )
     QUERY = ("query", Level.ERROR, "The query of a metric cannot be filled in.")
     METRIC_TEMPLATE = (

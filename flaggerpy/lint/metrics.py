@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator, Mapping
 from difflib import get_close_matches
 from typing import Final
 
+from flaggerpy.api.analysis import CanaryMetric
 from flaggerpy.api.canary import Canary
 from flaggerpy.api.reading import Place, field_path, missing
 from flaggerpy.api.refs import NamespacedRef, SecretRef
@@ -41,6 +42,7 @@ def metric_faults(document: Document, canary: Canary, inventory: Inventory, temp
     """Find metrics of a canary that could never be measured."""
     if canary.spec.skip_analysis:
         return
+    confined = inventory.options.no_cross_namespace_refs and bool(inventory.namespace_of(document))
     for index, metric in enumerate(canary.analysis.metrics):
         place = ("spec", "analysis", "metrics", index)
         if reason := builtin_problem(canary, metric, inventory.options.mesh_provider):
@@ -57,8 +59,19 @@ def metric_faults(document: Document, canary: Canary, inventory: Inventory, temp
             yield document.fault(Rule.METRIC_TEMPLATE, f"{field_path(here)}: {found}", (*here, "name"))
             continue
         template = templates.get(found) if found is not None else None
-        if template is not None and (reason := template_problem(canary, metric, template)):
-            yield document.fault(Rule.QUERY, f"{field_path(here)}: {reason}", (*here, "name"))
+        if template is not None and (fault := _template_fault(canary, metric, template, confined=confined)):
+            rule, reason = fault
+            yield document.fault(rule, f"{field_path(here)}: {reason}", (*here, "name"))
+
+
+def _template_fault(
+    canary: Canary, metric: CanaryMetric, template: MetricTemplate, *, confined: bool
+) -> tuple[Rule, str] | None:
+    if reason := template_problem(canary, metric, template):
+        return Rule.QUERY, reason
+    if confined and (reason := template_problem(canary, metric, template, confined=True)):
+        return Rule.NAMESPACE, reason
+    return None
 
 
 def alert_faults(document: Document, canary: Canary, inventory: Inventory) -> Iterator[Fault]:

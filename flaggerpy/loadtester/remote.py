@@ -1,7 +1,7 @@
 """Runs jobs on other servers over HTTP: start, look again and again, stop what takes too long.
 
-Redirects are not followed, since credentials go along, and answers are read up to a limit. Names of hosts may be in
-errors, credentials never.
+Redirects are not followed, since credentials go along, and answers are read up to a limit, as they are sent: nothing is
+inflated. Names of hosts may be in errors, credentials never.
 """
 
 from __future__ import annotations
@@ -155,15 +155,19 @@ class Jobs:
     @asynccontextmanager
     async def _answer(self, method: str, url: str, **how: Any) -> AsyncIterator[bytes]:
         if self._client is None:
-            self._client = httpx.AsyncClient(timeout=_REQUEST_SECONDS, follow_redirects=False)
+            self._client = httpx.AsyncClient(
+                timeout=_REQUEST_SECONDS, follow_redirects=False, headers={"Accept-Encoding": "identity"}
+            )
         async with self._client.stream(method, url, **how) as response:
             body = b""
-            async for piece in response.aiter_bytes():
+            async for piece in response.aiter_raw():
                 body += piece
                 if len(body) > _ANSWER_LIMIT:
                     raise _Unanswered("the answer is too long")
             if not response.is_success:
                 raise _Unanswered(f"the server answered {response.status_code}")
+            if response.headers.get("Content-Encoding", "identity") != "identity":
+                raise _Unanswered("the answer is compressed, which was not asked for")
             yield body
 
 

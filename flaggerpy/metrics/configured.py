@@ -38,18 +38,20 @@ def settings_of(
     )
 
 
-def queries_for(spec: MetricTemplateSpec, metric: CanaryMetric, measured: Measured) -> Queries:
-    """Return what a verdict asks of a template's server.
+def queries_for(
+    spec: MetricTemplateSpec, metric: CanaryMetric, measured: Measured, *, confined: bool = False
+) -> Queries:
+    """Return what a verdict asks of a template's server; if ``confined``, of the canary's own namespace alone.
 
     Raises:
-        UserError: nobody can be asked: the provider is not there, a query cannot be filled in or is none.
+        UserError: nobody can be asked: the provider is not there, a query cannot be filled in, is none or is forbidden.
 
     """
     maker_of(spec.provider.type)
     queries = queries_of(metric, measured, spec.query, told_apart=_told_apart(spec.provider.web, measured))
     for query in (queries.value, queries.samples, queries.primary, queries.primary_samples):
         if query is not None:
-            check_query(spec.provider.type, query)
+            check_query(spec.provider.type, query, measured.canary.namespace if confined else "")
     return queries
 
 

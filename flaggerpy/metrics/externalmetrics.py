@@ -126,6 +126,21 @@ def wanted_by(query: str) -> Wanted:
     return Wanted(namespace, unquote(metric), fields.get("labelSelector", "").strip())
 
 
+def stay_within(query: str, namespace: str) -> None:
+    """Look whether a query asks for what its own namespace has.
+
+    Raises:
+        UserError: it asks for another one's, or is none.
+
+    """
+    wanted = wanted_by(query)
+    if wanted.namespace != namespace:
+        raise UserError(
+            f"The query asks for an external metric of namespace {wanted.namespace}, which this controller forbids "
+            f"(--no-cross-namespace-refs): write {namespace}/{quoted(wanted.metric)}."
+        )
+
+
 def parse(payload: bytes) -> Outcome:
     """Read an ExternalMetricValueList with one value."""
     return read(payload, _interpreted)

@@ -6,7 +6,7 @@ from typing import Any
 
 from flaggerpy.metrics.base import NoData, Outcome, ProviderError
 from flaggerpy.metrics.points import newest, several
-from flaggerpy.metrics.reading import quoted, read
+from flaggerpy.metrics.reading import PARTIAL, quoted, read
 
 _ADVICE = "aggregate them, as SELECT mean(x) without GROUP BY of tags does"
 
@@ -23,6 +23,8 @@ def _interpreted(document: Any) -> Outcome:
     if complaints := [quoted(result["error"]) for result in results if "error" in result]:
         return ProviderError(complaints[0] or "the answer has an error without a text")
     series = [one for result in results for one in _list(result.get("series"))]
+    if any(isinstance(part, dict) and part.get("partial") is True for part in (*results, *series)):
+        return ProviderError(PARTIAL)
     match series:
         case []:
             return NoData()

@@ -1,8 +1,9 @@
 """How this process calls servers that users named: metrics servers, webhooks and chat receivers.
 
 Every call is bounded in time (the whole exchange, body included) and in size, stays on http and
-https, and follows a redirect only within the same host. Cookies are not kept, because the
-connections are shared between canaries. Nothing here knows what is asked or what an answer means.
+https, and follows a redirect only within the same host, and only with what was to be sent. Cookies
+are not kept, because the connections are shared between canaries. Nothing here knows what is asked
+or what an answer means.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ from __future__ import annotations
 import asyncio
 import ssl
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import cache, lru_cache
 from http.cookiejar import CookieJar, DefaultCookiePolicy
 from types import TracebackType
@@ -20,6 +21,8 @@ import httpx
 from flaggerpy import __version__
 
 MAX_REDIRECTS = 10
+_WITHOUT_BODY = frozenset({301, 302, 303})
+"""Redirects that are followed with GET, as browsers and Go's client do, so that what was to be sent is lost."""
 _IDLE_SECONDS = 2.0
 """Shorter than any server keeps an idle connection: a call must not fail because a server hung up just then."""
 MEBIBYTE = 1024 * 1024
@@ -45,7 +48,7 @@ class Call:
         size: how many bytes of the answer are read.
         proxy: URL of a proxy, empty for the process' own settings.
         authorities: PEM certificates of whom to trust, empty for those whom the process trusts.
-        follow: redirects within the same host are followed; else a redirect is the answer.
+        follow: redirects within the same host are followed if they keep method and body; else they are errors.
 
     """
 
@@ -128,10 +131,9 @@ class Outbound:
             own = any(name.lower() == "authorization" for name, _ in headers)
             response = await client.send(request, stream=True, auth=httpx.Auth() if own else httpx.USE_CLIENT_DEFAULT)
             try:
-                if not (call.follow and response.has_redirect_location):
+                if not response.has_redirect_location:
                     return await _read(response, call.size)
-                url = redirected(url, response.headers["location"])
-                call = _after_redirect(call, response.status_code)
+                url = _followed(call, url, response)
             finally:
                 await response.aclose()
         raise OutboundError(f"it was redirected more than {MAX_REDIRECTS} times", retryable=False)
@@ -214,7 +216,8 @@ def redirected(url: httpx.URL, location: str) -> httpx.URL:
     upgraded = target.host == url.host and (url.scheme, target.scheme) == ("http", "https")
     if not (same_origin or upgraded):
         raise OutboundError(
-            f"it was redirected to another host ({target.scheme}://{place(str(target))}), which is not followed",
+            f"it was redirected to another host ({target.scheme}://{place(str(target))}), which is not followed: "
+            "write the final address instead",
             retryable=False,
         )
     return target
@@ -236,12 +239,35 @@ def _headers(headers: Mapping[str, str] | tuple[tuple[str, str], ...]) -> list[t
     return found
 
 
-def _after_redirect(call: Call, status: int) -> Call:
-    """Do as browsers and Go's client do: only 307 and 308 repeat the method and the body."""
-    if status in {307, 308} or call.method in {"GET", "HEAD"}:
-        return call
-    kept = tuple((name, value) for name, value in _headers(call.headers) if name.lower() != "content-type")
-    return replace(call, method="GET", content=None, headers=kept)
+def _followed(call: Call, url: httpx.URL, response: httpx.Response) -> httpx.URL:
+    """Give the URL that a redirect leads to, if the same call can be made there.
+
+    Raises:
+        OutboundError: it leads elsewhere, or what was to be sent would not arrive.
+
+    """
+    target = redirected(url, response.headers["location"])
+    if not call.follow:
+        but = "which is not followed"
+    elif response.status_code in _WITHOUT_BODY and call.method not in {"GET", "HEAD"}:
+        but = f"where a {call.method} arrives as a GET without its body"
+    else:
+        return target
+    raise OutboundError(
+        f"it answered {response.status_code}, a redirect to {_seen_from(url, target)}, {but}: "
+        "write the final address instead",
+        retryable=False,
+    )
+
+
+def _seen_from(url: httpx.URL, target: httpx.URL) -> str:
+    """Say where a redirect leads without the parts of an address that can hold secrets."""
+    if (target.port, target.query, target.path.rstrip("/")) == (url.port, url.query, url.path.rstrip("/")):
+        changes = [("https", target.scheme != url.scheme)]
+        changes += [("a / at its end", len(target.path) > len(url.path))]
+        if found := " and ".join(change for change, there in changes if there):
+            return f"the same address with {found}"
+    return f"another address of {target.scheme}://{place(str(target))}"
 
 
 async def _read(response: httpx.Response, size: int) -> Reply:

@@ -12,7 +12,7 @@ from flaggerpy.metrics.asking import TIMEOUT_SECONDS, Parse, Server, address_of
 from flaggerpy.metrics.base import BadQuery, NoData, Outcome, ProviderError, ProviderSettings, Value
 from flaggerpy.metrics.credentials import authority_of, headers_of
 from flaggerpy.metrics.outbound import Outbound
-from flaggerpy.metrics.reading import measured, quoted, read
+from flaggerpy.metrics.reading import PARTIAL, measured, quoted, read
 from flaggerpy.rollout.errors import UserError
 
 NAME = "Prometheus"
@@ -84,11 +84,11 @@ def parse_range(payload: bytes, aggregator: str) -> Outcome:
 
 
 def complaint(document: Any) -> str:
-    """Quote what the server itself says is wrong."""
-    if not isinstance(document, dict) or not quoted(document.get("error")):
+    """Quote what the server itself says is wrong: only an error with status and type is Prometheus' own."""
+    if not isinstance(document, dict) or document.get("status") != "error":
         return ""
-    kind, text = document.get("errorType"), quoted(document["error"])
-    return f"{kind}: {text}" if isinstance(kind, str) else text
+    kind, text = document.get("errorType"), quoted(document.get("error"))
+    return f"{quoted(kind)}: {text}" if text and quoted(kind) else ""
 
 
 def _interpreted(document: Any) -> Outcome:
@@ -109,9 +109,10 @@ def _interpreted(document: Any) -> Outcome:
 
 def _data(document: Any) -> dict[str, Any] | ProviderError:
     if not isinstance(document, dict) or document.get("status") != "success":
-        return ProviderError(complaint(document) or "the answer does not say that it succeeded")
+        said = quoted(document.get("error")) if isinstance(document, dict) else ""
+        return ProviderError(complaint(document) or said or "the answer does not say that it succeeded")
     if document.get("isPartial") is True:  # VictoriaMetrics, a part of whose storage is away
-        return ProviderError("the answer is only a part of the data, as the server itself says")
+        return ProviderError(PARTIAL)
     data = document.get("data")
     if not isinstance(data, dict) or not isinstance(data.get("result"), list):
         return ProviderError("the answer has no result")

@@ -10,6 +10,7 @@ from typing import Any
 from flaggerpy.metrics.base import NoData, Outcome, ProviderError, Value
 
 LONGEST_QUOTE = 300
+PARTIAL = "the answer is only a part of the data, as the server itself says"
 
 
 def read(payload: bytes, interpret: Callable[[Any], Outcome]) -> Outcome:

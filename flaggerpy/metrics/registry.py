@@ -9,7 +9,7 @@ from flaggerpy.metrics.cloudwatch import CloudWatch, queries_of
 from flaggerpy.metrics.datadog import Datadog
 from flaggerpy.metrics.discreet import Discreet
 from flaggerpy.metrics.dynatrace import Dynatrace
-from flaggerpy.metrics.externalmetrics import ExternalMetrics, wanted_by
+from flaggerpy.metrics.externalmetrics import ExternalMetrics, stay_within, wanted_by
 from flaggerpy.metrics.graphite import Graphite, parameters_of
 from flaggerpy.metrics.influxdb import InfluxDb
 from flaggerpy.metrics.newrelic import NewRelic
@@ -42,6 +42,9 @@ QUERIES: dict[str, Callable[[str], object]] = {
 }
 """What sees that a query is none before it is sent, and says so in a UserError."""
 
+CONFINED: dict[str, Callable[[str, str], None]] = {"externalmetrics": stay_within}
+"""What sees that a query asks for what a namespace does not have, and says so in a UserError."""
+
 NEED_VALUES = frozenset({"cloudwatch"})
 """Whose queries can be looked at only with a canary's own values in them, as some of these may be numbers in JSON."""
 
@@ -58,15 +61,19 @@ def provider_for(settings: ProviderSettings, outbound: Outbound) -> MetricProvid
     return Discreet(maker_of(settings.type)(settings, outbound), settings)
 
 
-def check_query(kind: str, query: str) -> None:
+def check_query(kind: str, query: str, within: str = "") -> None:
     """Look at a rendered query as far as that is possible without its server.
 
+    ``within`` is the only namespace that it may ask about, empty where any may be asked about.
+
     Raises:
-        UserError: it is none for this type of provider.
+        UserError: it is none for this type of provider, or asks about another namespace.
 
     """
     if kind in QUERIES:
         QUERIES[kind](query)
+    if within and kind in CONFINED:
+        CONFINED[kind](query, within)
 
 
 def maker_of(kind: str) -> Callable[[ProviderSettings, Outbound], MetricProvider]:

@@ -25,7 +25,7 @@ from tests.metrics.loopback import Loopback, Say
 class Desk:
     """A checker, the server it asks, and what it can look up."""
 
-    def __init__(self, outbound: Outbound, server: Loopback) -> None:
+    def __init__(self, outbound: Outbound, server: Loopback, *, confined: bool = False) -> None:
         self.server = server
         self.templates: dict[tuple[str, str], MetricTemplate] = {}
         self.secrets: dict[tuple[str, str], Mapping[str, str]] = {}
@@ -36,6 +36,7 @@ class Desk:
             read_secret=self._secret,
             metrics_server=server.url,
             mesh_provider="kubernetes",
+            confined=confined,
         )
         self.clock = ManualClock()
         self.checker = Checker(WebhookClient(outbound, self._secret), outbound, sources, self.recorder, self.clock)

@@ -163,7 +163,7 @@ async def test_a_secret_that_does_not_help_is_reported_and_nothing_is_sent(
         ([Say(400)], 1, "it answered 400"),
         ([Say(401)], 1, "it answered 401: check the token and the address"),
         ([Say(404)], 1, "it answered 404: check the address"),
-        ([Say(302, headers={"Location": "/login"})], 1, "it answered 302"),
+        ([Say(302)], 1, "it answered 302"),
         (
             [Say(200, b'{"ok":false,"error":"invalid_auth"}')],
             1,
@@ -185,6 +185,21 @@ async def test_a_message_is_tried_again_when_that_can_help(
     assert len(server.asked) == calls
     assert [log["reason"] for log in logs] == ([] if reason is None else [reason])
     assert office.waits == [1.0, 2.0, 4.0, 8.0, 16.0, 30.0, 30.0][: calls - 1]
+
+
+@pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
+async def test_a_redirected_alert_is_told_with_what_to_write_and_without_what_is_secret(
+    server: Loopback, office: Office, status: int
+) -> None:
+    server.says(Say(status, headers={"Location": "/services/T0/moved"}))
+
+    (log,) = await office.send(Receiver("slack", f"{server.url}/services/T0/secret"))
+
+    assert log["reason"] == (
+        f"{server.url.removeprefix('http://')}: it answered {status}, a redirect to another address of {server.url}, "
+        "which is not followed: write the final address instead"
+    )
+    assert len(server.asked) == 1
 
 
 @pytest.mark.parametrize(("asked_for", "waited"), [("7", 7.0), ("0", 0.0), ("86400", LONGEST_PAUSE), ("soon", 1.0)])

@@ -225,11 +225,12 @@ async def test_a_web_metric_is_filled_in_for_the_canary(desk: Desk) -> None:
 @pytest.mark.parametrize("status", [200, 400, 401, 500])
 async def test_no_value_of_a_secret_is_in_an_answer(desk: Desk, status: int, caplog: pytest.LogCaptureFixture) -> None:
     secret = {"token": "planted-t0ken", "header.X-Api-Key": "planted-key"}
+    complaint = {"status": "error", "errorType": "internal"}
     desk.templates["shop", "t"] = template(address=desk.server.url, secretRef={"name": "s"})
     desk.secrets["shop", "s"] = secret
 
     async def echo(asked: Asked) -> Say:
-        return Say(status, json.dumps({"status": "error", "error": " ".join(asked.headers.values())}).encode())
+        return Say(status, json.dumps(complaint | {"error": " ".join(asked.headers.values())}).encode())
 
     desk.server.says(echo)
     answer = await desk.metric(TEMPLATE, BY_TEMPLATE)
@@ -569,6 +570,15 @@ async def test_a_server_that_gives_no_answer_is_waited_for_once_a_round(desk: De
     assert answers[elsewhere].passed
     queries = 'flaggerpy_metric_query_duration_seconds_count{outcome="%s",provider="prometheus"}'
     assert desk.counted(queries, "unanswered") == {"unanswered": 1}
+
+
+async def test_an_external_metric_of_another_namespace_is_not_asked_for_where_that_is_forbidden(desk: Desk) -> None:
+    async with Outbound(trust_env=False) as outbound:
+        confined = Desk(outbound, desk.server, confined=True)
+        confined.templates["shop", "t"] = template("shop", "monitoring/q", type="externalmetrics", address="http://m")
+        answer = await confined.metric(TEMPLATE, BY_TEMPLATE)
+    assert answer.verdict is Verdict.FAILED
+    assert "of namespace monitoring, which this controller forbids (--no-cross-namespace-refs)" in answer.message
 
 
 async def test_a_failure_that_is_not_counted_does_not_end_the_round(desk: Desk) -> None:

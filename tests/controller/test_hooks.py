@@ -12,7 +12,7 @@ import pytest
 
 from flaggerpy.api.analysis import CanaryWebhook
 from flaggerpy.api.payloads import WebhookPayload
-from flaggerpy.controller.hooks import HookAnswer, WebhookClient, backoff, in_order, retry_after
+from flaggerpy.controller.hooks import IDEMPOTENCY_HEADER, HookAnswer, WebhookClient, backoff, in_order, retry_after
 from flaggerpy.kube.errors import Unreachable
 from flaggerpy.metrics.outbound import Outbound, Reply
 from tests.controller.keeping import no_secrets
@@ -249,20 +249,48 @@ async def test_garbage_and_a_lost_connection_are_failures(client: WebhookClient)
             assert not (await call(client, url)).passed
 
 
-async def test_redirects_keep_to_the_host_and_to_the_meaning_of_their_code(
-    server: Loopback, client: WebhookClient
+@pytest.mark.parametrize("status", [307, 308])
+async def test_a_redirect_on_the_same_host_that_keeps_the_question_is_followed(
+    server: Loopback, client: WebhookClient, status: int
 ) -> None:
-    server.says(Say(308, headers={"Location": "/new"}), Say(302, headers={"Location": "/see"}), Say(200))
+    server.says(Say(status, headers={"Location": "/new"}), Say(200))
 
     answer = await call(client, server.url)
 
     assert answer.passed
-    assert [(asked.method, asked.path, bool(asked.body)) for asked in server.asked] == [
-        ("POST", "/", True),
-        ("POST", "/new", True),
-        ("GET", "/see", False),
-    ]
-    assert "Content-Type" not in server.asked[2].headers
+    first, second = server.asked
+    assert (second.method, second.path, second.body) == ("POST", "/new", first.body)
+    assert second.headers["Content-Type"] == "application/json"
+    assert second.headers[IDEMPOTENCY_HEADER] == first.headers[IDEMPOTENCY_HEADER]
+
+
+@pytest.mark.parametrize("status", [301, 302, 303])
+@pytest.mark.parametrize(
+    ("location", "where"),
+    [
+        ("/check/", "the same address with a / at its end"),
+        ("https://{place}/check", "the same address with https"),
+        ("https://{place}/check/", "the same address with https and a / at its end"),
+        ("https://127.0.0.1/check", "another address of https://127.0.0.1"),
+        ("/login?token=hidden", "another address of http://{place}"),
+        ("/check?token=hidden", "another address of http://{place}"),
+    ],
+)
+async def test_a_redirect_that_would_lose_the_question_is_an_error_that_says_what_to_write(
+    server: Loopback, client: WebhookClient, naps: Naps, status: int, location: str, where: str
+) -> None:
+    place = server.url.removeprefix("http://")
+    server.says(Say(status, b"moved", headers={"Location": location.format(place=place)}), Say(200))
+
+    answer = await call(client, f"{server.url}/check", retries=3)
+
+    assert not answer.passed
+    assert answer.reason == (
+        f"{place}: it answered {status}, a redirect to {where.format(place=place)}, where a POST arrives as a GET "
+        "without its body: write the final address instead"
+    )
+    assert [asked.method for asked in server.asked] == ["POST"]
+    assert naps.taken == []
 
 
 async def test_a_redirect_to_another_host_is_refused(server: Loopback, client: WebhookClient, naps: Naps) -> None:

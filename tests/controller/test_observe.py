@@ -18,7 +18,7 @@ from flaggerpy.controller.world import World
 from flaggerpy.kube.cache import Caches
 from flaggerpy.kube.client import Client
 from flaggerpy.kube.dependents import Dependents
-from flaggerpy.kube.objects import generation_of
+from flaggerpy.kube.objects import JsonObject, generation_of
 from flaggerpy.kube.resources import (
     CANARIES,
     DEPLOYMENTS,
@@ -223,6 +223,34 @@ async def test_w20_a_reference_into_another_namespace_is_refused_in_canaries_tha
         allowed = await stage.observe()
         assert [stage.caches.owners(ref) for ref in there] == [frozenset({KEY})] * 2
         assert [alert.name for alert in allowed.canary.analysis.alerts] == ["a", "b"]
+
+
+async def test_w20_an_external_metric_of_another_namespace_is_refused_at_every_look() -> None:
+    """Also where the query of a template that was valid is changed, which is no edit of the canary."""
+    metric = {"name": "queue", "templateRef": {"name": "queue"}, "threshold": 1}
+
+    def template(query: str) -> JsonObject:
+        spec = {"provider": {"type": "externalmetrics"}, "query": query}
+        return {"metadata": {"namespace": "shop", "name": "queue"}, "spec": spec}
+
+    async with running() as stage:
+        stage.server.put(METRIC_TEMPLATES, template("{{ namespace }}/queue"))
+        stage.put(analysis={"metrics": [metric]})
+        confined: dict[str, Any] = {"mesh_provider": "kubernetes", "no_cross_namespace_refs": True}
+        assert (await stage.observe(**confined)).seen.problems == ()
+        stage.server.put(METRIC_TEMPLATES, template("monitoring/queue"))
+        refusal = (
+            "MetricTemplate queue cannot be used: The query asks for an external metric of namespace monitoring, which "
+            "this controller forbids (--no-cross-namespace-refs): write shop/queue."
+        )
+        await eventually(lambda: _query(stage) == "monitoring/queue")
+        assert (await stage.observe(**confined)).seen.problems == (refusal,)
+        assert (await stage.observe(mesh_provider="kubernetes")).seen.problems == ()
+
+
+def _query(stage: Stage) -> str:
+    found = stage.caches.get(Ref(METRIC_TEMPLATES, "shop", "queue"))
+    return str(found.obj["spec"]["query"]) if isinstance(found, Present) else ""
 
 
 def _generation(stage: Stage) -> int:

@@ -1,19 +1,24 @@
 from __future__ import annotations
 
+import re
 from collections.abc import AsyncIterator
+from datetime import timedelta
 
 import pytest
 
 from flaggerpy.api.analysis import Severity
 from flaggerpy.controller.alerts import receivers_for
+from flaggerpy.controller.questions import Questions, Sources, Span
 from flaggerpy.controller.sources import Library, unmeasured
 from flaggerpy.kube.cache import Caches
 from flaggerpy.kube.client import Client
 from flaggerpy.kube.objects import JsonObject
 from flaggerpy.kube.resources import ALERT_PROVIDERS, METRIC_TEMPLATES, Ref, Resource
 from flaggerpy.kube.sessions import HttpTransport, Server
+from flaggerpy.rollout.checks import MetricSource
 from flaggerpy.rollout.errors import UserError
 from tests.builders import canary
+from tests.kube.clocks import START
 
 SPECS: dict[Resource, JsonObject] = {
     METRIC_TEMPLATES: {"provider": {"type": "prometheus", "address": "http://p"}, "query": "up"},
@@ -78,6 +83,51 @@ async def test_metrics_that_could_never_be_measured_are_found_before_a_rollout(s
     assert list(unmeasured(one, shelf.library, "", served=False)) == [lost]
     skipping = canary(spec={**spec, "skipAnalysis": True}, analysis={"metrics": templates})
     assert list(unmeasured(skipping, shelf.library, "", served=True)) == [], "nothing is measured"
+
+
+@pytest.mark.parametrize(
+    ("query", "foreign"),
+    [
+        ("monitoring/queue", "monitoring"),
+        ("queue", "default"),
+        ("{{ variables.where }}/queue?labelSelector=app%3D{{ target }}", "monitoring"),
+        ('{{ if eq role "primary" }}monitoring{{ else }}shop{{ end }}/queue', "monitoring"),
+        ("shop/queue", ""),
+        ("{{ namespace }}/queue", ""),
+    ],
+)
+@pytest.mark.parametrize("wanted", ["query", "sampleQuery"])
+async def test_w20_an_external_metric_of_another_namespace_is_refused_before_and_whenever_it_is_asked_for(
+    shelf: Shelf, query: str, foreign: str, wanted: str
+) -> None:
+    queries = {"query": "{{ namespace }}/{{ role }}", "sampleQuery": "{{ namespace }}/{{ role }}-hits", wanted: query}
+    address = "https://metrics.example"
+    spec = {"provider": {"type": "externalmetrics", "address": address}, "query": queries["query"]}
+    shelf.put(METRIC_TEMPLATES, "queue", spec=spec)
+    metric = {
+        "name": "queue",
+        "templateRef": {"name": "queue"},
+        "templateVariables": {"where": "monitoring"},
+        "sampleQuery": queries["sampleQuery"],
+        "minSamples": 1,
+        **({"compareTo": "primary", "ratio": {"max": 2}} if "role" in query else {"threshold": 1}),
+    }
+    one = canary(analysis={"metrics": [metric]})
+    asks = Questions(Sources(shelf.library.metric_template, shelf.library.secret, "", "", confined=True))
+    span = Span(timedelta(minutes=1), START)
+    told = tuple(unmeasured(one, shelf.library, "", served=True, confined=True))
+    assert list(unmeasured(one, shelf.library, "", served=True)) == [], "other controllers allow it"
+    if not foreign:
+        assert told == ()
+        assert asks.draft(one, one.analysis.metrics[0], MetricSource.TEMPLATE, span).settings.address == address
+        return
+    reason = (
+        f"The query asks for an external metric of namespace {foreign}, which this controller forbids "
+        "(--no-cross-namespace-refs): write shop/queue."
+    )
+    assert told == (f"MetricTemplate queue cannot be used: {reason}",)
+    with pytest.raises(UserError, match=f"^{re.escape(reason)}$"):
+        asks.draft(one, one.analysis.metrics[0], MetricSource.TEMPLATE, span)
 
 
 @pytest.mark.parametrize("query", ["up{{ if x }}", "{{ if eq target `x` }}up{{ end }}", "up{{ variables.day }}"])

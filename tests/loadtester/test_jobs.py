@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import gzip
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -18,6 +19,7 @@ from tests.loadtester.harness import Answer, Caller, eventually, load_tester
 
 LOGIN = f"Basic {base64.b64encode(b'grinder:pa:ss').decode()}"
 NGRINDER = {"clone": "42", "username": "grinder", "passwd": base64.b64encode(b"pa:ss").decode(), "pollInterval": "5ms"}
+GZIP = {"Content-Encoding": "gzip"}
 CONCORD = {"org": "team", "project": "shop", "repo": "tests", "entrypoint": "load", "endpoint": "http://canary/"}
 
 
@@ -31,9 +33,15 @@ class Elsewhere:
     authorizations: set[str] = field(default_factory=set)
     form: dict[str, str] = field(default_factory=dict)
     start: dict[str, Any] = field(default_factory=lambda: {"id": 77, "instanceId": "b1a-7", "ok": True})
+    raw: web.Response | None = None
+    """What it says to everything."""
+    encodings: set[str] = field(default_factory=set)
 
     async def handle(self, request: web.Request) -> web.StreamResponse:
         self.seen.append(f"{request.method} {request.path_qs}")
+        self.encodings.add(request.headers.get("Accept-Encoding", ""))
+        if self.raw is not None:
+            return self.raw
         self.authorizations.add(request.headers.get("Authorization", ""))
         if request.method == "GET":
             status = self.statuses.pop(0) if len(self.statuses) > 1 else self.statuses[0]
@@ -134,6 +142,26 @@ async def test_a_test_that_cannot_be_followed_is_a_failure(caller: Caller, elsew
     answer = await caller.ask("/", type="result", task="grind", wait="30s")
     assert answer.status == 424
     assert answer.body.endswith("nGrinder's test 77 cannot be followed: the server answered 500")
+
+
+@pytest.mark.parametrize(
+    ("body", "headers", "reason"),
+    [
+        (gzip.compress(b"[" + b" " * (8 << 20) + b"]"), GZIP, "the answer is compressed, which was not asked for"),
+        (gzip.compress(b'{"id": 77, "ok": true}'), GZIP, "the answer is compressed, which was not asked for"),
+        (b" " * (1 << 20) + b"{}", {}, "the answer is too long"),
+    ],
+    ids=["inflates beyond the limit", "compressed", "beyond the limit"],
+)
+async def test_answers_are_read_up_to_a_limit_and_never_inflated(
+    caller: Caller, elsewhere: Elsewhere, body: bytes, headers: dict[str, str], reason: str
+) -> None:
+    elsewhere.raw = web.Response(body=body, headers=headers)
+    await caller.ask("/", type="ngrinder", id="grind", server=elsewhere.url, **NGRINDER)
+    answer = await caller.ask("/", type="result", task="grind", wait="30s")
+    assert answer.status == 424
+    assert reason in answer.body
+    assert elsewhere.encodings == {"identity"}
 
 
 @pytest.mark.parametrize(

@@ -17,6 +17,7 @@ from flaggerpy.metrics.prometheus import Prometheus, parse, parse_range
 from flaggerpy.metrics.registry import provider_for
 from flaggerpy.rollout.errors import UserError
 from tests.kube.clocks import START, ManualClock
+from tests.metrics.faults.case import says
 from tests.metrics.loopback import (
     Loopback,
     Say,
@@ -67,6 +68,7 @@ CASES = [
     Case("null is no number", vector(None), "holds no number"),
     Case("a short sample is no number", result("vector", [{"value": ["1"]}]), "holds no number"),
     Case("an error is quoted", b'{"status":"error","errorType":"execution","error":"too slow"}', "execution: too slow"),
+    Case("another server's error is quoted", b'{"error":"no route"}', "no route"),
     Case("HTML is no answer", b"<html><body>Sign in</body></html>", 'not JSON but begins with "<html><body>Sign in'),
     Case("emptiness is no answer", b"", "not JSON but begins with nothing"),
     Case("broken JSON is no answer", b'{"status": "success", "data"', "not JSON"),
@@ -109,6 +111,10 @@ async def outbound() -> AsyncIterator[Outbound]:
         yield made
 
 
+def complaining(status: int, kind: str, text: str) -> Say:
+    return says({"status": "error", "errorType": kind, "error": text}, status)
+
+
 AWAY = b'{"status":"error","errorType":"execution","error":"expanding series: remote read: no answer"}'
 
 
@@ -143,13 +149,24 @@ async def test_a_query_is_asked_of_the_api_below_the_address(server: Loopback, o
         pytest.param(Say(401, b"who?"), "it answered 401", id="credentials refused"),
         pytest.param(Say(404, b"no such page"), "it answered 404", id="wrong address"),
         pytest.param(Say(200, b"<!doctype html>"), "not JSON", id="a login page"),
-        pytest.param(Say(503, b'{"error":"slow","errorType":"timeout"}'), "timeout: slow", id="slow query"),
+        pytest.param(complaining(503, "timeout", "slow"), "it answered 503: timeout: slow", id="slow query"),
         pytest.param(Say(200, b"x" * 1_048_577), "larger than 1 MiB", id="huge"),
         pytest.param(Say(200, vector("1"), {"Content-Encoding": "gzip"}), Value(1.0), id="no decoding unasked"),
-        pytest.param(Say(400, b'{"errorType":"bad_data","error":"no"}'), BadQuery("bad_data: no"), id="wrong query"),
-        pytest.param(Say(422, b'{"error":"many-to-many"}'), BadQuery("many-to-many"), id="impossible query"),
+        pytest.param(complaining(400, "bad_data", "no"), BadQuery("bad_data: no"), id="wrong query"),
+        pytest.param(complaining(422, "422", "limit"), BadQuery("422: limit"), id="as VictoriaMetrics says it"),
         pytest.param(Say(422, AWAY), "execution: expanding series: remote read: no answer", id="a store that is away"),
         pytest.param(Say(400, b"<html>"), "it answered 400", id="400 not from Prometheus"),
+        *(
+            pytest.param(says(body, status), f"it answered {status}: \"{json.dumps(body)}\"", id=f"{status} {why}")
+            for status in (400, 401, 404, 422)
+            for why, body in (
+                ("of a proxy", {"error": "no route"}),
+                ("of a gateway", {"status": 400, "error": "Bad Request", "path": "/api"}),
+                ("with a type of its own", {"errorType": "bad_data", "error": "no"}),
+                ("without a type", {"status": "error", "error": "no"}),
+                ("without a text", {"status": "error", "errorType": "bad_data"}),
+            )
+        ),
     ],
 )  # fmt: skip
 async def test_only_an_answer_of_prometheus_itself_says_anything(

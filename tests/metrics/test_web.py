@@ -55,6 +55,21 @@ async def test_parameters_alone_are_a_query(server: Loopback, outbound: Outbound
     assert (server.asked[0].path, server.asked[0].query) == ("/rates", {"app": "web"})
 
 
+@pytest.mark.parametrize("status", [301, 302, 303])
+async def test_a_redirect_is_followed_with_get_and_an_error_of_the_server_with_post(
+    server: Loopback, outbound: Outbound, status: int
+) -> None:
+    server.says(Say(status, headers={"Location": "/new"}), says({"data": 1}))
+    assert await web(server.url, outbound).measure("/", MINUTE) == Value(1)
+
+    server.says(Say(status, headers={"Location": "/new"}), says({"data": 1}))
+    outcome = await web(server.url, outbound, method="POST", body="{}").measure("/", MINUTE)
+
+    assert isinstance(outcome, ProviderError)
+    assert f"it answered {status}, a redirect to another address of {server.url}, where a POST" in outcome.reason
+    assert [asked.method for asked in server.asked] == ["GET", "GET", "POST"]
+
+
 async def test_a_body_is_sent_as_json_unless_a_header_says_otherwise(server: Loopback, outbound: Outbound) -> None:
     await web(server.url, outbound, method="POST", body='{"app": "web"}').measure("/", MINUTE)
     typed = {"content-type": ("application/x-www-form-urlencoded",)}

@@ -79,6 +79,7 @@ VERSION_1 = replace(
         b'{"results": [{"series": [{"columns": ["time", "mean"], "values": [["now", 1]]}]}]}',
         b'{"results": [{"series": [{"columns": ["time", "mean"], "values": [[1, "up"]]}]}]}',
         b'{"results": [{"error": "timeout"}]}',
+        b'{"results": [{"partial": true, "series": [{"columns": ["time", "mean"], "values": [[1, 2]]}]}]}',
     ),
     secret=USER,
     sent={"Authorization": "Basic cGxhbnRlZC1uYW1lOnBsYW50ZWQtcGFzc3cwcmQ="},
