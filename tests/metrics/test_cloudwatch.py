@@ -38,18 +38,6 @@ BY_STS = Say(
 
 
 @pytest.fixture
-async def outbound() -> AsyncIterator[Outbound]:
-    async with Outbound(trust_env=False) as made:
-        yield made
-
-
-@pytest.fixture
-async def server() -> AsyncIterator[Loopback]:
-    async with loopback() as running:
-        yield running
-
-
-@pytest.fixture
 async def lender() -> AsyncIterator[Loopback]:
     async with loopback() as running:
         yield running

@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncIterator
 from datetime import timedelta
 from typing import Any
 
@@ -12,22 +11,10 @@ from flaggerpy.metrics.graphite import Graphite, parameters_of, parse
 from flaggerpy.metrics.outbound import Outbound
 from flaggerpy.rollout.errors import UserError
 from tests.metrics.faults.case import says
-from tests.metrics.loopback import Loopback, Say, loopback
+from tests.metrics.loopback import Loopback, Say
 
 MINUTE = timedelta(minutes=1)
 HALF = says([{"target": "a", "datapoints": [[0.5, 60]]}])
-
-
-@pytest.fixture
-async def outbound() -> AsyncIterator[Outbound]:
-    async with Outbound(trust_env=False) as made:
-        yield made
-
-
-@pytest.fixture
-async def server() -> AsyncIterator[Loopback]:
-    async with loopback() as running:
-        yield running
 
 
 def graphite(url: str, outbound: Outbound, **settings: Any) -> Graphite:

@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncIterator
 from datetime import timedelta
 from typing import Any
 
@@ -14,7 +13,7 @@ from flaggerpy.metrics.outbound import Outbound
 from flaggerpy.rollout.errors import UserError
 from tests.metrics.faults.case import says
 from tests.metrics.faults.influxdb import csv, table
-from tests.metrics.loopback import Loopback, Say, loopback
+from tests.metrics.loopback import Loopback, Say
 
 MINUTE = timedelta(minutes=1)
 SELECT = "SELECT mean(value) FROM requests"
@@ -23,18 +22,6 @@ TWO_YIELDS = (
     "#datatype,string,long,double\r\n,result,table,_value\r\n,mean,0,1.5\r\n\r\n"
     "#datatype,string,long,long\r\n,result,table,_value\r\n,count,0,3\r\n\r\n"
 )
-
-
-@pytest.fixture
-async def outbound() -> AsyncIterator[Outbound]:
-    async with Outbound(trust_env=False) as made:
-        yield made
-
-
-@pytest.fixture
-async def server() -> AsyncIterator[Loopback]:
-    async with loopback() as running:
-        yield running
 
 
 def influxdb(url: str, outbound: Outbound, **settings: Any) -> InfluxDb:

@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
@@ -105,23 +104,11 @@ def test_w53_of_several_series_none_is_chosen_and_a_scalar_is_a_value() -> None:
     assert parse(result("scalar", [2009, "1"])) == Value(1.0)
 
 
-@pytest.fixture
-async def outbound() -> AsyncIterator[Outbound]:
-    async with Outbound(trust_env=False) as made:
-        yield made
-
-
 def complaining(status: int, kind: str, text: str) -> Say:
     return says({"status": "error", "errorType": kind, "error": text}, status)
 
 
 AWAY = b'{"status":"error","errorType":"execution","error":"expanding series: remote read: no answer"}'
-
-
-@pytest.fixture
-async def server() -> AsyncIterator[Loopback]:
-    async with loopback() as running:
-        yield running
 
 
 def prometheus(url: str, outbound: Outbound, *, timeout: float = 5.0, **settings: Any) -> Prometheus:

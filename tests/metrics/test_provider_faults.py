@@ -59,18 +59,6 @@ def test_every_provider_of_the_registry_has_a_case() -> None:
     assert sorted(CASES) == sorted(PROVIDERS)
 
 
-@pytest.fixture
-async def outbound() -> AsyncIterator[Outbound]:
-    async with Outbound(trust_env=False) as made:
-        yield made
-
-
-@pytest.fixture
-async def server() -> AsyncIterator[Loopback]:
-    async with loopback() as running:
-        yield running
-
-
 async def _measured(case: Case, url: str, outbound: Outbound, seconds: float = LONG) -> Outcome:
     """Ask as the controller does: nothing secret comes out, whatever the server says."""
     asked = case.settings(url)

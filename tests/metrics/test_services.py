@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
 
@@ -18,22 +18,10 @@ from flaggerpy.rollout.errors import UserError
 from tests.kube.clocks import START, ManualClock
 from tests.metrics.faults import datadog, dynatrace, newrelic, splunk
 from tests.metrics.faults.case import Case, says
-from tests.metrics.loopback import Loopback, loopback
+from tests.metrics.loopback import Loopback
 
 TWO_MINUTES = timedelta(minutes=2)
 NOW = START.timestamp()
-
-
-@pytest.fixture
-async def outbound() -> AsyncIterator[Outbound]:
-    async with Outbound(trust_env=False) as made:
-        yield made
-
-
-@pytest.fixture
-async def server() -> AsyncIterator[Loopback]:
-    async with loopback() as running:
-        yield running
 
 
 async def test_datadog_is_asked_for_the_interval_and_a_minute_that_points_take(

@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import base64
 import json
-from collections.abc import AsyncIterator
 from datetime import timedelta
 from typing import Any
 from urllib.parse import parse_qs
@@ -20,7 +19,7 @@ from flaggerpy.rollout.errors import UserError
 from tests.kube.clocks import ManualClock
 from tests.metrics.faults.case import says
 from tests.metrics.faults.stackdriver import TOKEN, key_file, lends_and, points, private_key, secret, series
-from tests.metrics.loopback import Asked, Loopback, Say, closed_port, loopback, never
+from tests.metrics.loopback import Asked, Loopback, Say, closed_port, never
 
 MINUTE = timedelta(minutes=1)
 QUERY = "fetch k8s_container | metric 'x' | group_by []"
@@ -33,18 +32,6 @@ WRONG = {
         "details": [{"@type": "type.googleapis.com/x", "errorSummary": "Line 1: no metric x"}, {"other": 1}, 7],
     }
 }
-
-
-@pytest.fixture
-async def outbound() -> AsyncIterator[Outbound]:
-    async with Outbound(trust_env=False) as made:
-        yield made
-
-
-@pytest.fixture
-async def server() -> AsyncIterator[Loopback]:
-    async with loopback() as running:
-        yield running
 
 
 def stackdriver(server: Loopback, outbound: Outbound, clock: ManualClock | None = None, **changes: Any) -> Stackdriver:

@@ -21,12 +21,6 @@ CONTEXT = QueryContext("podinfo", "prod", "web", variables={"note": 'say "hi"\n'
 
 
 @pytest.fixture
-async def outbound() -> AsyncIterator[Outbound]:
-    async with Outbound(trust_env=False) as made:
-        yield made
-
-
-@pytest.fixture
 async def server() -> AsyncIterator[Loopback]:
     async with loopback() as running:
         running.says(says({"data": 0.25}))
