@@ -23,6 +23,7 @@ class Draft:
     raw: JsonObject
     canary: Canary
     problems: list[str]
+    routable: bool = True
     live: dict[Ref, JsonObject] = field(default_factory=dict)
     target: Target | None = None
     router: Router | None = None

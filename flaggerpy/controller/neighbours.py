@@ -98,7 +98,7 @@ class Neighbours:
         if not rivals:
             return world
         problem = collision(claim, min(rivals, key=lambda place: place.rank).claim)
-        return replace(world, seen=replace(world.seen, problems=(*world.seen.problems, problem)))
+        return replace(world, seen=replace(world.seen, problems=(*world.seen.problems, problem), routable=False))
 
     async def _meet(self, key: Key) -> None:
         """Look at the neighbours of which nothing is known yet, all at once."""

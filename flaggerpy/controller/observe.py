@@ -18,6 +18,7 @@ from flaggerpy.controller.beside import Beside
 from flaggerpy.controller.configs import ConfigDigests
 from flaggerpy.controller.draft import Draft
 from flaggerpy.controller.pods import PodReader
+from flaggerpy.controller.routable import find_out, says_its_route
 from flaggerpy.controller.served import choose_router, choose_target, provider_of, unserved
 from flaggerpy.controller.sources import Library, alert_refs, template_refs, unmeasured
 from flaggerpy.controller.world import World
@@ -29,7 +30,7 @@ from flaggerpy.kube.workqueue import Key
 from flaggerpy.rollout.decision import ServiceRole
 from flaggerpy.rollout.errors import UserError
 from flaggerpy.rollout.observation import KeptSeen, Limits, Observation, ScalerSeen, ServicesSeen
-from flaggerpy.rollout.traffic import ALL_TO_CANARY, Acceptance, Capabilities, RouteState
+from flaggerpy.rollout.traffic import Acceptance, Capabilities, RouteState
 from flaggerpy.routers.base import Options
 from flaggerpy.routers.former import former_routes, place_of
 from flaggerpy.settings import Settings
@@ -136,6 +137,9 @@ class Observer:
         draft.target, unserved_target = choose_target(draft.canary)
         draft.router, unserved_route = choose_router(draft.canary, self._settings.mesh_provider, self._options)
         draft.problems += [*unserved_target, *unserved_route]
+        draft.routable = not unserved_route and says_its_route(
+            draft.canary, inside=self._settings.no_cross_namespace_refs
+        )
         draft.place = place_of(draft.canary, self._settings.mesh_provider, draft.router)
         draft.formers = former_routes(draft.canary, draft.router, self._options, draft.place)
 
@@ -245,6 +249,7 @@ class Observer:
             left_to_canary=any(former.leads_to_canary(draft.live) for former in draft.formers),
             left_accepted=Acceptance.YES if heard else Acceptance.UNKNOWN,
             problems=tuple(dict.fromkeys(draft.problems)),
+            routable=draft.routable,
             notes=self._notes(draft),
             announced=announced,
             primary_is_owned=primary_obj is not None and owned_through_flagger(primary_obj, canary),
@@ -288,6 +293,7 @@ class Observer:
             }
         except UserError as error:
             draft.problems.append(str(error))
+            draft.routable = False
             return ServicesSeen(apex_released=released)
         return ServicesSeen(
             canary=right[ServiceRole.CANARY],
@@ -321,13 +327,9 @@ class Observer:
 
     def _route(self, draft: Draft) -> tuple[RouteState, bool]:
         """The routing object's state, and whether it is as it stays after a release."""
+        find_out(draft, self._caches)
         if draft.router is None:
             return NO_ROUTE, True
-        if not draft.problems:
-            try:
-                draft.router.render(draft.canary, draft.live, ALL_TO_CANARY)
-            except UserError as error:
-                draft.problems.append(str(error))
         released = not draft.router.restore(draft.canary, draft.live)
         return draft.router.state(draft.canary, draft.live), released
 

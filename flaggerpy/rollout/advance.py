@@ -135,3 +135,18 @@ def leave_unstarted(turn: Turn) -> None:
     """What was taken for a first step of ours may be somebody else's."""
     if not restart.started(turn):
         children.mend_route(turn)
+
+
+def own_next_traffic(turn: Turn) -> tuple[int, bool] | None:
+    """What we would have given the canary last, had a crash kept us from recording it."""
+    analysis = turn.canary.analysis
+    if turn.status.rollout.serving_canary:
+        return None
+    over = turn.status.iterations >= strategy.iterations(analysis, routed=turn.seen.routed)
+    progressive = strategy.is_progressive(analysis, routed=turn.seen.routed)
+    if mirrors_next(turn) and (progressive or not over):
+        return 0, True
+    if progressive:
+        weight = strategy.next_weight(analysis, turn.intended.canary)
+        return None if weight is None else (weight, False)
+    return (100, False) if over or analysis.strategy is Strategy.AB_TESTING else None

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from flaggerpy.api.analysis import Strategy
 from flaggerpy.rollout import (
     advance,
     affinity,
@@ -22,9 +21,9 @@ from flaggerpy.rollout import (
     restart,
     revision,
     rollback,
+    safety,
     scaling,
     sizing,
-    strategy,
     thresholds,
     verdicts,
 )
@@ -43,6 +42,7 @@ def run(turn: Turn) -> NeedChecks | None:
     applied = turn.status.rollout.applied
     if not revision.same(applied, turn.seen, turn.target):
         if revision.unclear(applied, turn.seen, turn.target):
+            safety.look_after(turn)
             turn.wait_for_controller()
         else:
             restart.change_of_mind(turn)
@@ -132,7 +132,7 @@ def _mend_route_meanwhile(turn: Turn) -> None:
     Not where it would lead to none that can serve, nor what may be a step of ours that a crash left unrecorded.
     """
     live, wanted = turn.seen.route.routes, turn.intended
-    wrong = live is None or live.traffic not in {wanted.traffic, _own_next_traffic(turn)}
+    wrong = live is None or live.traffic not in {wanted.traffic, advance.own_next_traffic(turn)}
     serves = wanted.canary == 0 or turn.target.available_replicas > 0
     settled = turn.status.rollout.failing or turn.does(SetRoutes(wanted))
     if turn.seen.routed and wrong and serves and not settled:
@@ -160,7 +160,7 @@ def _traffic_as_intended(turn: Turn) -> bool:
     """
     live = turn.seen.route.routes if turn.seen.routed else None
     could_be_ours = turn.now >= _due(turn) or turn.advance is not None
-    ours = live is not None and live.traffic != turn.intended.traffic and live.traffic == _own_next_traffic(turn)
+    ours = live is not None and live.traffic != turn.intended.traffic and live.traffic == advance.own_next_traffic(turn)
     if live is None or not ours or not could_be_ours:
         return children.mend_route(turn)
     if restart.started(turn):
@@ -178,21 +178,6 @@ def _record_step(turn: Turn, live: Routes) -> None:
     if wish is not None:
         turn.note(advance=wish)
         turn.wake_now()
-
-
-def _own_next_traffic(turn: Turn) -> tuple[int, bool] | None:
-    """What we would have given the canary last, had a crash kept us from recording it."""
-    analysis = turn.canary.analysis
-    if turn.status.rollout.serving_canary:
-        return None
-    over = turn.status.iterations >= strategy.iterations(analysis, routed=turn.seen.routed)
-    progressive = strategy.is_progressive(analysis, routed=turn.seen.routed)
-    if advance.mirrors_next(turn) and (progressive or not over):
-        return 0, True
-    if progressive:
-        weight = strategy.next_weight(analysis, turn.intended.canary)
-        return None if weight is None else (weight, False)
-    return (100, False) if over or analysis.strategy is Strategy.AB_TESTING else None
 
 
 def _due(turn: Turn) -> datetime:

@@ -8,12 +8,14 @@ Read this first. A decision is a short chain of guards, then the room that belon
     suspension                    → nothing         Initialized, Waiting,
     the target is gone            → rollback.py       Succeeded, Failed         → start.py
     found bad, not yet acted on   → rollback.py     Progressing,
-    a user's mistake              → nothing           WaitingPromotion          → analyse.py
+    a user's mistake              → safety.py         WaitingPromotion          → analyse.py
     a status that Flagger left    → adopt.py        Promoting                   → recall.py, promote.py
     routes of a former provider   → leaving.py      Finalising                  → recall.py, finalize.py
 
 and last, whatever the phase, the canary's size → sizing.py, the primary's autoscaler → scaling.py, disruption
 budgets → children.py and a pause that nobody asked for → verdicts.py
+
+A mistake stops the advance and nothing else: users leave a canary that is down, and their route is put back.
 
 Everything is pure: the same observation and time give the same decision.
 """
@@ -38,6 +40,7 @@ from flaggerpy.rollout import (
     release,
     requests,
     rollback,
+    safety,
     scaling,
     sizing,
     start,
@@ -111,6 +114,7 @@ def _goes_no_further(turn: Turn) -> bool:
     elif turn.status.rollout.failing and turn.status.phase in ANALYSIS:
         rollback.run(turn)
     elif turn.seen.problems:
+        safety.look_after(turn)
         turn.stall(" ".join(turn.seen.problems))
     else:
         return False

@@ -182,6 +182,8 @@ class Observation:
         left_to_canary: users come to the canary through these, whom giving them back would lead to the primary.
         left_accepted: what their data plane says of them; UNKNOWN where it has yet to say something.
         problems: sentences about what a user must mend first.
+        routable: the route can be written as it is meant, whatever the problems; where it is False, nobody moves users
+            as long as a mistake stands.
         notes: sentences about settings that are served differently from how they read.
         announced: ids of pending announcements that this process has already made.
         history: of the target's template; only read where taking a canary over depends on it, None where unknown.
@@ -211,6 +213,7 @@ class Observation:
     left_to_canary: bool = False
     left_accepted: Acceptance = Acceptance.YES
     problems: tuple[str, ...] = ()
+    routable: bool = True
     notes: tuple[str, ...] = ()
     announced: frozenset[str] = frozenset()
     answers: Mapping[Check, Answer] = field(default_factory=dict)

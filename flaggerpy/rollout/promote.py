@@ -143,16 +143,12 @@ def leave_changed_canary(turn: Turn) -> bool:
         return False
     if turn.status.rollout.serving_canary or turn.only_canary_serves():
         return False
-    turn.do(SetRoutes(turn.routes_at(0)))
-    scaling.hurry(turn)
-    turn.begin_step(0)
-    turn.moved()
+    down.send_back(turn)
     turn.warn(f"{turn.target_name} changed during its promotion: routing all traffic to primary")
-    turn.wake_now()
     return True
 
 
-def _next_weight(turn: Turn) -> int:
+def next_weight(turn: Turn) -> int:
     """The canary's share after the next shift; one without a pod has no share to keep."""
     increment = turn.canary.analysis.step_weight_promotion
     at_once = increment <= 0 or turn.advance == "full" or turn.status.rollout.serving_canary
@@ -167,14 +163,14 @@ def _route_stands(turn: Turn, *, enough: bool) -> bool:
     As long as the primary cannot take its users, nobody but a stranger can have sent them there.
     """
     live = turn.seen.route.routes
-    if enough and live is not None and live.canary in {0, _next_weight(turn)}:
+    if enough and live is not None and live.canary in {0, next_weight(turn)}:
         return True
     return children.mend_route(turn)
 
 
 def _move_traffic(turn: Turn) -> None:
     """Give the primary one more increment, once an interval; the first as soon as it is ready."""
-    live, wanted = turn.seen.route.routes, _next_weight(turn)
+    live, wanted = turn.seen.route.routes, next_weight(turn)
     if not turn.seen.routed or (live is not None and live.traffic == NOTHING):
         _done(turn)
         return

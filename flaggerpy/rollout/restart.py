@@ -49,10 +49,15 @@ def _rid_of_older_configs(turn: Turn) -> bool:
     return reload.emptied(turn)
 
 
-def back_to_the_start(turn: Turn) -> None:
-    """Take users off the canary (unless only the canary can serve them) and forget what was counted."""
+def forget(turn: Turn) -> None:
+    """Forget what an analysis has counted and what was approved in it, so that it starts again."""
     turn.set(phase=Phase.PROGRESSING, failed_checks=0, iterations=0)
     turn.note(gates=[], checks=[], exposed_at=None)
+
+
+def back_to_the_start(turn: Turn) -> None:
+    """Take users off the canary (unless only the canary can serve them) and forget what was counted."""
+    forget(turn)
     if turn.status.rollout.serving_canary:
         turn.begin_step(100)
         return

@@ -11,8 +11,8 @@ from datetime import timedelta
 from flaggerpy.api.analysis import HookType
 from flaggerpy.api.constants import SCALE_TO_ZERO
 from flaggerpy.api.status import Phase, Step
-from flaggerpy.rollout import children, gates, kept, moving, pausing, reload, revision, rollback, scaling, telling
-from flaggerpy.rollout.decision import NeedChecks, ScaleTarget, ServiceRole, SetRoutes, WriteService
+from flaggerpy.rollout import children, down, gates, kept, moving, pausing, reload, revision, rollback, scaling, telling
+from flaggerpy.rollout.decision import NeedChecks, ScaleTarget
 from flaggerpy.rollout.turn import Turn
 
 FIGHT_REMEMBERED = timedelta(minutes=1)
@@ -104,15 +104,7 @@ def _target_is_down(turn: Turn) -> bool:
 def return_to_primary(turn: Turn) -> None:
     """The primary became ready after all, or is better than nothing: give it the traffic back."""
     rollout = turn.status.rollout
-    if turn.seen.routed:
-        turn.do(SetRoutes(turn.routes_at(0)))
-    if turn.seen.services.apex_elsewhere:
-        turn.do(WriteService(ServiceRole.APEX))  # it was left alone as long as only the target could serve
-    turn.begin_step(0)
-    turn.note(serving_canary=False)
-    turn.moved()
-    turn.say("Routing all traffic to primary")
-    turn.wake_now()
+    down.give_back(turn)
     recovered = turn.primary_readiness().ready and revision.alike(rollout.promoted, rollout.applied)
     if turn.status.phase is Phase.FAILED and recovered:
         turn.set(phase=Phase.SUCCEEDED, last_promoted_spec=turn.status.last_applied_spec)

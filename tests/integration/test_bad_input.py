@@ -9,8 +9,8 @@ import pytest
 
 from flaggerpy.api.canary import Canary
 from flaggerpy.kube.errors import Invalid
-from flaggerpy.kube.objects import JsonObject, name_of
-from flaggerpy.kube.resources import CANARIES, CONFIG_MAPS, DEPLOYMENTS, SERVICES
+from flaggerpy.kube.objects import JsonObject, name_of, uid_of
+from flaggerpy.kube.resources import CANARIES, CONFIG_MAPS, DEPLOYMENTS, HTTP_ROUTES, SERVICES
 from flaggerpy.rollout.errors import UserError
 from flaggerpy.rollout.traffic import Routes
 from flaggerpy.routers.base import Live
@@ -180,6 +180,29 @@ async def test_a_mistake_made_during_a_rollout_holds_it_where_it_is(site: Site, 
         await site.phase_is("Succeeded")
 
 
+async def test_a_route_that_is_deleted_while_a_mistake_stands_comes_back_with_its_shares(
+    site: Site, gateway: Gateway
+) -> None:
+    unbounded = {"name": "mood", "interval": "1m", "query": "mood"}
+    async with site.controller():
+        await site.apply(deployment(), progressive(step=10, most=100))
+        await site.phase_is("Initialized")
+        await site.set_image("6.0.1")
+        await site.until(lambda: _share_is(gateway, 10), "the first step")
+        await site.edit(CANARIES, "podinfo", {"spec": {"analysis": {"metrics": [unbounded]}}})
+        sentence = await site.stalled("mood has no bound")
+        await site.settled()
+        shares, before = await site.weights(), await site.get(HTTP_ROUTES, "podinfo")
+        assert shares["podinfo-canary"] > 0
+
+        await site.client.delete(site.ref(HTTP_ROUTES, "podinfo"))
+        await site.until(lambda: _is_another(site, before), "another route")
+        await site.event("The route of podinfo")
+        assert (await site.weights(), await site.phase()) == (shares, "Progressing")
+        stalled = await site.condition("Stalled")
+        assert (stalled["status"], stalled["message"]) == ("True", sentence)
+
+
 async def test_a_mistake_that_only_a_write_finds_is_told_holds_the_rollout_and_is_tried_again(
     site: Site, gateway: Gateway, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -336,6 +359,11 @@ async def _generations(site: Site) -> dict[str, int]:
             key = "generation" if resource is DEPLOYMENTS else "resourceVersion"
             found[f"{resource.kind} {name_of(item)}"] = int(item["metadata"][key])
     return found
+
+
+async def _is_another(site: Site, before: JsonObject) -> bool:
+    route = await site.find(HTTP_ROUTES, "podinfo")
+    return route is not None and uid_of(route) != uid_of(before)
 
 
 async def _share_is(gateway: Gateway, share: int) -> bool:

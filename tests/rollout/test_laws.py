@@ -234,10 +234,9 @@ class Histories(RuleBasedStateMachine):
     def a_person_asks(self, verb: str) -> None:
         self.world.ask(verb)
 
-    @rule(problems=st.sampled_from([(), ("spec.x is wrong: write y",)]))
-    def a_mistake_comes_or_goes(self, problems: tuple[str, ...]) -> None:
-        self.world.problems = problems
-        self.world.touch()
+    @rule(problems=st.sampled_from([(), ("spec.x is wrong: write y",)]), routable=st.booleans())
+    def a_mistake_comes_or_goes(self, problems: tuple[str, ...], routable: bool) -> None:
+        self.world.err(*problems, routable=routable)
 
     @rule(canary=st.integers(0, 8), primary=st.integers(0, 8))
     def load_comes_and_goes(self, canary: int, primary: int) -> None:
@@ -294,7 +293,8 @@ class Histories(RuleBasedStateMachine):
         if not hasattr(self, "world"):
             return
         world = self.world
-        world.hooks, world.metrics, world.problems = {}, {}, ()
+        world.hooks, world.metrics = {}, {}
+        world.err()
         world.autoscaler = world.autoscaler or self._autoscaler()
         if world.target is not None:
             world.target.generation += world.target.paused

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from flaggerpy.api.canary import CanarySpec
 from flaggerpy.api.status import CanaryStatus, Phase, RoutePlace
+from flaggerpy.rollout.observation import Observation
 from flaggerpy.rollout.traffic import Routes
 from tests.rollout.simulation import NAME, START, Simulation
 from tests.rollout.workloads import NODES, Autoscaler, DaemonSet, Deployment, PlainService
@@ -49,7 +50,12 @@ class World(Simulation):
     """A canary, its cluster, and everybody who can touch them."""
 
     spec: CanarySpec = field(default_factory=spec)
+    routable: bool = True
+    """Whether a mistake leaves it clear what the route is meant to be."""
     asks: int = 0
+
+    def observe(self) -> Observation:
+        return replace(super().observe(), routable=self.routable)
 
     # Strangers
 
@@ -62,6 +68,11 @@ class World(Simulation):
     def edit(self, **analysis: Any) -> World:
         self.spec = spec(**analysis)
         self.generation += 1
+        return self.touch()
+
+    def err(self, *problems: str, routable: bool = True) -> World:
+        """Somebody makes these mistakes, or mends all of them."""
+        self.problems, self.routable = problems, routable or not problems
         return self.touch()
 
     def suspend(self, suspended: bool = True) -> World:
