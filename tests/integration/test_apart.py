@@ -16,7 +16,8 @@ import pytest
 pytestmark = pytest.mark.integration
 
 ROOT = Path(__file__).resolve().parents[2]
-LIMIT = 420
+LIMIT = 900
+"""Seconds: several times what they take, for clusters that compete with all others on a small machine."""
 
 
 @pytest.mark.timeout(LIMIT)

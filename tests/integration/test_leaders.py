@@ -62,7 +62,9 @@ async def test_a_leader_that_wakes_up_after_its_lease_has_run_out_writes_nothing
         assert await site.phase() == "Succeeded"
 
     assert gateway.shares() == STEPS
-    assert authors(control_plane, offset, leader, follower) == [leader.account.name, follower.account.name]
+    assert authors(control_plane, offset, leader, follower) == [leader.account.name, follower.account.name], (
+        told_of_terms(leader, follower)
+    )
     assert not any("stacktrace" in line for line in (*leader.log, *follower.log))
 
 
@@ -100,8 +102,19 @@ async def test_a_leader_that_is_cut_off_for_a_minute_is_followed_and_comes_back_
 
     assert gateway.shares() == [*STEPS, *STEPS[1:]]
     names = [leader.account.name, follower.account.name, leader.account.name]
-    assert authors(control_plane, offset, leader, follower) == names
+    assert authors(control_plane, offset, leader, follower) == names, told_of_terms(leader, follower)
     assert not any("stacktrace" in line for line in (*leader.log, *follower.log))
+
+
+def told_of_terms(*processes: Process) -> list[str]:
+    """Return what the controllers said of who leads, in order: one that could not renew its lease says so."""
+    lines = [
+        f"{line.get('ts')} {process.account.name}: {line.get('msg')}"
+        for process in processes
+        for line in process.log
+        if "lead" in str(line.get("msg")) or "lease" in str(line.get("msg"))
+    ]
+    return sorted(lines)
 
 
 async def _share_is(gateway: Gateway, share: int) -> bool:

@@ -366,8 +366,8 @@ _ONLY_IN = {
     },
 }
 """Where a difference changes what happens, its lines could be anything: only these recordings show it."""
-BY_CHANCE = frozenset({"recording-ends", "users-leave-empty-primaries"})
-"""What a replay may show or not."""
+BY_CHANCE = frozenset({"recording-ends", "recording-silent", "users-leave-empty-primaries"})
+"""What a replay may show or not: where it ends, and who looks just then, is a matter of moments."""
 OF_A_COURSE = frozenset(_ONLY_IN) - BY_CHANCE
 """What changes the course of a rollout: of the lines that come of it, some may look like another difference."""
 KNOWN = {name: tuple(re.compile(line) for line in lines) for name, lines in _KNOWN.items()}
