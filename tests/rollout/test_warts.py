@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
 import pytest
 
 from flaggerpy.api.status import Phase
+from flaggerpy.controller.served import unserved
 from flaggerpy.rollout import decision as d
 from flaggerpy.rollout.checks import HookCheck, Verdict
+from flaggerpy.rollout.observation import Observation
 from tests.rollout.world import COOKIES, World, hook, initialized, spec
 
 
@@ -370,3 +373,24 @@ def test_w90_what_drifts_in_mid_rollout_is_mended_at_the_weights_that_there_are(
     assert mended > 2
     world.run()
     assert world.outcomes == ["succeeded"]
+
+
+class WithoutWeights(World):
+    """A canary with the provider kubernetes, and what is said about its settings."""
+
+    def observe(self) -> Observation:
+        seen = super().observe()
+        return replace(seen, notes=tuple(unserved("kubernetes", seen.capabilities, seen.canary.analysis)))
+
+
+def test_w79_weights_where_there_are_none_are_told_once_for_each_edit() -> None:
+    world = WithoutWeights(routed=False).run(Phase.INITIALIZED)
+    world.push("v2").run(Phase.SUCCEEDED)
+    told = (
+        "Progressive traffic is not supported when using the kubernetes provider: ten iterations are done instead; "
+        "set spec.analysis.iterations to choose their number"
+    )
+    assert world.texts.count(told) == 1
+    assert len([text for text in world.texts if "iterations are done" in text or "Progressive traffic" in text]) == 1
+    world.edit(threshold=3).run_for(60)
+    assert world.texts.count(told) == 2
