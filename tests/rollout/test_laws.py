@@ -295,7 +295,8 @@ class Histories(RuleBasedStateMachine):
         world = self.world
         world.hooks, world.metrics = {}, {}
         world.err()
-        world.autoscaler = world.autoscaler or self._autoscaler()
+        if self.strategy in BY_PODS.values() or world.autoscaler is None:
+            world.autoscaler = self._autoscaler()  # another one may want fewer pods than the canary's users for ever
         if world.target is not None:
             world.target.generation += world.target.paused
             world.target.paused = world.target.asleep = False
