@@ -5,15 +5,24 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import AsyncExitStack, suppress
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass
 
 import pytest
 import pytest_asyncio
 
 from flaggerpy.kube.errors import NotFound
-from flaggerpy.kube.objects import JsonObject
-from flaggerpy.kube.resources import CANARIES, CONFIG_MAPS, DEPLOYMENTS, HTTP_ROUTES, NAMESPACES, SERVICES, Ref
+from flaggerpy.kube.objects import JsonObject, uid_of
+from flaggerpy.kube.resources import (
+    CANARIES,
+    CONFIG_MAPS,
+    DEPLOYMENTS,
+    HTTP_ROUTES,
+    NAMESPACES,
+    SERVICES,
+    Ref,
+    Resource,
+)
 from tests import changes
 from tests.changes import GONE, SERVING, Cell
 from tests.integration.objects import blue_green, config_map, deployment, progressive
@@ -296,20 +305,37 @@ async def fire_rollback(play: Play) -> None:
 
 
 async def delete_primary(play: Play) -> None:
-    await play.site.client.delete(play.site.ref(DEPLOYMENTS, play.primary))
-    if play.cell.phase == "Finalising":
-        # Were the new one ready before anybody looked, nobody would have to leave.
-        play.stage.pods.break_pods(play.primary)
+    async with heard_of(play, DEPLOYMENTS, play.primary):
+        await play.site.client.delete(play.site.ref(DEPLOYMENTS, play.primary))
+        if play.cell.phase == "Finalising":
+            # Were the new one ready before anybody looked, nobody would have to leave.
+            play.stage.pods.break_pods(play.primary)
 
 
 async def delete_services(play: Play) -> None:
-    for name in (play.name, play.primary, f"{play.name}-canary"):
-        with suppress(NotFound):
-            await play.site.client.delete(play.site.ref(SERVICES, name))
+    names = (play.name, play.primary, f"{play.name}-canary")
+    async with heard_of(play, SERVICES, *names):
+        for name in names:
+            with suppress(NotFound):
+                await play.site.client.delete(play.site.ref(SERVICES, name))
 
 
 async def delete_route(play: Play) -> None:
-    await play.site.client.delete(play.site.ref(HTTP_ROUTES, play.name))
+    async with heard_of(play, HTTP_ROUTES, play.name):
+        await play.site.client.delete(play.site.ref(HTTP_ROUTES, play.name))
+
+
+@asynccontextmanager
+async def heard_of(play: Play, resource: Resource, *names: str) -> AsyncIterator[None]:
+    """Go on when our watch has told that these objects are gone: what stands there now would pass for the next ones."""
+
+    def there(name: str) -> str:
+        found = play.stage.find(resource, name)
+        return "" if found is None else uid_of(found)
+
+    before = {name: there(name) for name in names if there(name)}
+    yield
+    await play.until(lambda: all(there(name) != uid for name, uid in before.items()), f"news of the end of {before}")
 
 
 async def delete_namespace(play: Play) -> None:
