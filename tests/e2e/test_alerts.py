@@ -10,12 +10,14 @@ import pytest
 from flaggerpy.kube.objects import JsonObject
 from tests.e2e import programs
 from tests.e2e.conftest import Figures
+from tests.e2e.measured import forgotten
 from tests.e2e.place import Place, assert_served, new_place, tally
 from tests.e2e.workloads import builtin_metrics, progressive
 from tests.integration.site import IMAGE
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(400)]
 
+WINDOW = "20s"
 BEGUN = "New revision detected, progressing canary analysis."
 PROMOTED = "Canary analysis completed successfully, promotion finished."
 ROLLED_BACK = "Failed checks threshold reached 2"
@@ -33,7 +35,7 @@ def provider(place: Place) -> JsonObject:
 
 
 def judged(place: Place) -> JsonObject:
-    metrics = [{**metric, "onNoData": "wait"} for metric in builtin_metrics()]
+    metrics = [{**metric, "onNoData": "wait"} for metric in builtin_metrics(WINDOW)]
     alerts = [{"name": "everything to the team", "providerRef": {"name": "team"}}]
     return progressive(place.host, interval="5s", threshold=2, metrics=metrics, alerts=alerts)
 
@@ -67,6 +69,7 @@ async def test_each_end_of_a_release_is_told_once_with_values_reason_and_link(fi
             promoted = await hears(place, PROMOTED)
             await place.all_served_by(users, "6.0.1")
 
+            await forgotten(place, window=WINDOW)
             await place.roll_out("6.0.2", "--random-error=true")
             await place.started()
             failed = await place.ends("Failed")

@@ -2,16 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
-
-import httpx
 import pytest
 
-from flaggerpy.kube.resources import SERVICES, Ref
-from tests.e2e.place import Place, load_tester, new_place
+from tests.e2e.measured import prometheus
+from tests.e2e.place import load_tester, new_place
 from tests.e2e.workloads import builtin_metrics, gate, progressive, task
-from tests.telemetry.asking import Prometheus
 from tests.telemetry.queries import Shipped, filled, panels, rules, variables
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(400)]
@@ -38,15 +33,6 @@ CORE = (
 SHARE = "Canary's share of traffic"
 SCRAPES = 60.0
 """Seconds within which Prometheus has scraped the controller several times."""
-
-
-@asynccontextmanager
-async def prometheus(place: Place) -> AsyncIterator[Prometheus]:
-    """Ask the cluster's Prometheus from the node."""
-    service = await place.client.get(Ref(SERVICES, "monitoring", "prometheus"))
-    address = f"http://{service['spec']['clusterIP']}:9090"
-    async with httpx.AsyncClient(base_url=address, timeout=10, trust_env=False) as http:
-        yield Prometheus(http)
 
 
 def by_title() -> dict[str, list[Shipped]]:

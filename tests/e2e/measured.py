@@ -1,0 +1,42 @@
+"""The cluster's Prometheus, which measures what goes through Envoy: asked from the node."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import httpx
+
+from flaggerpy.kube.resources import SERVICES, Ref
+from tests.e2e.place import Place
+from tests.telemetry.asking import Prometheus
+
+_LATE = 90.0
+"""Seconds that a window and late scrapes may take together."""
+
+
+@asynccontextmanager
+async def prometheus(place: Place) -> AsyncIterator[Prometheus]:
+    """Ask the cluster's Prometheus while the block lasts."""
+    service = await place.client.get(Ref(SERVICES, "monitoring", "prometheus"))
+    address = f"http://{service['spec']['clusterIP']}:9090"
+    async with httpx.AsyncClient(base_url=address, timeout=10, trust_env=False) as http:
+        yield Prometheus(http)
+
+
+async def forgotten(place: Place, *, window: str) -> None:
+    """Wait until a window of the metrics has requests to the primary and none to the canary any more.
+
+    One that begins sooner would be judged by the answers of the last one: Envoy counts for their common Service.
+    """
+    async with prometheus(place) as asked:
+
+        async def requests(role: str) -> float:
+            series = f'envoy_cluster_upstream_rq{{envoy_cluster_name=~"{place.namespace}_podinfo-{role}_.+"}}'
+            return sum(float(row["value"][1]) for row in await asked.query(f"sum(increase({series}[{window}]))"))
+
+        async def none() -> bool:
+            # A Prometheus that is late with its scrapes has nothing of the canary either.
+            return await requests("primary") > 0 and await requests("canary") == 0
+
+        await place.until(none, f"{window} without a request to the canary", patience=_LATE)
