@@ -31,12 +31,13 @@ async def forgotten(place: Place, *, window: str) -> None:
     """
     async with prometheus(place) as asked:
 
-        async def requests(role: str) -> float:
+        async def counts(role: str) -> bool:
             series = f'envoy_cluster_upstream_rq{{envoy_cluster_name=~"{place.namespace}_podinfo-{role}_.+"}}'
-            return sum(float(row["value"][1]) for row in await asked.query(f"sum(increase({series}[{window}]))"))
+            rows = await asked.query(f"sum(changes({series}[{window}]))")
+            return any(float(row["value"][1]) > 0 for row in rows)
 
         async def none() -> bool:
             # A Prometheus that is late with its scrapes has nothing of the canary either.
-            return await requests("primary") > 0 and await requests("canary") == 0
+            return await counts("primary") and not await counts("canary")
 
         await place.until(none, f"{window} without a request to the canary", patience=_LATE)
