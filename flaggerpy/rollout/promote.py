@@ -139,8 +139,8 @@ def _leave_primary(turn: Turn) -> bool:
 def leave_changed_canary(turn: Turn) -> bool:
     """The target runs something else by now: nobody may reach it, the primary has what was analysed."""
     live = turn.seen.route.routes
-    if not turn.seen.routed or live is None or live.traffic == NOTHING:
-        return False
+    if not turn.seen.routed or live is None or live.traffic == turn.intended.traffic == NOTHING:
+        return False  # nobody does; what is not on record, because of a crash, would be taken back as drift
     if turn.status.rollout.serving_canary or turn.only_canary_serves():
         return False
     down.send_back(turn)

@@ -206,7 +206,9 @@ def what_comes_back_was_promoted(journal: Journal) -> Iterator[str]:
             continue
         if write.origin.action == "RestorePrimary" and image_in(write.answer) not in promoted[-2:]:
             yield f"the primary came back with {image_in(write.answer)}, after {', '.join(promoted) or 'nothing'}"
-        if write.origin.action in {"CreatePrimary", "UpdatePrimary"}:
+        # A crash may keep a write from being recorded, which is done again then.
+        again = promoted[-1:] == [image_in(write.answer)]
+        if write.origin.action in {"CreatePrimary", "UpdatePrimary"} and not again:
             promoted.append(image_in(write.answer))
 
 

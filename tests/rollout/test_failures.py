@@ -43,6 +43,27 @@ def test_users_leave_a_primary_without_pods_in_mid_promotion_and_return_when_it_
     assert (world.phase, world.destinations(), world.outcomes) == (Phase.SUCCEEDED, {"primary"}, ["succeeded"])
 
 
+def test_users_who_left_a_changed_canary_are_not_sent_back_when_a_crash_keeps_that_from_being_recorded() -> None:
+    world = initialized().push("v2").run(Phase.PROMOTING)
+    assert world.primary
+    world.primary.room = 1
+    world.run_for(1)
+    assert world.weight > 0
+    world.push("v3")
+    assert world.advance()
+    world.actions.clear()
+    with suppress(CrashError):
+        world.tick(crash_after=1)
+    assert (shares(world), world.status.rollout.step.weight > 0) == ([0], True)
+    world.run_for(5)
+    assert (set(shares(world)), world.phase, world.destinations()) == ({0}, Phase.PROMOTING, {"primary"})
+
+
+def shares(world: World) -> list[int]:
+    """The canary's share in every route that was written."""
+    return [action.routes.canary for _, action in world.actions if isinstance(action, d.SetRoutes)]
+
+
 @pytest.mark.parametrize("full", [True, False])
 def test_a_promotion_in_full_outlives_a_primary_without_pods(full: bool) -> None:
     analysis = spec(stepWeight=50, maxWeight=50, stepWeightPromotion=25)
