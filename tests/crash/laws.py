@@ -207,8 +207,7 @@ def what_comes_back_was_promoted(journal: Journal) -> Iterator[str]:
         if write.origin.action == "RestorePrimary" and image_in(write.answer) not in promoted[-2:]:
             yield f"the primary came back with {image_in(write.answer)}, after {', '.join(promoted) or 'nothing'}"
         # A crash may keep a write from being recorded, which is done again then.
-        again = promoted[-1:] == [image_in(write.answer)]
-        if write.origin.action in {"CreatePrimary", "UpdatePrimary"} and not again:
+        if write.origin.action in {"CreatePrimary", "UpdatePrimary"} and promoted[-1:] != [image_in(write.answer)]:
             promoted.append(image_in(write.answer))
 
 

@@ -7,6 +7,7 @@ thread lives in the network namespace of whoever starts it.
 from __future__ import annotations
 
 import asyncio
+import errno
 import json
 import threading
 import time
@@ -216,8 +217,8 @@ def _kind(error: BaseException) -> str:
             return "timeout"
         case aiohttp.ClientConnectorError(os_error=ConnectionRefusedError()):
             return "refused"
-        case aiohttp.ClientConnectorError():
-            return "unreachable"
+        case aiohttp.ClientConnectorError(os_error=why):
+            return f"unreachable ({errno.errorcode.get(why.errno or 0, why)})"
         case aiohttp.ServerDisconnectedError() | ConnectionError():
             return "reset"
         case aiohttp.ClientPayloadError():

@@ -117,7 +117,7 @@ PHASES: tuple[Phase, ...] = (
     _by_path(
         "charts",
         "tests/charts",
-        options=("-m", "not integration"),
+        options=(*_workers(2), "-m", "not integration"),
         # The first time these take minutes to build, which no test should wait for.
         prepare=(_python("tests.cluster", "build", "helm", "prometheus"),),
     ),
@@ -144,7 +144,7 @@ PHASES: tuple[Phase, ...] = (
         ("--addons", "contour", "prometheus", "metrics-server", "podinfo"),
         # There is no way out of the cluster's network: what it installs is made before.
         prepare=(_python("tools.image", "build", "--arch", "amd64"),),
-        options=_workers(3),
+        options=_workers(4),
     ),
     _marked(
         "planes",
