@@ -144,7 +144,7 @@ PHASES: tuple[Phase, ...] = (
         ("--addons", "contour", "prometheus", "metrics-server", "podinfo"),
         # There is no way out of the cluster's network: what it installs is made before.
         prepare=(_python("tools.image", "build", "--arch", "amd64"),),
-        options=_workers(4),
+        options=_workers(3),
     ),
     _marked(
         "planes",
