@@ -7,11 +7,13 @@ are in their true order, however late a watch tells of them.
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import aclosing
 from dataclasses import dataclass, field
 
 from flaggerpy.kube.client import Client
+from flaggerpy.kube.errors import TooManyRequests
 from flaggerpy.kube.objects import JsonObject, generation_of, name_of, resource_version_of, version_number
 from flaggerpy.kube.resources import CANARIES, DAEMONSETS, DEPLOYMENTS, HTTP_ROUTES, SERVICES, Ref, Resource
 
@@ -74,6 +76,7 @@ class Watcher:
         self._kinds = kinds
         self._waiting: list[tuple[Callable[[State], bool], asyncio.Future[None]]] = []
         self._versions: dict[Resource, str] = {}
+        self._broken: ExceptionGroup | None = None
 
     async def open(self) -> None:
         """Take note of where the story begins."""
@@ -88,24 +91,35 @@ class Watcher:
                 for resource, version in self._versions.items():
                     group.create_task(self._follow(resource, version))
         except ExceptionGroup as error:
+            self._broken = error
             for _, over in self._waiting:
-                over.set_exception(error)
+                if not over.done():
+                    over.set_exception(error)
 
     async def until(self, true: Callable[[State], bool], what: str, *, patience: float = PATIENCE) -> None:
         """Wait for a state that is as wanted, however short it lasts."""
         if true(self.now):
             return
+        if self._broken is not None:
+            raise self._broken
         waiter = (true, asyncio.get_running_loop().create_future())
         self._waiting.append(waiter)
         try:
             async with asyncio.timeout(patience):
                 await waiter[1]
         except TimeoutError:
-            told = {name_of(canary): canary.get("status") for canary in self.now.all(CANARIES)}
-            sizes = {name_of(one): one["spec"].get("replicas") for one in self.now.workloads()}
-            raise AssertionError(f"no {what} within {patience:g} s; sizes: {sizes}; status: {told}") from None
+            raise AssertionError(f"no {what} within {patience:g} s; {await self._story()}") from None
         finally:
             self._waiting.remove(waiter)
+
+    async def _story(self) -> str:
+        """Say what was heard, and what the API server has now, which may be more."""
+        told = {name_of(canary): canary.get("status") for canary in self.now.all(CANARIES)}
+        sizes = {name_of(one): one["spec"].get("replicas") for one in self.now.workloads()}
+        heard = dict(Counter(change.resource.plural for change in self.changes))
+        there = [one for kind in WORKLOADS for one in (await self._client.list(kind, self._namespace))[0]]
+        real = {name_of(one): (one["metadata"]["creationTimestamp"], one.get("status")) for one in there}
+        return f"sizes: {sizes}; status: {told}; changes heard of: {heard}; workloads there are: {real}"
 
     async def change_beyond(self, count: int) -> None:
         """Wait a little until more changes were seen than so many."""
@@ -124,12 +138,16 @@ class Watcher:
                 yield change, state
 
     async def _follow(self, resource: Resource, version: str) -> None:
-        watch = self._client.watch(resource, self._namespace, resource_version=version, timeout_seconds=600)
-        async with aclosing(watch) as events:
-            async for event in events:
-                if event.type in ("ADDED", "MODIFIED", "DELETED"):
-                    await self._take(resource, event.object, gone=event.type == "DELETED")
-        raise AssertionError(f"the watch of {resource.plural} ended")
+        while True:
+            watch = self._client.watch(resource, self._namespace, resource_version=version, timeout_seconds=600)
+            try:
+                async with aclosing(watch) as events:
+                    async for event in events:
+                        if event.type in ("ADDED", "MODIFIED", "DELETED"):
+                            await self._take(resource, event.object, gone=event.type == "DELETED")
+                raise AssertionError(f"the watch of {resource.plural} ended")
+            except TooManyRequests as error:  # a kind that is new can be listed before it can be watched
+                await asyncio.sleep(error.retry_after)
 
     async def _take(self, resource: Resource, obj: JsonObject, *, gone: bool) -> None:
         version = version_number(resource_version_of(obj))
