@@ -95,6 +95,8 @@ class Step(ApiModel):
     """When it was last judged."""
     attempt: int = 0
     """How often it has been judged."""
+    ready_at: MicroTime | None = None
+    """Since when the canary has been ready, where hooks are to be called before it gets users."""
     mirrored: bool = False
     """Whether the canary gets copies of requests."""
     growth: Growth | None = None

@@ -1,12 +1,14 @@
 """Progressing and WaitingPromotion: judge the canary at every due step, then raise its share or hand over to promotion.
 
-A step is due one interval after it began or was last judged. The first one is due as soon as the canary is ready.
+A step is due one interval after it began or was last judged. The first one is due as soon as the canary is ready; if
+hooks are called before it, a moment later.
 """
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import datetime, timedelta
 
+from flaggerpy.api.analysis import HookType
 from flaggerpy.rollout import (
     advance,
     affinity,
@@ -31,6 +33,9 @@ from flaggerpy.rollout.decision import NeedChecks, ScaleTarget, SetRoutes
 from flaggerpy.rollout.thresholds import Judged, Judgement
 from flaggerpy.rollout.traffic import Routes
 from flaggerpy.rollout.turn import UNREADY, Turn
+
+NODES_KNOW_AFTER = timedelta(seconds=2)
+"""How long the proxies of all nodes may take to lead a Service to a new pod; kube-proxy writes once a second."""
 
 
 def run(turn: Turn) -> NeedChecks | None:
@@ -61,7 +66,7 @@ def run(turn: Turn) -> NeedChecks | None:
         # The hooks before a rollout prepare it: they are called when it is about to begin.
         turn.wait(turn.paused)
         return None
-    if _comes_late(turn):
+    if _comes_late(turn) or not _services_know(turn):
         return None
     if not turn.passed(_due(turn)):
         return _between(turn)
@@ -108,6 +113,8 @@ def _canary_ready(turn: Turn) -> bool:
         _scale_up_again(turn)
         return False
     canary = sizing.readiness(turn)
+    if not canary.ready:
+        _note_ready(turn, None)
     if late := sizing.trouble(turn):
         rollback.decide(turn, late)
         return False
@@ -124,6 +131,28 @@ def _canary_ready(turn: Turn) -> bool:
     who = f"canary {turn.canary.spec.target_ref.kind.lower()} {turn.target_name}"
     turn.wait_until_ready(who, canary, failfast.blind(turn, who))
     return False
+
+
+def _services_know(turn: Turn) -> bool:
+    """Whether pods that hooks before the first step are to meet have been ready for so long that every node knows.
+
+    A Service leads to a new pod when the proxy of each node has its rules, of which nobody tells.
+    """
+    if restart.started(turn) or not gates.hooks_of(turn, HookType.PRE_ROLLOUT):
+        return True
+    ready_at = turn.status.rollout.step.ready_at
+    if ready_at is None:
+        _note_ready(turn, turn.now)
+    known = turn.passed((ready_at or turn.now) + min(turn.interval, NODES_KNOW_AFTER))
+    if not known:
+        turn.wait(f"waiting for Services to lead to the new pods of {turn.target_name}")
+    return known
+
+
+def _note_ready(turn: Turn, since: datetime | None) -> None:
+    step = turn.status.rollout.step
+    if step.ready_at != since:
+        turn.note(step=step.model_copy(update={"ready_at": since}))
 
 
 def _mend_route_meanwhile(turn: Turn) -> None:

@@ -72,7 +72,7 @@ def test_the_threshold_th_failure_rolls_back_at_once() -> None:
 def test_pre_rollout_hooks_are_judged_before_any_traffic_and_again_until_they_pass() -> None:
     world = initialized(spec=spec(webhooks=[hook("pre-rollout")], threshold=3))
     world.hooks["pre-rollout"] = Verdict.FAILED
-    world.push("v2").run_for(4)
+    world.push("v2").run_for(6)
     assert (world.weight, world.status.failed_checks) == (0, 1)
     assert "Halt payment.shop advancement pre-rollout check the-pre-rollout failed 403 closed" in world.texts
     world.hooks.clear()
