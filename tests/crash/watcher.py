@@ -13,9 +13,9 @@ from contextlib import aclosing
 from dataclasses import dataclass, field
 
 from flaggerpy.kube.client import Client
-from flaggerpy.kube.errors import TooManyRequests
 from flaggerpy.kube.objects import JsonObject, generation_of, name_of, resource_version_of, version_number
 from flaggerpy.kube.resources import CANARIES, DAEMONSETS, DEPLOYMENTS, HTTP_ROUTES, SERVICES, Ref, Resource
+from tests.integration.watching import changes_from
 
 WORKLOADS = (DEPLOYMENTS, DAEMONSETS)
 WATCHED = (CANARIES, *WORKLOADS, HTTP_ROUTES, SERVICES)
@@ -138,16 +138,9 @@ class Watcher:
                 yield change, state
 
     async def _follow(self, resource: Resource, version: str) -> None:
-        while True:
-            watch = self._client.watch(resource, self._namespace, resource_version=version, timeout_seconds=600)
-            try:
-                async with aclosing(watch) as events:
-                    async for event in events:
-                        if event.type in ("ADDED", "MODIFIED", "DELETED"):
-                            await self._take(resource, event.object, gone=event.type == "DELETED")
-                raise AssertionError(f"the watch of {resource.plural} ended")
-            except TooManyRequests as error:  # a kind that is new can be listed before it can be watched
-                await asyncio.sleep(error.retry_after)
+        async with aclosing(changes_from(self._client, resource, self._namespace, version)) as changes:
+            async for event in changes:
+                await self._take(resource, event.object, gone=event.type == "DELETED")
 
     async def _take(self, resource: Resource, obj: JsonObject, *, gone: bool) -> None:
         version = version_number(resource_version_of(obj))

@@ -21,6 +21,7 @@ from flaggerpy.kube.resources import (
     SERVICES,
     Resource,
 )
+from tests.integration.watching import changes_from
 from tests.replay.story import Change, JsonObject
 
 WATCHED = (
@@ -105,13 +106,10 @@ class Watcher:
         }
 
     async def _follow(self, resource: Resource, version: str) -> None:
-        watch = self._client.watch(resource, self._namespace, resource_version=version, timeout_seconds=900)
-        async with aclosing(watch) as events:
-            async for event in events:
-                if event.type in {"ADDED", "MODIFIED", "DELETED"}:
-                    at = version_number(resource_version_of(event.object))
-                    obj = None if event.type == "DELETED" else event.object
-                    self._seen.append((at, Change(resource.kind, name_of(event.object), obj)))
-                    self._last = asyncio.get_running_loop().time()
-                    self.wake()
-        raise AssertionError(f"the watch of {resource.plural} ended")
+        async with aclosing(changes_from(self._client, resource, self._namespace, version)) as changes:
+            async for event in changes:
+                at = version_number(resource_version_of(event.object))
+                obj = None if event.type == "DELETED" else event.object
+                self._seen.append((at, Change(resource.kind, name_of(event.object), obj)))
+                self._last = asyncio.get_running_loop().time()
+                self.wake()
