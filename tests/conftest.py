@@ -1,6 +1,6 @@
 """`python -m pytest -m MARKER` just works: tests that need a cluster get one, as in CI, when none is named.
 
-What tests measured (a user property ``figures``) is printed at the end of the run.
+What tests measured (a user property ``figures``) is printed at the end of the run; that one failed, at once.
 """
 
 from __future__ import annotations
@@ -26,6 +26,26 @@ def pytest_cmdline_main(config: pytest.Config) -> int | None:
             return status
     inside = [*phase.prefix, sys.executable, "-m", "pytest", *config.invocation_params.args]
     return subprocess.run(inside, check=False).returncode
+
+
+class _AtOnce:
+    """Says which test failed when it does: all about it comes at the end, which may be half an hour away."""
+
+    def __init__(self, config: pytest.Config) -> None:
+        self._config = config
+
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        reporter = self._config.pluginmanager.getplugin("terminalreporter")
+        if report.failed and reporter is not None:
+            crash = getattr(report.longrepr, "reprcrash", None)
+            said = " ".join((crash.message if crash else report.longreprtext).split())
+            reporter.write_line(f"\nfailed: {report.nodeid}: {said[:300]}")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Workers of pytest-xdist have nobody to tell; who started them does."""
+    if not hasattr(config, "workerinput"):
+        config.pluginmanager.register(_AtOnce(config))
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:

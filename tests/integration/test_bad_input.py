@@ -185,7 +185,7 @@ async def test_a_route_that_is_deleted_while_a_mistake_stands_comes_back_with_it
 ) -> None:
     unbounded = {"name": "mood", "interval": "1m", "query": "mood"}
     async with site.controller():
-        await site.apply(deployment(), progressive(step=10, most=100, interval="1m"))
+        await site.apply(deployment(), progressive(step=10, most=100, interval="5s"))
         await site.phase_is("Initialized")
         await site.set_image("6.0.1")
         # On record, too: a share that is not counts for nothing when the route is lost.
