@@ -69,8 +69,9 @@ class Cluster:
             if offset and log.read(1) != b"\n":
                 log.readline()  # the offset was taken in the middle of a write
             for line in log:
-                if line.endswith(b"\n"):  # the last line may be half written
-                    yield json.loads(line)
+                if not line.endswith(b"\n"):
+                    return  # half written: what is read next would be its other half
+                yield json.loads(line)
 
     def audit_size(self) -> int:
         """How long the audit log is now."""
