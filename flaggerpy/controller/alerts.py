@@ -238,7 +238,7 @@ class AlertSender:
         except Exception as error:
             # What was sent may be quoted in it.
             trace = hidden(traceback.format_exc(), credentials.secrets())
-            log.error("alert failed in an unforeseen way", where=place(call.url), stacktrace=trace)  # noqa: TRY400
+            log.error("alert failed in an unforeseen way", where=place(call.url), stacktrace=trace)  # noqa: TRY400 - hidden
             return Attempt(f"{place(call.url)}: {type(error).__name__}")
         return self._read(notifier, reply)
 

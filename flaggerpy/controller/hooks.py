@@ -128,7 +128,7 @@ class WebhookClient:
             # A hook is the user's: whatever a strange server provokes must not end the canary's tick. What was sent may
             # be quoted in it.
             trace = held.hide(traceback.format_exc())
-            log.error("webhook call failed in an unforeseen way", where=place(call.url), stacktrace=trace)  # noqa: TRY400
+            log.error("webhook call failed in an unforeseen way", where=place(call.url), stacktrace=trace)  # noqa: TRY400 - hidden
             return _Attempt(HookAnswer(False, reason=f"{place(call.url)}: {type(error).__name__}"))
         if 200 <= reply.status < 300:
             return _Attempt(HookAnswer(True, reply.status))

@@ -130,7 +130,7 @@ def assertion(account: ServiceAccount, now: datetime) -> str:
 def _signature(key: str, text: bytes) -> bytes:
     try:
         from cryptography.hazmat.primitives import hashes, serialization  # noqa: PLC0415 - an extra
-        from cryptography.hazmat.primitives.asymmetric import padding, rsa  # noqa: PLC0415
+        from cryptography.hazmat.primitives.asymmetric import padding, rsa  # noqa: PLC0415 - an extra
     except ImportError:
         raise NotLent("keys of service accounts need the extra: install flaggerpy[stackdriver]") from None
     try:
