@@ -2,7 +2,6 @@
 
 import fcntl
 import json
-import os
 import tempfile
 import tomllib
 from collections.abc import Callable
@@ -10,6 +9,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
+from tests.cluster.cache import cache_root
 from tools.image import layers
 from tools.image.errors import ImageError
 from tools.image.kitchen import Kitchen, epoch
@@ -31,12 +31,6 @@ class Built:
     architectures: tuple[str, ...]
 
 
-def cache_folder() -> Path:
-    """Where downloads are kept: outside the checkout, shared by all checkouts."""
-    home = os.environ.get("FLAGGERPY_CACHE") or Path.home() / ".cache" / "flaggerpy"
-    return Path(home).resolve() / "images"
-
-
 def version() -> str:
     """flaggerpy's version."""
     with (layers.ROOT / "pyproject.toml").open("rb") as file:
@@ -52,7 +46,7 @@ def build(
     fresh: bool = False,
 ) -> list[Built]:
     """Write an archive a recipe to `output`; `fresh` takes nothing but downloads from the cache."""
-    cache = cache_folder()
+    cache = cache_root().resolve() / "images"
     cache.mkdir(parents=True, exist_ok=True)
     output.mkdir(parents=True, exist_ok=True)
     with (cache / "lock").open("w") as lock, tempfile.TemporaryDirectory(prefix="flaggerpy-image-") as folder:
