@@ -271,12 +271,15 @@ class RolloutStatus(ApiModel):
     """When a workload was last scaled."""
     mended_at: MicroTime | None = None
     """When something that somebody else had changed was last put back: Services, the route, an autoscaler, replicas."""
+    mended: list[str] = Field(default_factory=list)
+    """What was put back then or in the interval before it: the same thing is put back at most once an interval."""
     hopeless_since: MicroTime | None = None
     """Since when pods that cannot start keep the workload that is waited for from becoming ready."""
     refused_since: MicroTime | None = None
     """Since when the data plane has refused the route, or has not taken it as it was written last; until it has."""
     target_unready_since: MicroTime | None = None
-    """Since when a target whose controller does not say so (a DaemonSet's) has not been ready."""
+    """Since when the target has not been ready although its controller does not say so: a DaemonSet's never does, and a
+    Deployment counts as available while no more pods are missing than its `maxUnavailable`."""
     primary_unready_since: MicroTime | None = None
     """The same of the primary."""
     scaler: PrimaryScaler | None = None

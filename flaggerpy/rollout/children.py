@@ -1,16 +1,20 @@
 """The objects around a canary that must be right in every phase: Services, the route, disruption budgets.
 
 Somebody else may change them again and again (a GitOps tool that heals its own copy): what they changed is put back at
-most once an interval, and the status names the fight. A route that is missing is written at once, since users come
-through it, and if it goes missing again, after min(interval, 30 s).
+once, the same thing at most once an interval, and the status names the fight. A route that goes missing again, through
+which users come, is written again after min(interval, 30 s).
 """
 
 from __future__ import annotations
+
+from typing import Final
 
 from flaggerpy.api.status import Phase
 from flaggerpy.rollout.decision import CopyConfigs, CreatePrimary, ServiceRole, SetRoutes, WriteBudgets, WriteService
 from flaggerpy.rollout.traffic import Routes
 from flaggerpy.rollout.turn import Turn
+
+ROUTE: Final = "the route"
 
 
 def mend_services(turn: Turn) -> None:
@@ -30,8 +34,9 @@ def mend_services(turn: Turn) -> None:
         )
         if not right
     ]
-    if wrong and (bootstrap or may_mend(turn, "the Services")):
-        turn.do(*(WriteService(role) for role in wrong))
+    mended = [role for role in wrong if bootstrap or may_mend(turn, "the Services", f"{role.value} Service")]
+    if mended:
+        turn.do(*map(WriteService, mended))
         _look_again(turn)
 
 
@@ -45,16 +50,16 @@ def mend_route(turn: Turn) -> bool:
         return True
     live, wanted = turn.seen.route.routes, turn.intended
     if live is not None and live.traffic == wanted.traffic:
-        if (turn.seen.route.drifted or live != wanted) and may_mend(turn, "the route"):
+        if (turn.seen.route.drifted or live != wanted) and may_mend(turn, ROUTE):
             turn.do(SetRoutes(wanted))
         return True
     if live is None:
-        if not may_write_again(turn):
+        if _was_mended(turn, ROUTE) and not may_write_again(turn):
             turn.wait(f"something else keeps taking the route of {turn.name} away")
             return False
-        turn.note(mended_at=turn.now)
+        _note_mended(turn, ROUTE)
         turn.warn(f"The route of {turn.name} is missing or unreadable: written again at {wanted.canary}%")
-    elif may_mend(turn, "the route"):
+    elif may_mend(turn, ROUTE):
         turn.warn(_changed(turn, live, wanted))
     else:
         return False
@@ -89,14 +94,36 @@ def _changed(turn: Turn, live: Routes, wanted: Routes) -> str:
     return f"The weights of {turn.name} were changed from outside to {live.canary}%: put back to {wanted.canary}%"
 
 
-def may_mend(turn: Turn, what: str) -> bool:
-    """Whether it is time to put something back that somebody else changed."""
+def may_mend(turn: Turn, what: str, one: str = "") -> bool:
+    """Whether it is time to put something back that somebody else changed: at once, if it was not put back lately.
+
+    Args:
+        turn: the turn.
+        what: what the status calls it while it waits.
+        one: its name where there are several of them.
+
+    """
+    one = one or what
+    if _was_mended(turn, one):
+        turn.wait(f"something else keeps changing {what} of {turn.name}: put back at most once an interval")
+        return False
+    _note_mended(turn, one)
+    return True
+
+
+def _was_mended(turn: Turn, one: str) -> bool:
+    """Whether this was put back less than an interval ago; asks for another look when that is over."""
+    rollout = turn.before.rollout
+    lately = rollout.mended_at is not None and not turn.passed(rollout.mended_at + turn.interval)
+    return lately and one in rollout.mended
+
+
+def _note_mended(turn: Turn, one: str) -> None:
     last = turn.before.rollout.mended_at
-    if last is None or turn.passed(last + turn.interval):
-        turn.note(mended_at=turn.now)
-        return True
-    turn.wait(f"something else keeps changing {what} of {turn.name}: put back at most once an interval")
-    return False
+    over = last is None or turn.now >= last + turn.interval
+    before = [] if over else turn.before.rollout.mended
+    now = turn.status.rollout.mended if turn.status.rollout.mended_at == turn.now else before
+    turn.note(mended_at=turn.now, mended=sorted({*now, one}))
 
 
 def may_write_again(turn: Turn) -> bool:

@@ -111,7 +111,7 @@ def _goes_no_further(turn: Turn) -> bool:
         turn.freeze()
     elif turn.seen.target is None or turn.seen.target.deleting:
         _without_target(turn)
-    elif turn.status.rollout.failing and turn.status.phase in ANALYSIS:
+    elif turn.status.rollout.failing and turn.status.phase in ANALYSIS and rollback.possible(turn):
         rollback.run(turn)
     elif turn.seen.problems:
         safety.look_after(turn)
@@ -137,12 +137,13 @@ def _dispatch(turn: Turn) -> NeedChecks | None:
 
 
 def _without_target(turn: Turn) -> None:
+    primary_serves = turn.seen.primary is not None and turn.seen.primary.available_replicas > 0
     if turn.status.phase is Phase.FINALISING:
         # All users are on the promoted primary already, and nothing is left to be scaled down.
         finalize.succeed(turn)
-    elif turn.status.phase in ANALYSIS or turn.status.phase is Phase.PROMOTING:
+    elif rollback.possible(turn) and (turn.status.phase in ANALYSIS or turn.status.phase is Phase.PROMOTING):
         rollback.target_is_gone(turn)
-    elif turn.status.rollout.serving_canary and turn.seen.primary and turn.seen.primary.available_replicas > 0:
+    elif rollback.possible(turn) and turn.status.rollout.serving_canary and primary_serves:
         start.return_to_primary(turn)
     missing = f"{turn.canary.spec.target_ref.kind} {turn.target_name} does not exist"
     turn.stall(" ".join(turn.seen.problems) or missing, "TargetMissing")

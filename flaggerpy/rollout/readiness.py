@@ -43,7 +43,7 @@ def readiness(
         since: when it was last given something new to run: what it missed before is not counted against that.
 
     """
-    if workload.generation > workload.observed_generation:
+    if not workload.looked_at:
         return Readiness(False, message=not_looked_at(workload.noun))
     if workload.deadline_exceeded:
         return Readiness(False, stuck=True, message=f'deployment "{workload.name}" exceeded its progress deadline')

@@ -100,8 +100,8 @@ def _target_serves(turn: Turn, target: Workload) -> bool:
     too_late = _began(turn) + turn.deadline
     if not turn.passed(too_late) and not (state.stuck and target.replicas >= size):
         _wait_for_target(turn, target, until=too_late)
+        _scale_target(turn, target, size)  # first, since a route that is refused must not keep it small
         _leave_unready_target(turn)
-        _scale_target(turn, target, size)
     elif state.ready and target.replicas > 0 and turn.seen.scaler is not None:
         return True  # its own autoscaler wants no more than this
     else:
@@ -111,6 +111,8 @@ def _target_serves(turn: Turn, target: Workload) -> bool:
 
 def _wait_for_target(turn: Turn, target: Workload, until: datetime) -> None:
     outlook = f"gives up at {refusal.clock(until)} and leaves the primary serving"
+    if not turn.seen.routable and turn.seen.problems:
+        outlook = f"{outlook}; until then its route stays as it is: {' '.join(turn.seen.problems)}"
     cannot = f"{turn.target_name} cannot become ready: "
     hopeless, before = failfast.why(turn, target, _ALL), turn.before.rollout.reason
     if hopeless:
@@ -132,16 +134,22 @@ def _is_on_all_nodes(turn: Turn, target: Workload) -> bool:
     return target.per_node and target.runs_one_template and target.available_replicas >= max(there, 1)
 
 
-def _leave_unready_target(turn: Turn) -> None:
-    """Nobody stays on a canary that cannot take everybody yet, or on a target that went down once it had everybody."""
-    live = turn.seen.route.routes
-    if turn.seen.routed and live is not None and live.traffic != NOTHING and not turn.only_canary_serves():
+def _leave_unready_target(turn: Turn) -> bool:
+    """Nobody stays on a canary that cannot take everybody yet, or on a target that went down once it had everybody.
+
+    Returns whether something had to be written for it. A route that cannot be written stays as it is.
+    """
+    live, writable = turn.seen.route.routes, turn.seen.routed and turn.seen.routable
+    leaves = writable and live is not None and live.traffic != NOTHING and not turn.only_canary_serves()
+    if leaves:
         turn.do(SetRoutes(turn.routes_at(0)))
         turn.set(canary_weight=0)
     given_back = turn.seen.services.apex_released and turn.status.rollout.moved_at is not None
-    if given_back and turn.target.available_replicas == 0 and _primary_serves(turn):
+    returns = given_back and turn.target.available_replicas == 0 and _primary_serves(turn)
+    if returns:
         turn.do(WriteService(ServiceRole.APEX))
         turn.note(moved_at=None)
+    return leaves or returns
 
 
 def _scale_target(turn: Turn, target: Workload, size: int) -> None:
@@ -165,8 +173,10 @@ def _give_back(turn: Turn) -> None:
     elif not writes and moved is not None and moving.traffic_left(turn, _outlook(turn)):
         turn.do(DeleteChildren(serving=True))
         _finish(turn)
+    elif writes and not turn.seen.routable and turn.passed(_patience_ends(turn)):
+        _give_up(turn, " ".join(turn.seen.problems))
     elif turn.passed(_too_long(turn)):
-        _give_up(turn, "something else undoes what is written")
+        _give_up(turn, "something else undoes what is written, or it is refused")
     elif moved is None or (writes and children.may_write_again(turn)):
         # Without a record of the move, after a crash say, the wait starts anew.
         turn.do(*writes)
@@ -220,14 +230,21 @@ def _go_without_route(turn: Turn) -> None:
 
 
 def _give_up(turn: Turn, why: str) -> None:
-    """Let the Canary go and leave the primary serving."""
+    """Let the Canary go and leave the primary serving.
+
+    Users leave a target that cannot serve them first, and not in the same tick: a write that is refused would keep the
+    Canary for ever.
+    """
+    if not turn.passed(_too_long(turn)) and _leave_unready_target(turn):
+        turn.wait(why)
+        turn.wake_now()
+        return
     advice = (
         f"{why}: {turn.primary_name}, its Services and its route stay as they are and go on serving; "
         "delete them by hand once the target serves"
     )
     turn.warn(advice)
     turn.wait(advice)
-    _leave_unready_target(turn)
     _finish(turn)
 
 

@@ -74,6 +74,8 @@ def _record(turn: Turn, asked: AnsweredRequest, given: Answer) -> None:
     turn.wake_now()
     if given.last_word:
         turn.wait(turn.status.rollout.failing or turn.before.rollout.reason)
+        if not rollback.possible(turn):
+            turn.stall(" ".join(turn.seen.problems))
 
 
 def _answer(turn: Turn, request: Request) -> Answer:
@@ -176,7 +178,7 @@ def _abort(turn: Turn, request: Request) -> Answer:
             )
         case _:
             return _no(f"no rollout of {turn.name} is running")
-    held = turn.status.phase is Phase.PROMOTING and turn.seen.problems
+    held = turn.seen.problems and (turn.status.phase is Phase.PROMOTING or not rollback.possible(turn))
     when = f" as soon as this is mended: {' '.join(turn.seen.problems)}" if held else ""
     return Answer(f"the rollout of {turn.name} is aborted{when}", last_word=True)
 

@@ -23,6 +23,14 @@ def decide(turn: Turn, why: str, alert: str = "", *, severity: Literal["warn", "
     turn.wake_now()
 
 
+def possible(turn: Turn) -> bool:
+    """Whether users can be moved: not while a mistake leaves it open what their route is, or keeps it from being written.
+
+    The status must not say meanwhile that they have left the canary.
+    """
+    return turn.seen.routable or not turn.seen.problems
+
+
 def run(turn: Turn) -> None:
     """Move users off the canary, then report; the target is scaled down once they have left."""
     fail(turn, turn.status.rollout.failing, stay=turn.only_canary_serves())

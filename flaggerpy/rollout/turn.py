@@ -137,15 +137,23 @@ class Turn:
 
     def _readiness(self, who: Literal["target", "primary"], workload: Workload, percent: int) -> Readiness:
         rollout = self.before.rollout
-        recorded = rollout.target_unready_since if who == "target" else rollout.primary_unready_since
-        if workload.per_node:
-            workload = replace(workload, unavailable_since=recorded or self.now)
+        since = rollout.target_unready_since if who == "target" else rollout.primary_unready_since
+        if workload.paused:
+            since = None  # nobody expects it to get any further
+        elif since is None and workload.says_nothing:
+            since = self.now
+        moments = [moment for moment in (since, workload.unavailable_since) if moment]
         state = readiness(
-            workload, percent=percent, deadline=self.deadline, now=self.now, since=rollout.step.started_at
+            replace(workload, unavailable_since=min(moments, default=None)),
+            percent=percent,
+            deadline=self.deadline,
+            now=self.now,
+            since=rollout.step.started_at,
         )
-        # A DaemonSet does not say since when it is not ready: what a tick does not find unready again is over.
-        if workload.per_node and not state.ready:
-            self._unready_since[f"{who}_unready_since"] = recorded or self.now
+        # A DaemonSet never says since when it is not ready, nor does a Deployment that may lack some pods: so we note
+        # it, and what a tick does not find unready again is over.
+        if not state.ready:
+            self._unready_since[f"{who}_unready_since"] = since
         return state
 
     def only_canary_serves(self) -> bool:

@@ -15,7 +15,10 @@ class Workload:
             primary, so that a target and its primary compare equal when they run the same thing.
         controller_revision: the workload controller's own revision number, None while it has none.
         unrestarted: the identity without kubectl's mark of a restart by hand, empty where there is no such mark.
-        unavailable_since: when the Available condition was last reported False for want of pods.
+        unavailable_since: when its own controller last said that it has too few pods (a Deployment's Available
+            condition turned False); None too where it never says so, or may lack some pods without saying so.
+        tells_when_stuck: whether its own controller will say that it gets no further: a Deployment's expects no progress
+            any more once the pods of its template were there, as they are at once when it is edited at zero.
         per_node: the nodes give its number of pods (a DaemonSet): it sleeps or is awake, and no other size can be asked
             for. Its ``replicas`` are 0 asleep and the nodes that it is meant for awake, 1 at least.
         sleeps: whether it can be sent to sleep; a Service's pods are somebody else's business.
@@ -41,6 +44,7 @@ class Workload:
     deadline_exceeded: bool
     unavailable_since: datetime | None
     deleting: bool = False
+    tells_when_stuck: bool = False
     unrestarted: str = ""
     per_node: bool = False
     sleeps: bool = True
@@ -64,14 +68,24 @@ class Workload:
         )
 
     @property
+    def looked_at(self) -> bool:
+        """Whether its controller has seen what was written last."""
+        return self.observed_generation >= self.generation
+
+    @property
+    def says_nothing(self) -> bool:
+        """Whether nobody else looks at the clock when pods are missing."""
+        return self.looked_at and self.unavailable_since is None and not self.tells_when_stuck
+
+    @property
     def runs_one_template(self) -> bool:
         """Whether it has pods of its present template only."""
-        return self.observed_generation >= self.generation and self.current_replicas <= self.updated_replicas
+        return self.looked_at and self.current_replicas <= self.updated_replicas
 
     @property
     def asleep(self) -> bool:
         """Whether it was scaled to zero, and its controller has seen that and says that it has no pod."""
-        return self.replicas == 0 and self.current_replicas == 0 and self.observed_generation >= self.generation
+        return self.replicas == 0 and self.current_replicas == 0 and self.looked_at
 
     @property
     def falling_asleep(self) -> bool:

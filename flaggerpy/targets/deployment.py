@@ -34,6 +34,7 @@ class DeploymentTarget(PoddedTarget):
         spec = obj.get("spec") or {}
         status = obj.get("status") or {}
         conditions = {condition.get("type"): condition for condition in status.get("conditions") or ()}
+        progressing = (conditions.get("Progressing") or {}).get("reason")
         replicas = spec.get("replicas")
         return Workload(
             name=name_of(obj),
@@ -47,9 +48,10 @@ class DeploymentTarget(PoddedTarget):
             current_replicas=int(status.get("replicas") or 0),
             updated_replicas=int(status.get("updatedReplicas") or 0),
             available_replicas=int(status.get("availableReplicas") or 0),
-            deadline_exceeded=(conditions.get("Progressing") or {}).get("reason") == "ProgressDeadlineExceeded",
+            deadline_exceeded=progressing == "ProgressDeadlineExceeded",
             unavailable_since=_unavailable_since(conditions.get("Available") or {}),
             deleting=is_deleting(obj),
+            tells_when_stuck=progressing not in {None, "NewReplicaSetAvailable"},
         )
 
     def check(self, canary: Canary, target: JsonObject) -> None:

@@ -387,6 +387,30 @@ def test_a_fight_over_the_route_is_fought_once_an_interval_and_named() -> None:
     assert world.outcomes == []
 
 
+def test_services_and_the_route_that_vanish_one_after_the_other_are_each_made_again_at_once() -> None:
+    world = initialized()
+    for role in (d.ServiceRole.CANARY, d.ServiceRole.PRIMARY):
+        world.services.discard(role)
+        world.touch().tick()
+        assert role in world.services
+        world.run_for(1)
+    world.apex = None
+    world.touch().tick()
+    assert world.apex == "primary"
+    world.delete_route().tick()
+    assert world.route is not None
+    assert world.weight == 0
+
+
+def test_the_same_service_is_made_again_at_most_once_an_interval() -> None:
+    world = initialized()
+    world.actions.clear()
+    for _ in range(95):
+        world.services.discard(d.ServiceRole.CANARY)
+        world.touch().run_for(1)
+    assert 9 <= len(world.actions) <= 11
+
+
 def test_a_fight_over_the_services_and_drift_is_fought_once_an_interval_too() -> None:
     world = initialized()
     world.actions.clear()

@@ -76,14 +76,14 @@ def test_pods_that_are_only_slow_have_the_whole_deadline() -> None:
     began = world.now
     world.push("v2").run()
     assert world.now - began >= timedelta(seconds=60)
-    assert "exceeded its progress deadline" in world.status.rollout.failing
+    assert "updated replicas are available" in world.status.rollout.failing
 
 
 def test_no_time_at_all_means_the_deadline() -> None:
     world = cannot_start(initialized(fail_fast_after=timedelta())).push("v2").run_for(50)
     assert (world.phase, since(world)) == (Phase.PROGRESSING, None)
     world.run(Phase.FAILED)
-    assert "exceeded its progress deadline" in world.status.rollout.failing
+    assert "updated replicas are available" in world.status.rollout.failing
 
 
 def test_a_secret_that_arrives_ten_seconds_late_fails_nothing() -> None:
@@ -207,7 +207,7 @@ def test_where_pods_may_not_be_read_the_deadline_is_waited_for_and_that_is_said_
     began = world.now
     world.run()
     assert world.now - began > timedelta(seconds=40)
-    assert "exceeded its progress deadline" in world.status.rollout.failing
+    assert "updated replicas are available" in world.status.rollout.failing
     assert len([text for text in world.texts if "canary deployment payment.shop not ready" in text]) == 1
 
 

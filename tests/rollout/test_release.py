@@ -217,6 +217,55 @@ def test_a_refused_route_does_not_hang_the_deletion() -> None:
     assert world.primary, "it is what the data plane still sends users to"
 
 
+def test_a_route_that_cannot_be_written_does_not_hang_the_deletion_of_a_canary_with_users() -> None:
+    world = at_weight(initialized().push("v2"), 20)
+    assert world.target
+    assert world.primary
+    world.primary.edit(replicas=3)
+    world.target.edit(replicas=1)
+    world._settle()
+    world.err("spec.service.match cannot be said: leave it out", routable=False)
+    world.actions.clear()
+
+    world.delete().run_for(2)
+
+    assert [action for _, action in world.actions] == [d.ScaleTarget(3)]
+    assert "until then its route stays as it is: spec.service.match cannot be said" in world.status.rollout.reason
+    world.run()
+    assert world.gone
+    assert world.target.complete()
+
+
+def test_a_target_that_stays_unready_while_the_route_cannot_be_written_leaves_everything_as_it_is() -> None:
+    world = at_weight(initialized().push("v2"), 20)
+    assert world.target
+    world.target.edit(replicas=1)
+    world.target.room = 1
+    world._settle()
+    world.err("spec.service.match cannot be said: leave it out", routable=False)
+    world.actions.clear()
+
+    world.delete().run()
+
+    assert [action for _, action in world.actions] == [d.ScaleTarget(2), d.RemoveFinalizer()]
+    assert (world.gone, world.weight, world.destinations()) == (True, 20, {"primary", "target"})
+
+
+def test_users_leave_a_target_that_is_given_up_before_its_canary_goes() -> None:
+    """A write that is refused in the same tick would keep the Canary for ever."""
+    world = at_weight(initialized().push("v2"), 20)
+    world.delete().tick()
+    world.laws.sabotaged = True
+    assert world.target
+    world.target.broken.add("v2")
+    world._settle()
+    world.actions.clear()
+    world.touch().run()
+    writes = [action for _, action in world.actions]
+    assert writes.index(d.RemoveFinalizer()) == len(writes) - 1
+    assert (world.gone, world.destinations()) == (True, {"primary"})
+
+
 def test_a_release_hands_the_workload_back_and_says_so() -> None:
     world = initialized()
     world.release().run()

@@ -262,6 +262,50 @@ def test_abort_goes_back_with_the_name_of_who_asked() -> None:
     assert world.outcomes == ["failed"]
 
 
+def test_an_abort_under_a_mistake_about_the_route_is_done_when_that_is_mended_and_said_so() -> None:
+    """Nobody can be moved until then, and the status must not say that they were."""
+    mistake = "spec.provider is contuor: write contour"
+    world = progressing(20).err(mistake, routable=False)
+    world.tick()
+    asked(world, "abort").run_for(30)
+    assert answer(world) == (True, f"the rollout of payment.shop is aborted as soon as this is mended: {mistake}")
+    assert (world.phase, world.status.rollout.step.weight, world.weight) == (Phase.PROGRESSING, 20, 20)
+    assert (world.status.rollout.reason, world.condition("Stalled")) == (mistake, "True")
+    assert world.texts.count(mistake) == 1
+
+    world.err().run()
+    assert (world.phase, world.weight) == (Phase.FAILED, 0)
+    assert world.status.rollout.failing == "aborted by alice"
+
+
+def test_an_abort_under_another_mistake_is_done_at_once() -> None:
+    world = progressing(20).err("spec.analysis.metrics[0] is wrong: write y")
+    world.tick()
+    asked(world, "abort").run_for(3)
+    assert (world.phase, world.weight) == (Phase.FAILED, 0)
+
+
+def test_a_rollback_waits_for_a_route_that_can_be_written() -> None:
+    world = progressing(20)
+    world.status = world.status.model_copy(
+        update={"rollout": world.status.rollout.model_copy(update={"failing": "it was slow"})}
+    )
+    world.err("spec.service.match cannot be said: leave it out", routable=False).run_for(30)
+    assert (world.phase, world.weight, world.status.rollout.failing) == (Phase.PROGRESSING, 20, "it was slow")
+    world.err().run_for(3)
+    assert (world.phase, world.weight) == (Phase.FAILED, 0)
+
+
+@pytest.mark.parametrize("phase", [Phase.PROGRESSING, Phase.PROMOTING])
+def test_a_lost_target_is_not_said_to_have_lost_its_users_while_the_route_cannot_be_written(phase: Phase) -> None:
+    world = progressing(20) if phase is Phase.PROGRESSING else rolling(Phase.PROMOTING)
+    weight = world.weight
+    world.err("spec.service.match cannot be said: leave it out", routable=False).delete_target().run_for(30)
+    assert (world.phase, world.weight, world.status.rollout.step.weight) == (phase, weight, weight)
+    world.err().run_for(3)
+    assert (world.phase, world.weight) == (Phase.FAILED, 0)
+
+
 @pytest.mark.parametrize("routed", [True, False])
 @pytest.mark.parametrize("ticks", [0, 1, 2])
 def test_abort_of_a_promotion_gives_the_primary_back_what_it_ran(routed: bool, ticks: int) -> None:

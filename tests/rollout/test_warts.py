@@ -240,7 +240,7 @@ def test_w15_a_target_that_gets_stuck_after_its_analysis_is_no_rollback(phase: P
     assert world.target
     world.laws.sabotaged = True
     world.target.broken.add("v2")
-    world.target.deadline = timedelta(seconds=1)
+    world.target.deadline, world.target.arrived = timedelta(seconds=1), False
     world.touch()
     stuck_in = set()
     while world.advance():

@@ -50,6 +50,8 @@ class Deployment:
     """The deployment controller does not look."""
     room: int = 1000
     """For how many of its pods the cluster has room."""
+    may_lack: int = 0
+    """How many pods may be missing without a word of it: maxUnavailable, as a number."""
     reads: str = ""
     """What pods that start now read of the tracked configs."""
     default: str = ""
@@ -58,6 +60,8 @@ class Deployment:
     rolled: str = ""
     revision: int = 0
     progressed: datetime | None = None
+    arrived: bool = False
+    """Whether all pods of the newest template were there once; from then on no progress is expected."""
     unavailable_since: datetime | None = None
 
     @property
@@ -100,13 +104,14 @@ class Deployment:
             self.progressed = now
         self.observed_generation = self.generation
         if not self.paused and self.rolled != self.version:
-            self.rolled, self.revision = self.version, self.revision + 1
+            self.rolled, self.revision, self.arrived = self.version, self.revision + 1, False
         self._create()
         self._remove()
         after = (self.generation, [(pod.version, self.is_ready(pod)) for pod in self.pods], self.rolled)
         if before != after or self.complete():
             self.progressed = now
-        if self.available >= self.replicas:
+        self.arrived = self.arrived or self.complete()
+        if self.available >= self.replicas - self.may_lack:
             self.unavailable_since = None
         else:
             self.unavailable_since = self.unavailable_since or now
@@ -127,14 +132,15 @@ class Deployment:
 
     def exceeded(self) -> bool:
         late = self.progressed is not None and self.now >= self.progressed + self.deadline
-        return late and not self.complete() and not self.paused
+        return late and not self.arrived and not self.complete() and not self.paused
 
     def moments(self) -> Iterator[datetime]:
         """When something will change by itself."""
         for pod in self.pods:
             if not self.is_ready(pod) and self.can_start(pod):
                 yield pod.started + self.ready_after
-        if not self.complete() and self.progressed is not None and not self.exceeded() and not self.paused:
+        waits = not self.arrived and not self.complete() and not self.paused
+        if waits and self.progressed is not None and not self.exceeded():
             yield self.progressed + self.deadline
 
     def seen(self) -> Workload:
@@ -153,6 +159,7 @@ class Deployment:
             deadline_exceeded=self.exceeded(),
             unavailable_since=self.unavailable_since,
             deleting=self.deleting,
+            tells_when_stuck=not self.arrived,
             images=(("app", self.template),),
         )
 
@@ -188,7 +195,9 @@ class DaemonSet(Deployment):
 
     def seen(self) -> Workload:
         """Say what a DaemonSet says: no number for its template, and not since when it lacks pods."""
-        return replace(super().seen(), controller_revision=None, unavailable_since=None, per_node=True)
+        return replace(
+            super().seen(), controller_revision=None, unavailable_since=None, tells_when_stuck=False, per_node=True
+        )
 
     def moments(self) -> Iterator[datetime]:
         """When something will change by itself: no deadline ever comes from a DaemonSet."""
