@@ -7,12 +7,14 @@ import typing
 from collections.abc import Iterator
 from pathlib import Path
 
+import jsonschema_rs
 import pytest
 import yaml
 
 from flaggerpy.api import crds
 from flaggerpy.api.base import ApiModel
 from flaggerpy.api.constants import SCHEMA_VERSION, SCHEMA_VERSION_ANNOTATION
+from flaggerpy.api.schema import example, structural
 from flaggerpy.api.status import CanaryStatus
 from tests.api.fixtures import CANARIES, NONSENSE, OTHERS, ROOT, SCHEMAS, SEED, STATUSES, JsonObject, refusals, title
 from tests.builders import canary_json, flagger_crd, kept
@@ -271,6 +273,25 @@ def test_flaggers_schema_prunes_exactly_what_is_ours() -> None:
     pruned = kept(schema["properties"]["status"], status)
     assert status.keys() - pruned.keys() == {"observedGeneration", "rollout"}
     assert pruned["conditions"] == [{"type": "Ready", "status": "False", "reason": "Rolling", "message": ""}]
+
+
+@pytest.mark.parametrize("crd", [crds.definition(crds.KINDS[0]), flagger_crd()], ids=["ours", "Flagger's"])
+def test_an_example_of_a_status_is_admitted_and_has_every_field(crd: JsonObject) -> None:
+    status = example(structural(CanaryStatus))
+    schema = crd["spec"]["versions"][0]["schema"]["openAPIV3Schema"]["properties"]["status"]
+    assert [*jsonschema_rs.validator_for(schema).iter_errors(status)] == []
+    assert list(without_value(schema, status)) == []
+
+
+def without_value(schema: JsonObject, value: typing.Any) -> Iterator[str]:
+    """Name the fields of a schema that a value does not have."""
+    if "items" in schema:
+        yield from without_value(schema["items"], value[0])
+    for name, child in schema.get("properties", {}).items():
+        if name in value:
+            yield from without_value(child, value[name])
+        else:
+            yield name
 
 
 def test_our_own_crd_has_no_problem() -> None:
