@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 import inspect
+import json
 import typing
 from collections.abc import Iterator
 from pathlib import Path
@@ -151,11 +153,36 @@ def test_helm_keeps_the_crds_and_our_version_is_on_them() -> None:
     for crd in crds.definitions():
         assert crd["metadata"]["annotations"] == {
             "helm.sh/resource-policy": "keep",
-            "flaggerpy.dev/schema-version": "6",
+            "flaggerpy.dev/schema-version": str(SCHEMA_VERSION),
         }
         assert crd["spec"]["scope"] == "Namespaced"
         assert crd["spec"]["names"]["categories"] == ["all"]
         assert [version["name"] for version in crd["spec"]["versions"]] == ["v1beta1"]
+
+
+PINNED = (7, "7712b633af5d174c")
+"""The schema version, and the digest of the schemas that belong to it."""
+
+
+def test_what_the_crds_keep_changes_only_with_their_version() -> None:
+    schemas = [undescribed(crds.object_schema(kind)) for kind in crds.KINDS]
+    digest = hashlib.sha256(json.dumps(schemas, sort_keys=True).encode()).hexdigest()[:16]
+    assert (SCHEMA_VERSION, digest) == PINNED, (
+        "the schemas have changed: count SCHEMA_VERSION up in flaggerpy/api/constants.py, generate the CRDs anew, "
+        f'and pin the new digest here: PINNED = ({PINNED[0] + 1}, "{digest}")'
+    )
+
+
+def undescribed(node: typing.Any) -> typing.Any:
+    """Return a schema without its texts for people."""
+    if isinstance(node, list):
+        return [undescribed(child) for child in node]
+    if not isinstance(node, dict):
+        return node
+    # A field may be called description; then a schema stands there.
+    return {
+        name: undescribed(child) for name, child in node.items() if name != "description" or isinstance(child, dict)
+    }
 
 
 @pytest.mark.parametrize("obj", [SEED, *CANARIES, *NONSENSE, *OTHERS], ids=title)
