@@ -29,6 +29,26 @@ def structural(model: type[ApiModel]) -> Schema:
     return _node(schema, schema.pop("$defs", {}))
 
 
+def example(schema: Mapping[str, Any]) -> Any:
+    """Write a value with every field that a structural schema names."""
+    if "enum" in schema:
+        return schema["enum"][0]
+    match schema.get("type"):
+        case "object" if "properties" in schema:
+            return {name: example(child) for name, child in schema["properties"].items()}
+        case "object":
+            values = schema.get("additionalProperties")
+            return {"any": example(values)} if isinstance(values, Mapping) else {}
+        case "array":
+            return [example(schema["items"])]
+        case "integer" | "number":
+            return 0
+        case "boolean":
+            return False
+        case _:
+            return "2000-01-01T00:00:00Z" if schema.get("format") == "date-time" else ""
+
+
 def _node(node: Mapping[str, Any], defs: Mapping[str, Any]) -> Schema:
     merged = _resolved(node, defs)
     stored = merged.pop(_STORED, None)

@@ -10,7 +10,7 @@ import click
 
 from flaggerpy import __version__
 from flaggerpy.app import run
-from flaggerpy.cli.flags import DurationType, flag, switch
+from flaggerpy.cli.flags import DurationType, flag, overridden, switch
 from flaggerpy.notifiers.link import link_problem
 from flaggerpy.settings import Settings
 from flaggerpy.telemetry.logging import configure
@@ -46,14 +46,14 @@ def _print_version(ctx: click.Context, _: click.Parameter, value: bool) -> None:
 @switch("no-cross-namespace-refs", default=False, help="Refuse references to other namespaces.")
 @flag("cluster-name", "", "Name of the cluster in alerts.")
 @flag("alert-link", "", "Link of alerts; {{ namespace }}, {{ name }} and {{ target }} are filled in.")
-@flag("event-webhook", "", "Address that is told of every event.", envvar="EVENT_WEBHOOK_URL")
-@flag("slack-url", "", "Slack address for alerts.", envvar="SLACK_URL")
-@flag("slack-token", "", "Slack token.", envvar="SLACK_TOKEN")
-@flag("slack-proxy-url", "", "HTTP proxy on the way to Slack.", envvar="SLACK_PROXY_URL")
+@overridden("event-webhook", "EVENT_WEBHOOK_URL", "Address that is told of every event.")
+@overridden("slack-url", "SLACK_URL", "Slack address for alerts.")
+@overridden("slack-token", "SLACK_TOKEN", "Slack token.")
+@overridden("slack-proxy-url", "SLACK_PROXY_URL", "HTTP proxy on the way to Slack.")
 @flag("slack-user", "flagger", "Sender of alerts in Slack.")
 @flag("slack-channel", "", "Slack channel; without one nothing is sent.")
-@flag("msteams-url", "", "Teams address for alerts.", envvar="MSTEAMS_URL")
-@flag("msteams-proxy-url", "", "HTTP proxy on the way to Teams.", envvar="MSTEAMS_PROXY_URL")
+@overridden("msteams-url", "MSTEAMS_URL", "Teams address for alerts.")
+@overridden("msteams-proxy-url", "MSTEAMS_PROXY_URL", "HTTP proxy on the way to Teams.")
 @flag("threadiness", 20, "How many canaries may be worked on at once.", type=click.IntRange(min=1))
 @click.option("-version", "--version", is_flag=True, callback=_print_version, is_eager=True, expose_value=False)
 def controller(

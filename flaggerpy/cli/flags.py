@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
@@ -29,8 +30,18 @@ class DurationType(click.ParamType[timedelta]):
 
 
 def flag(name: str, default: object = "", help: str = "", **more: Any) -> Decorator:  # noqa: A002 -- click's name
-    """Declare ``-name`` and ``--name``; the environment variable of the same name in capitals wins over the default."""
+    """Declare ``-name`` and ``--name``."""
     return click.option(f"-{name}", f"--{name}", default=default, help=help, show_default=bool(default), **more)
+
+
+def overridden(name: str, variable: str, help: str) -> Decorator:  # noqa: A002 -- click's name
+    """Declare ``-name`` and ``--name`` for a text; an environment variable that is not empty wins over the flag."""
+
+    def resolved(_: click.Context, __: click.Parameter, value: str) -> str:
+        return os.environ.get(variable) or value
+
+    # The order of click's own envvar is the other way round: there the flag wins.
+    return flag(name, "", f"{help} ${variable} wins over the flag.", callback=resolved)
 
 
 def switch(name: str, *, default: bool, help: str = "") -> Decorator:  # noqa: A002 -- click's name

@@ -15,7 +15,7 @@ from flaggerpy.cli.access import Access, access, find_canary, run
 from flaggerpy.cli.flags import DurationType
 from flaggerpy.kube.client import Client
 from flaggerpy.kube.errors import NotFound
-from flaggerpy.kube.objects import finalizers_of, is_deleting
+from flaggerpy.kube.objects import JsonObject, finalizers_of, is_deleting
 from flaggerpy.kube.resources import CANARIES, Ref, ref_of
 
 SECONDS_BETWEEN_LOOKS = 0.5
@@ -45,10 +45,8 @@ def release(at: Access, *, name: str | None, everything: bool, undo: bool, wait:
 
 async def _release(at: Access, name: str | None, *, undo: bool, seconds: float) -> list[str]:
     async with at.client() as client:
-        refs = await _chosen(client, at, name)
-        for ref in refs:
-            await client.merge_patch(ref, {"metadata": {"annotations": {RELEASE: None if undo else "true"}}})
-            click.echo(f"{ref.namespace}/{ref.name} {'taken back' if undo else 'asked to be released'}")
+        found = await _chosen(client, at, name)
+        refs = [ref for obj in found if (ref := await _asked(client, obj, undo=undo, alone=name is not None))]
         if undo or not seconds:
             return []
         try:
@@ -60,14 +58,39 @@ async def _release(at: Access, name: str | None, *, undo: bool, seconds: float) 
         return []
 
 
-async def _chosen(client: Client, at: Access, name: str | None) -> list[Ref]:
+async def _chosen(client: Client, at: Access, name: str | None) -> list[JsonObject]:
     if name is not None:
-        return [ref_of(CANARIES, await find_canary(client, at.canary(name)))]
+        return [await find_canary(client, at.canary(name))]
     try:
         items, _ = await client.list(CANARIES, at.namespace)
     except NotFound:  # the kind itself is gone, and with it every Canary
         return []
-    return [ref_of(CANARIES, obj) for obj in items if not is_deleting(obj)]
+    return items
+
+
+async def _asked(client: Client, obj: JsonObject, *, undo: bool, alone: bool) -> Ref | None:
+    """Ask for what is wanted of a Canary and return it where it is to be waited for.
+
+    One that is being deleted needs the controller as well until our finalizer is off, but not to be asked.
+    """
+    ref = ref_of(CANARIES, obj)
+    title = f"{ref.namespace}/{ref.name}"
+    if is_deleting(obj) and undo:
+        if alone:
+            raise click.ClickException(f"{title} is being deleted, which nobody can take back: create it anew.")
+        return None
+    if is_deleting(obj):
+        if FINALIZER not in finalizers_of(obj):
+            return None
+        click.echo(f"{title} is being deleted and gives its traffic back by itself")
+        return ref
+    try:
+        await client.merge_patch(ref, {"metadata": {"annotations": {RELEASE: None if undo else "true"}}})
+    except NotFound:
+        click.echo(f"{title} is gone")
+        return None
+    click.echo(f"{title} {'taken back' if undo else 'asked to be released'}")
+    return ref
 
 
 async def _released(client: Client, ref: Ref) -> None:

@@ -12,8 +12,8 @@ class Outdated(KubeError):
 class SchemaTooOld(KubeError):
     """The installed CRD prunes our status fields; the message names the command that upgrades it."""
 
-    def __init__(self) -> None:
+    def __init__(self, field: str) -> None:
         super().__init__(
-            "The CustomResourceDefinition canaries.flagger.app is older than this controller and drops fields of the "
-            "status that it relies on: run `flaggerpy crds apply` (Helm never upgrades crds/)."
+            f"The CustomResourceDefinition canaries.flagger.app is older than this controller and drops {field}, "
+            "which it relies on: run `flaggerpy crds apply` (Helm never upgrades crds/)."
         )

@@ -19,6 +19,7 @@ from flaggerpy.controller.errors import Outdated, SchemaTooOld
 from flaggerpy.controller.kept import Keeper
 from flaggerpy.controller.leaving import clear, leave
 from flaggerpy.controller.removal import Remover, copies_of
+from flaggerpy.controller.schema import dropped
 from flaggerpy.controller.world import World
 from flaggerpy.controller.writes import Writes
 from flaggerpy.kube.cache import Caches
@@ -204,11 +205,12 @@ class _Tick:
         old = self._raw.get("status") or {}
         known = {field.alias or name for name, field in CanaryStatus.model_fields.items()}
         foreign = {key: value for key, value in old.items() if key not in known}
-        body = {**without_noise(self._raw), "status": {**foreign, **status.to_json()}}
+        ours = status.to_json()
+        body = {**without_noise(self._raw), "status": {**foreign, **ours}}
         async with self._writes.honest(self._world.ref):
             written = await self._client.replace_status(self._world.ref, body)
-            if "rollout" not in (written.get("status") or {}):
-                raise SchemaTooOld
+            if lost := dropped(ours, written.get("status")):
+                raise SchemaTooOld(lost)
             self._caches.record(self._world.ref, written)
 
     async def _set_finalizers(self, finalizers: list[str]) -> None:

@@ -184,13 +184,19 @@ class Client:
         path = resource.path(str(metadata_of(body).get("namespace") or "") or None)
         return await self._write(Request("POST", path, body=_dump(body)))
 
-    async def replace(self, ref: Ref, body: JsonObject, *, subresource: str | None = None) -> JsonObject:
-        """Put the whole object; conditional when the body has a metadata.resourceVersion."""
-        return await self._write(Request("PUT", ref.path(subresource), body=_dump(body)))
+    async def replace(
+        self, ref: Ref, body: JsonObject, *, subresource: str | None = None, dry_run: bool = False
+    ) -> JsonObject:
+        """Put the whole object; conditional when the body has a metadata.resourceVersion.
 
-    async def replace_status(self, ref: Ref, body: JsonObject) -> JsonObject:
+        A dry run is answered as if it had been done.
+        """
+        params = (("dryRun", "All"),) if dry_run else ()
+        return await self._write(Request("PUT", ref.path(subresource), params=params, body=_dump(body)))
+
+    async def replace_status(self, ref: Ref, body: JsonObject, *, dry_run: bool = False) -> JsonObject:
         """Put the whole status; conditional when the body has a metadata.resourceVersion."""
-        return await self.replace(ref, body, subresource="status")
+        return await self.replace(ref, body, subresource="status", dry_run=dry_run)
 
     async def merge_patch(self, ref: Ref, patch: JsonObject, subresource: str | None = None) -> JsonObject:
         """Apply a JSON merge patch; conditional when it names a metadata.resourceVersion."""

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import hashlib
 import inspect
+import json
 import typing
 from collections.abc import Iterator
 from pathlib import Path
 
+import jsonschema_rs
 import pytest
 import yaml
 
 from flaggerpy.api import crds
 from flaggerpy.api.base import ApiModel
 from flaggerpy.api.constants import SCHEMA_VERSION, SCHEMA_VERSION_ANNOTATION
+from flaggerpy.api.schema import example, structural
 from flaggerpy.api.status import CanaryStatus
 from tests.api.fixtures import CANARIES, NONSENSE, OTHERS, ROOT, SCHEMAS, SEED, STATUSES, JsonObject, refusals, title
 from tests.builders import canary_json, flagger_crd, kept
@@ -149,11 +153,36 @@ def test_helm_keeps_the_crds_and_our_version_is_on_them() -> None:
     for crd in crds.definitions():
         assert crd["metadata"]["annotations"] == {
             "helm.sh/resource-policy": "keep",
-            "flaggerpy.dev/schema-version": "6",
+            "flaggerpy.dev/schema-version": str(SCHEMA_VERSION),
         }
         assert crd["spec"]["scope"] == "Namespaced"
         assert crd["spec"]["names"]["categories"] == ["all"]
         assert [version["name"] for version in crd["spec"]["versions"]] == ["v1beta1"]
+
+
+PINNED = (7, "7712b633af5d174c")
+"""The schema version, and the digest of the schemas that belong to it."""
+
+
+def test_what_the_crds_keep_changes_only_with_their_version() -> None:
+    schemas = [undescribed(crds.object_schema(kind)) for kind in crds.KINDS]
+    digest = hashlib.sha256(json.dumps(schemas, sort_keys=True).encode()).hexdigest()[:16]
+    assert (SCHEMA_VERSION, digest) == PINNED, (
+        "the schemas have changed: count SCHEMA_VERSION up in flaggerpy/api/constants.py, generate the CRDs anew, "
+        f'and pin the new digest here: PINNED = ({PINNED[0] + 1}, "{digest}")'
+    )
+
+
+def undescribed(node: typing.Any) -> typing.Any:
+    """Return a schema without its texts for people."""
+    if isinstance(node, list):
+        return [undescribed(child) for child in node]
+    if not isinstance(node, dict):
+        return node
+    # A field may be called description; then a schema stands there.
+    return {
+        name: undescribed(child) for name, child in node.items() if name != "description" or isinstance(child, dict)
+    }
 
 
 @pytest.mark.parametrize("obj", [SEED, *CANARIES, *NONSENSE, *OTHERS], ids=title)
@@ -271,6 +300,25 @@ def test_flaggers_schema_prunes_exactly_what_is_ours() -> None:
     pruned = kept(schema["properties"]["status"], status)
     assert status.keys() - pruned.keys() == {"observedGeneration", "rollout"}
     assert pruned["conditions"] == [{"type": "Ready", "status": "False", "reason": "Rolling", "message": ""}]
+
+
+@pytest.mark.parametrize("crd", [crds.definition(crds.KINDS[0]), flagger_crd()], ids=["ours", "Flagger's"])
+def test_an_example_of_a_status_is_admitted_and_has_every_field(crd: JsonObject) -> None:
+    status = example(structural(CanaryStatus))
+    schema = crd["spec"]["versions"][0]["schema"]["openAPIV3Schema"]["properties"]["status"]
+    assert [*jsonschema_rs.validator_for(schema).iter_errors(status)] == []
+    assert list(without_value(schema, status)) == []
+
+
+def without_value(schema: JsonObject, value: typing.Any) -> Iterator[str]:
+    """Name the fields of a schema that a value does not have."""
+    if "items" in schema:
+        yield from without_value(schema["items"], value[0])
+    for name, child in schema.get("properties", {}).items():
+        if name in value:
+            yield from without_value(child, value[name])
+        else:
+            yield name
 
 
 def test_our_own_crd_has_no_problem() -> None:

@@ -54,9 +54,13 @@ class Served:
 
     def meanwhile(self, script: Callable[[FakeApiServer], Awaitable[None]]) -> None:
         """Let something happen once the command has begun to watch a canary."""
+        self.once(lambda server: server.watching(CANARIES), script)
+
+    def once(self, seen: Callable[[FakeApiServer], object], script: Callable[[FakeApiServer], Awaitable[None]]) -> None:
+        """Let something happen once the server has seen something of the command."""
 
         async def run() -> None:
-            await eventually(lambda: self.server.watching(CANARIES), what="a watch of the canary")
+            await eventually(lambda: seen(self.server), what="what the command does first")
             await script(self.server)
 
         self._scripts.append(asyncio.run_coroutine_threadsafe(run(), self._loop))

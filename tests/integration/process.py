@@ -42,7 +42,7 @@ class Write:
 
 @dataclass(frozen=True, slots=True)
 class Account:
-    """A ServiceAccount that may do everything in the site's cluster, and can be told apart in the audit log."""
+    """A ServiceAccount that may do everything, and can be told apart in the audit log."""
 
     name: str
     user: str
@@ -86,11 +86,12 @@ class Account:
         self.kubeconfig.write_text(yaml.safe_dump(config), encoding="utf-8")
 
 
-def new_account(site: Site, cluster: Cluster, folder: Path, name: str) -> Account:
-    """Make an account and log in as it."""
+def new_account(site: Site, cluster: Cluster, folder: Path, name: str, *, everywhere: bool = True) -> Account:
+    """Make an account and log in as it; it may do everything, in the cluster or only in the site's namespace."""
     kubectl("create", "serviceaccount", name, "--namespace", site.namespace)
     who = f"{site.namespace}:{name}"
-    kubectl("create", "clusterrolebinding", who, "--clusterrole", "cluster-admin", "--serviceaccount", who)
+    binding = ("clusterrolebinding", who) if everywhere else ("rolebinding", name, "--namespace", site.namespace)
+    kubectl("create", *binding, "--clusterrole", "cluster-admin", "--serviceaccount", who)
     config = yaml.safe_load(cluster.kubeconfig.read_text(encoding="utf-8"))
     token = kubectl("create", "token", name, "--namespace", site.namespace, "--duration", "1h").strip()
     config["users"] = [{"name": user["name"], "user": {"token": token}} for user in config["users"]]

@@ -68,6 +68,23 @@ async def test_without_a_controller_the_command_says_so(site: Site) -> None:
     assert f"not released within 1s: {site.namespace}/podinfo. Is the controller running?" in said
 
 
+async def test_a_canary_that_is_being_deleted_is_waited_for(site: Site) -> None:
+    async with site.controller():
+        await site.apply(deployment(), blue_green())
+        await site.phase_is("Initialized")
+        await site.settled()
+    await site.client.delete(site.ref(CANARIES, "podinfo"))
+    everything = ("release", "--all", "--namespace", site.namespace)
+    code, said = await flaggerpy(*everything, "--timeout", "1s")
+    assert code == 1
+    assert f"not released within 1s: {site.namespace}/podinfo" in said
+    async with site.controller():
+        code, said = await flaggerpy(*everything)
+    assert code == 0, said
+    assert await site.find(CANARIES, "podinfo") is None
+    assert await site.selector("podinfo") == {"app": "podinfo"}
+
+
 async def test_one_canary_or_all(site: Site) -> None:
     code, said = await flaggerpy("release", "-n", site.namespace)
     assert code == 2

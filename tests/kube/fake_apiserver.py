@@ -93,6 +93,8 @@ class FakeApiServer(FakeStore):
         self.faults: list[Fault] = []
         self.served = set(served)
         self.forbidden: set[Resource] = set()
+        self.pruned: Callable[[JsonObject], JsonObject] = lambda obj: obj
+        """What a schema leaves of an object that is put."""
         self.user = "someone"
         self.watchers: list[Watcher] = []
         self._closing = asyncio.Event()
@@ -261,11 +263,13 @@ class FakeApiServer(FakeStore):
 
         def wanted(obj: JsonObject) -> JsonObject:
             if request.method == "PUT":
-                return dict(sent)
+                return self.pruned(dict(sent))
             if content == "application/json-patch+json":
                 return json_patch(obj, list(sent))
             return dict(merge(obj, sent))
 
+        if request.query.get("dryRun") == "All":
+            return wanted(self.get(ref))
         if subresource == "scale":
             return _scale(self.update(ref, lambda obj: _rescaled(obj, wanted(_scale(obj)))))
         return self.update(ref, wanted, only_status=status)
