@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from flaggerpy.kube.resources import Ref
 from flaggerpy.rollout.errors import UserError
 from flaggerpy.rollout.traffic import ALL_TO_CANARY, ALL_TO_PRIMARY, Acceptance, Routes
 from flaggerpy.routers.registry import router_for
@@ -209,19 +210,34 @@ def test_an_ingress_of_somebody_else_under_the_name_of_the_copy_is_left_alone(pr
 
 
 @pytest.mark.parametrize("provider", ["nginx", "skipper"])
-def test_users_come_back_also_when_their_ingress_is_gone(provider: str) -> None:
+@pytest.mark.parametrize(
+    ("own", "says"),
+    [
+        ({}, "Ingress front does not exist"),
+        ({OWN: front(path("maintenance"))}, "Ingress front leads nobody to Service web"),
+        ({OWN: {**front(), "spec": {}}}, "Ingress front leads nobody to Service web"),
+    ],
+    ids=["gone", "leads elsewhere", "leads nowhere"],
+)
+def test_users_come_back_also_when_their_ingress_is_gone_or_leads_elsewhere(
+    provider: str, own: dict[Ref, JsonObject], says: str
+) -> None:
     router, one = router_for(provider), behind(provider)
     [made] = router.render(one, {OWN: front(path("web"))}, THIRD)
-    live = {COPY: stored(made)}
+    live = {**own, COPY: stored(made)}
     state = router.state(one, live)
     assert (state.routes, state.drifted) == (THIRD, False)
 
     [back] = router.render(one, live, ALL_TO_PRIMARY)
 
-    assert router.state(one, {COPY: back}).routes == ALL_TO_PRIMARY
+    after = router.state(one, {**live, COPY: back})
+    assert (after.routes, after.drifted) == (ALL_TO_PRIMARY, False)
     assert back["spec"] == made["spec"]
-    with pytest.raises(UserError, match="Ingress front does not exist"):
+    with pytest.raises(UserError, match=says):
         router.render(one, live, ALL_TO_CANARY)
+    if own:
+        with pytest.raises(UserError, match=says):
+            router.render(one, own, ALL_TO_PRIMARY)
 
 
 @pytest.mark.parametrize("provider", ["nginx", "skipper"])
