@@ -23,6 +23,7 @@ from flaggerpy.kube.objects import JsonObject, annotations_of, labels_of, metada
 from flaggerpy.kube.resources import INGRESSES, Ref
 from flaggerpy.rollout.errors import UserError
 from flaggerpy.routers.base import Live
+from flaggerpy.routers.ports import lacking_port, lacks_port
 
 _CLASS = "kubernetes.io/ingress.class"
 
@@ -92,15 +93,19 @@ def followed(obj: JsonObject, prefix: str) -> dict[str, str]:
 def copied_spec(canary: Canary, own: JsonObject, replace: Callable[[Paths], Paths]) -> JsonObject:
     """Return the spec of the copy: the rules that lead to the apex Service, with other paths in their place.
 
-    Nothing of rules that lead elsewhere is in it.
+    Nothing of rules that lead elsewhere is in it, nor of those to ports that primary and canary will not have: there
+    the user's Ingress serves, through the apex Service.
 
     Raises:
-        UserError: no path leads to the apex Service.
+        UserError: no path leads to the apex Service, or none to a port that can be shared.
 
     """
     spec: JsonObject = own.get("spec") or {}
     rules = list(_rules(canary, spec, replace))
     if not rules:
+        for rule in spec.get("rules") or ():
+            for path in _to_apex(canary, rule):
+                raise UserError(lacking_port(canary, f"Ingress {metadata_of(own)['name']}", _port(path)))
         raise UserError(
             f"Ingress {metadata_of(own)['name']} leads nobody to Service {canary.apex_name}: name this Service as the "
             "backend of one of its paths, or correct spec.ingressRef."
@@ -154,14 +159,20 @@ def _copy_ref(own: Ref) -> Ref:
 
 def _rules(canary: Canary, spec: JsonObject, replace: Callable[[Paths], Paths]) -> Iterator[JsonObject]:
     for rule in spec.get("rules") or ():
-        # A rule without paths sends its host to the default backend.
-        paths = [
-            path
-            for path in (rule.get("http") or {}).get("paths") or ()
-            if service_name(path.get("backend") or {}) == canary.apex_name
-        ]
-        if paths:
+        if paths := [path for path in _to_apex(canary, rule) if not lacks_port(canary, _port(path))]:
             yield {**rule, "http": {**rule["http"], "paths": replace(paths)}}
+
+
+def _to_apex(canary: Canary, rule: JsonObject) -> Paths:
+    """Return the paths that lead to the apex Service; a rule without paths sends its host to the default backend."""
+    paths = (rule.get("http") or {}).get("paths") or ()
+    return [path for path in paths if service_name(path.get("backend") or {}) == canary.apex_name]
+
+
+def _port(path: JsonObject) -> int | str | None:
+    port = path["backend"]["service"].get("port") or {}
+    given: int | str | None = port.get("number") or port.get("name")
+    return given
 
 
 def _is_held(canary: Canary, copy: JsonObject) -> bool:

@@ -262,3 +262,39 @@ def test_nobody_is_left_on_a_copy_before_it_goes(provider: str) -> None:
 
     assert router.state(one, {OWN: own, COPY: left}).routes == ALL_TO_PRIMARY
     assert router.restore(one, {OWN: own, COPY: left}) == ()
+
+
+ELSEWHERE: list[tuple[JsonObject, str]] = [
+    ({"number": 9090}, "leads to port 9090 of Service web, which Services web-primary and web-canary will not have"),
+    ({"name": "admin"}, "leads to port admin of Service web, .* set spec.service.portName: admin, if it is the name"),
+]
+
+
+@pytest.mark.parametrize("provider", ["nginx", "skipper"])
+@pytest.mark.parametrize(("port", "says"), ELSEWHERE, ids=["number", "name"])
+def test_a_path_to_a_port_that_primary_and_canary_lack_is_served_by_the_users_ingress_alone(
+    provider: str, port: JsonObject, says: str
+) -> None:
+    router, one = router_for(provider), behind(provider)
+    shared = [path("web"), path("web", port={"name": "http"}, at="/named")]
+    [made] = router.render(one, {OWN: front(*shared)}, THIRD)
+
+    own = front(*shared, path("web", port=port, at="/admin"))
+    own["spec"]["rules"].append({"http": {"paths": [path("web", port=port)]}})
+    [body] = router.render(one, {OWN: own}, THIRD)
+
+    assert body["spec"] == made["spec"]
+    with pytest.raises(UserError, match=says):
+        router.render(one, {OWN: front(path("web", port=port))}, ALL_TO_CANARY)
+
+
+@pytest.mark.parametrize("provider", ["nginx", "skipper"])
+@pytest.mark.parametrize("port", [{"number": 9090}, {"name": "admin"}])
+def test_a_port_of_the_pods_may_be_one_of_their_services(provider: str, port: JsonObject) -> None:
+    spec = behind(provider).spec
+    one = canary(
+        spec={"provider": provider, "ingressRef": spec.ingress_ref and spec.ingress_ref.to_json()},
+        service={"portDiscovery": True},
+    )
+    [body] = router_for(provider).render(one, {OWN: front(path("web", port=port))}, ALL_TO_CANARY)
+    assert path("web-canary", port=port) in body["spec"]["rules"][0]["http"]["paths"]
