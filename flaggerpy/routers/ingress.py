@@ -8,9 +8,10 @@ the user's; others are copied once, since other controllers may keep them differ
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
+from typing import Final
 
 from flaggerpy.api.canary import Canary
-from flaggerpy.api.constants import CANARY_SUFFIX, HANDS_OFF, LAST_APPLIED_CONFIGURATION
+from flaggerpy.api.constants import CANARY_SUFFIX, HANDS_OFF, LAST_APPLIED_CONFIGURATION, TOOLKIT_MARKER
 from flaggerpy.api.marks import (
     MARK_LABELS,
     is_annotated,
@@ -26,6 +27,15 @@ from flaggerpy.routers.base import Live
 from flaggerpy.routers.ports import lacking_port, lacks_port
 
 _CLASS = "kubernetes.io/ingress.class"
+_NEVER_COPIED: Final = (
+    LAST_APPLIED_CONFIGURATION,
+    "flaggerpy.dev/",
+    "argocd.argoproj.io/",
+    "app.kubernetes.io/instance",
+    "applyset.kubernetes.io/",
+    "kapp.k14s.io/",
+)
+"""Marks of one object beside Flux's: ours, kubectl's, and those of tools that delete what they did not apply."""
 
 Paths = list[JsonObject]
 
@@ -129,15 +139,12 @@ def copy_body(canary: Canary, live: Live, spec: JsonObject, read: Mapping[str, s
             or f"Ingress {ref.name} is in the way: canary {canary.name} needs this name for the copy of Ingress "
             f"{own.name} that leads to its new revision. Rename or delete it."
         )
-    kept = {
-        key: value
-        for key, value in annotations_of(source).items()
-        if key not in followed(source, prefix) and key != LAST_APPLIED_CONFIGURATION and "flaggerpy.dev/" not in key
-    }
+    read_there = followed(source, prefix)
+    kept = {key: value for key, value in _without_tools(annotations_of(source)).items() if key not in read_there}
     metadata: JsonObject = {"name": ref.name, "namespace": ref.namespace}
     if there is not None:
         metadata = without_canary_owners(metadata_of(there))
-    metadata["labels"] = labels_of(source) | MARK_LABELS
+    metadata["labels"] = _without_tools(labels_of(source)) | MARK_LABELS
     metadata["annotations"] = kept | dict(read) | HANDS_OFF | owner_annotation(canary)
     typed = {"apiVersion": ref.resource.api_version, "kind": ref.resource.kind}
     return {**(there or {}), **typed, "metadata": metadata, "spec": spec}
@@ -151,6 +158,13 @@ def leading_to(name: str, path: JsonObject) -> JsonObject:
 def service_name(backend: Mapping[str, JsonObject]) -> str:
     """Return the Service that a backend names; empty where it names something else."""
     return str((backend.get("service") or {}).get("name") or "")
+
+
+def _without_tools(pairs: Mapping[str, str]) -> dict[str, str]:
+    """Return labels or annotations without those of one object alone, by which tools know what is theirs to delete."""
+    return {
+        key: value for key, value in pairs.items() if TOOLKIT_MARKER not in key and not key.startswith(_NEVER_COPIED)
+    }
 
 
 def _copy_ref(own: Ref) -> Ref:

@@ -298,3 +298,36 @@ def test_a_port_of_the_pods_may_be_one_of_their_services(provider: str, port: Js
     )
     [body] = router_for(provider).render(one, {OWN: front(path("web", port=port))}, ALL_TO_CANARY)
     assert path("web-canary", port=port) in body["spec"]["rules"][0]["http"]["paths"]
+
+
+LABELS_OF_TOOLS = {
+    "app.kubernetes.io/instance": "shop",
+    "argocd.argoproj.io/instance": "shop",
+    "kustomize.toolkit.fluxcd.io/name": "shop",
+    "applyset.kubernetes.io/part-of": "shop",
+    "kapp.k14s.io/app": "1",
+}
+ANNOTATIONS_OF_TOOLS = {
+    "argocd.argoproj.io/tracking-id": "shop:networking.k8s.io/Ingress:shop/front",
+    "kustomize.toolkit.fluxcd.io/checksum": "1",
+    "kubectl.kubernetes.io/last-applied-configuration": "{}",
+}
+
+
+@pytest.mark.parametrize("provider", ["nginx", "skipper"])
+def test_marks_of_tools_that_delete_what_they_did_not_apply_are_on_no_copy(provider: str) -> None:
+    router, one, own = router_for(provider), behind(provider), front(path("web"), annotations=ANNOTATIONS_OF_TOOLS)
+    own["metadata"]["labels"] |= LABELS_OF_TOOLS
+
+    [made] = router.render(one, {OWN: own}, THIRD)
+
+    assert made["metadata"]["labels"] == {"team": "a", "app.kubernetes.io/managed-by": "flaggerpy"}
+    assert made["metadata"]["annotations"].keys().isdisjoint(ANNOTATIONS_OF_TOOLS)
+
+    marked = stored(made, **ANNOTATIONS_OF_TOOLS)
+    marked["metadata"]["labels"] = {**made["metadata"]["labels"], **LABELS_OF_TOOLS}
+    assert not router.state(one, {OWN: own, COPY: marked}).drifted, "they go with the next write, and cost no step"
+    [cleaned] = router.render(one, {OWN: own, COPY: marked}, THIRD)
+    assert [cleaned["metadata"][field] for field in ("labels", "annotations")] == [
+        made["metadata"][field] for field in ("labels", "annotations")
+    ]
