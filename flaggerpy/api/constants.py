@@ -49,5 +49,5 @@ REQUEST: Final = "flaggerpy.dev/request"
 KEPT: Final = "flaggerpy.dev/kept"
 """Annotation of a kept revision that says which one it is, as JSON (see ``flaggerpy.targets.kept``)."""
 SCHEMA_VERSION_ANNOTATION: Final = "flaggerpy.dev/schema-version"
-SCHEMA_VERSION: Final = 6
+SCHEMA_VERSION: Final = 7
 """Counts up whenever the controller relies on a field that older CRDs would prune."""

@@ -149,7 +149,7 @@ def test_helm_keeps_the_crds_and_our_version_is_on_them() -> None:
     for crd in crds.definitions():
         assert crd["metadata"]["annotations"] == {
             "helm.sh/resource-policy": "keep",
-            "flaggerpy.dev/schema-version": "6",
+            "flaggerpy.dev/schema-version": "7",
         }
         assert crd["spec"]["scope"] == "Namespaced"
         assert crd["spec"]["names"]["categories"] == ["all"]
