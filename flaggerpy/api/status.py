@@ -250,6 +250,8 @@ class RoutePlace(ApiModel):
     """Name in ingressRef."""
     route: NamedRoute | None = None
     """The route in routeRef."""
+    port: int | None = None
+    """The port in spec.service, where objects are named after it (provider gloo)."""
 
 
 class RolloutStatus(ApiModel):

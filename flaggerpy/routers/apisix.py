@@ -17,6 +17,7 @@ from flaggerpy.rollout.errors import UserError
 from flaggerpy.rollout.traffic import Acceptance, Capabilities, Routes, RouteState
 from flaggerpy.routers import custody, signs
 from flaggerpy.routers.base import Live
+from flaggerpy.routers.ports import lacking_port, lacks_port
 from flaggerpy.routers.signs import Sign
 
 _AHEAD: Final = 10000
@@ -171,13 +172,22 @@ def _copied(canary: Canary, own: Ref, route: JsonObject | None) -> tuple[JsonObj
             f"ApisixRoute {own.name} has no rule that leads to Service {canary.apex_name}: add it to the backends of "
             f"one, or correct spec.routeRef."
         )
-    for rule in leading:
+    # Where primary and canary have no such port, the user's own rule goes on leading to the apex Service.
+    shared = [rule for rule in leading if not all(lacks_port(canary, port) for port in _ports(canary, rule))]
+    if not shared:
+        where = f"ApisixRoute {own.name}, rule {leading[0].get('name')}"
+        raise UserError(lacking_port(canary, where, _ports(canary, leading[0])[0]))
+    for rule in shared:
         if len(_backends(rule)) > 1:
             raise UserError(
                 f"ApisixRoute {own.name} has a rule {rule.get('name')} with several backends: leave only Service "
                 f"{canary.apex_name}, as its users are shared between primary and canary."
             )
-    return spec, [{**rule, "priority": int(rule.get("priority") or 0) + _AHEAD} for rule in leading]
+    return spec, [{**rule, "priority": int(rule.get("priority") or 0) + _AHEAD} for rule in shared]
+
+
+def _ports(canary: Canary, rule: Mapping[str, Any]) -> list[int | str | None]:
+    return [one.get("servicePort") for one in _backends(rule) if one.get("serviceName") == canary.apex_name]
 
 
 def _shared(canary: Canary, rule: JsonObject, routes: Routes) -> JsonObject:

@@ -35,9 +35,11 @@ from flaggerpy.routers.brought_rules import (
     Rules,
     backends_of,
     is_shared,
+    lacks_ports,
     leads_to_apex_alone,
     leads_to_us,
     our_weights,
+    refuse_ports,
     refuse_rule,
     rules_of,
     shared,
@@ -136,7 +138,14 @@ def _users(canary: Canary, rules: Rules) -> Rules:
 
 
 def _is_chosen(canary: Canary, rule: Mapping[str, Any]) -> bool:
-    """Tell whether the users of a rule are shared: of all that lead to us, or of one of them by its name."""
+    """Tell whether the users of a rule are shared: of all that lead to us, or of one of them by its name.
+
+    Those of another port of the apex Service than primary and canary have stay with it, and so with the primary.
+    """
+    return _is_meant(canary, rule) and not lacks_ports(canary, rule)
+
+
+def _is_meant(canary: Canary, rule: Mapping[str, Any]) -> bool:
     section = canary.spec.route_ref and canary.spec.route_ref.section_name
     return leads_to_us(canary, rule) and section in {None, rule.get("name")}
 
@@ -316,7 +325,10 @@ def _refuse(canary: Canary, route: JsonObject | None) -> None:
         raise UserError(f"{title} does not exist in namespace {canary.namespace}: create it, or correct spec.routeRef.")
     if reason := refusal(route, canary):
         raise UserError(reason)
-    chosen = [(index, rule) for index, rule in enumerate(_users(canary, rules_of(route))) if _is_chosen(canary, rule)]
+    meant = [(index, rule) for index, rule in enumerate(_users(canary, rules_of(route))) if _is_meant(canary, rule)]
+    chosen = [(index, rule) for index, rule in meant if _is_chosen(canary, rule)]
+    for index, found in meant if not chosen else ():
+        refuse_ports(canary, _title(canary, index, found), found)
     if not chosen:
         section = named.section_name
         rule, field = (f"rule {section}", "spec.routeRef.sectionName") if section else ("rule", "spec.routeRef")

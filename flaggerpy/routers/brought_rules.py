@@ -13,6 +13,7 @@ from flaggerpy.api.canary import Canary
 from flaggerpy.kube.objects import JsonObject
 from flaggerpy.rollout.errors import UserError
 from flaggerpy.rollout.traffic import Routes
+from flaggerpy.routers.ports import lacking_port, lacks_port
 
 Rules = list[JsonObject]
 
@@ -42,9 +43,26 @@ def leads_to_apex_alone(canary: Canary, rule: Mapping[str, Any]) -> bool:
     return {backend["name"] for backend in _ours(canary, rule)} == {canary.apex_name}
 
 
+def lacks_ports(canary: Canary, rule: Mapping[str, Any]) -> bool:
+    """Tell whether a rule leads to our Services at ports only that those of primary and canary will not have."""
+    ours = _ours(canary, rule)
+    return bool(ours) and all(lacks_port(canary, backend.get("port")) for backend in ours)
+
+
+def refuse_ports(canary: Canary, where: str, rule: Mapping[str, Any]) -> None:
+    """Refuse a rule because of such a port.
+
+    Raises:
+        UserError: always.
+
+    """
+    raise UserError(lacking_port(canary, where, _ours(canary, rule)[0].get("port")))
+
+
 def is_shared(canary: Canary, rule: Mapping[str, Any]) -> bool:
-    """Tell whether a rule names primary and canary, as one does whose users we share."""
-    return {backend["name"] for backend in _ours(canary, rule)} >= set(_pair(canary))
+    """Tell whether a rule names primary and canary, as one does whose users we share, or is on its way back."""
+    names, primary = {backend["name"] for backend in _ours(canary, rule)}, canary.primary_service_name
+    return primary in names and len(names) > 1
 
 
 def our_weights(canary: Canary, rule: Mapping[str, Any]) -> dict[str, int]:

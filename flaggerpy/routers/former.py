@@ -14,6 +14,7 @@ from flaggerpy.rollout.errors import UserError
 from flaggerpy.rollout.traffic import NOTHING, Acceptance
 from flaggerpy.routers import custody
 from flaggerpy.routers.base import Live, Options, Router
+from flaggerpy.routers.gloo import GlooRouter
 from flaggerpy.routers.registry import router_of
 from flaggerpy.routers.replicas import ReplicaRouter
 
@@ -118,6 +119,7 @@ def place_of(canary: Canary, mesh_provider: str, router: Router | None) -> Route
         service=canary.target_name if spec.target_ref.is_knative else canary.apex_name,
         ingress=spec.ingress_ref.name if spec.ingress_ref else None,
         route=NamedRoute.model_validate(spec.route_ref.model_dump()) if spec.route_ref else None,
+        port=spec.service.port if spec.service and isinstance(router, GlooRouter) else None,
     )
 
 
@@ -138,11 +140,12 @@ def _router(before: Canary, place: RoutePlace, options: Options) -> Router | Non
 def _as_it_was(canary: Canary, place: RoutePlace) -> Canary:
     spec = canary.spec
     named = spec.target_ref.model_copy(update={"name": place.service})
+    service = {"name": place.service} | ({"port": place.port} if place.port else {})
     changes = {
         "provider": place.provider,
         # A Knative service is its own route, and without spec.service routes are named after the target.
         "target_ref": named if place.provider == "knative" or spec.service is None else spec.target_ref,
-        "service": spec.service and spec.service.model_copy(update={"name": place.service}),
+        "service": spec.service and spec.service.model_copy(update=service),
         "ingress_ref": IngressRef(api_version=_INGRESS, kind="Ingress", name=place.ingress) if place.ingress else None,
         "route_ref": RouteRef.model_validate(place.route.model_dump()) if place.route else None,
     }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
@@ -17,6 +18,7 @@ from flaggerpy.routers.routetable import (
     PRIMARY,
     destinations_of,
     key_of,
+    side_of,
     table_spec,
     to_apex,
     upstream_name,
@@ -191,13 +193,12 @@ def _routes_of(spec: Mapping[str, Any]) -> list[JsonObject]:
     return list(spec.get("routes") or ())
 
 
-def _ours(canary: Canary) -> tuple[tuple[str, str, str], ...]:
-    return tuple(("upstream", ref.namespace, ref.name) for ref in _upstream_refs(canary))
+def _leads_to_us(canary: Canary, route: Mapping[str, Any]) -> bool:
+    return any(side_of(canary, one) for one in destinations_of(route))
 
 
 def _names_ours(canary: Canary, spec: Mapping[str, Any]) -> bool:
-    ours = _ours(canary)
-    return any(key_of(one) in ours for route in _routes_of(spec) for one in destinations_of(route))
+    return any(_leads_to_us(canary, route) for route in _routes_of(spec))
 
 
 def _is_held(canary: Canary, table: JsonObject) -> bool:
@@ -207,13 +208,19 @@ def _is_held(canary: Canary, table: JsonObject) -> bool:
 def _routes(canary: Canary, table: JsonObject) -> Routes | None:
     """Read the shares from the first route that leads to one of our Upstreams.
 
-    Where an audience comes first, everybody else's shares are the canary's: those of the last route.
+    Where an audience comes first, everybody else's shares are the canary's: those of the last route. As long as the
+    table names Upstreams of a former port, as after an edit of it, it is not the one of this canary yet: they would be
+    deleted under it.
     """
-    ours, routes = _ours(canary), _routes_of(table.get("spec") or {})
+    routes, present = _routes_of(table.get("spec") or {}), {ref.name for ref in _upstream_refs(canary)}
+    named = [one for route in routes for one in destinations_of(route) if side_of(canary, one)]
+    if any(key_of(one)[-1] not in present for one in named):
+        return None
     for route in reversed(routes) if canary.analysis.audience_first else routes:
-        destinations = destinations_of(route)
-        weights = [sum(weight_of(one) for one in destinations if key_of(one) == key) for key in ours]
-        primary, share = weights or (0, 0)
+        weights: Counter[str | None] = Counter()
+        for one in destinations_of(route):
+            weights[side_of(canary, one)] += weight_of(one)
+        primary, share = weights[PRIMARY], weights[CANARY]
         if primary + share:
             percent = round(100 * share / (primary + share))
             return Routes(100 - percent, percent)
@@ -255,9 +262,8 @@ def _restored(canary: Canary, live: Live) -> Iterator[JsonObject]:
 def _all_to_apex(canary: Canary, table: JsonObject) -> JsonObject:
     """Return the live spec with the apex Service in the place of our Upstreams; works on whatever is there."""
     spec: JsonObject = table.get("spec") or {}
-    ours = _ours(canary)
     routes = _routes_of(spec)
-    leading = [any(key_of(one) in ours for one in destinations_of(route)) for route in routes]
+    leading = [_leads_to_us(canary, route) for route in routes]
     for_everyone = any(ours_too and not route.get("matchers") for route, ours_too in zip(routes, leading, strict=True))
     released = [
         _released(canary, route) if ours_too else route
@@ -269,6 +275,6 @@ def _all_to_apex(canary: Canary, table: JsonObject) -> JsonObject:
 
 
 def _released(canary: Canary, route: JsonObject) -> JsonObject:
-    gone = {*_ours(canary), key_of(to_apex(canary))}
-    others = [one for one in destinations_of(route) if key_of(one) not in gone]
-    return with_destinations(route, [to_apex(canary), *others])
+    apex = to_apex(canary)
+    others = [one for one in destinations_of(route) if not side_of(canary, one) and key_of(one) != key_of(apex)]
+    return with_destinations(route, [apex, *others])

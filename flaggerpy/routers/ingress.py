@@ -8,9 +8,10 @@ the user's; others are copied once, since other controllers may keep them differ
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
+from typing import Final
 
 from flaggerpy.api.canary import Canary
-from flaggerpy.api.constants import CANARY_SUFFIX, HANDS_OFF, LAST_APPLIED_CONFIGURATION
+from flaggerpy.api.constants import CANARY_SUFFIX, HANDS_OFF, LAST_APPLIED_CONFIGURATION, TOOLKIT_MARKER
 from flaggerpy.api.marks import (
     MARK_LABELS,
     is_annotated,
@@ -23,8 +24,18 @@ from flaggerpy.kube.objects import JsonObject, annotations_of, labels_of, metada
 from flaggerpy.kube.resources import INGRESSES, Ref
 from flaggerpy.rollout.errors import UserError
 from flaggerpy.routers.base import Live
+from flaggerpy.routers.ports import lacking_port, lacks_port
 
 _CLASS = "kubernetes.io/ingress.class"
+_NEVER_COPIED: Final = (
+    LAST_APPLIED_CONFIGURATION,
+    "flaggerpy.dev/",
+    "argocd.argoproj.io/",
+    "app.kubernetes.io/instance",
+    "applyset.kubernetes.io/",
+    "kapp.k14s.io/",
+)
+"""Marks of one object beside Flux's: ours, kubectl's, and those of tools that delete what they did not apply."""
 
 Paths = list[JsonObject]
 
@@ -92,15 +103,19 @@ def followed(obj: JsonObject, prefix: str) -> dict[str, str]:
 def copied_spec(canary: Canary, own: JsonObject, replace: Callable[[Paths], Paths]) -> JsonObject:
     """Return the spec of the copy: the rules that lead to the apex Service, with other paths in their place.
 
-    Nothing of rules that lead elsewhere is in it.
+    Nothing of rules that lead elsewhere is in it, nor of those to ports that primary and canary will not have: there
+    the user's Ingress serves, through the apex Service.
 
     Raises:
-        UserError: no path leads to the apex Service.
+        UserError: no path leads to the apex Service, or none to a port that can be shared.
 
     """
     spec: JsonObject = own.get("spec") or {}
     rules = list(_rules(canary, spec, replace))
     if not rules:
+        for rule in spec.get("rules") or ():
+            for path in _to_apex(canary, rule):
+                raise UserError(lacking_port(canary, f"Ingress {metadata_of(own)['name']}", _port(path)))
         raise UserError(
             f"Ingress {metadata_of(own)['name']} leads nobody to Service {canary.apex_name}: name this Service as the "
             "backend of one of its paths, or correct spec.ingressRef."
@@ -124,15 +139,12 @@ def copy_body(canary: Canary, live: Live, spec: JsonObject, read: Mapping[str, s
             or f"Ingress {ref.name} is in the way: canary {canary.name} needs this name for the copy of Ingress "
             f"{own.name} that leads to its new revision. Rename or delete it."
         )
-    kept = {
-        key: value
-        for key, value in annotations_of(source).items()
-        if key not in followed(source, prefix) and key != LAST_APPLIED_CONFIGURATION and "flaggerpy.dev/" not in key
-    }
+    read_there = followed(source, prefix)
+    kept = {key: value for key, value in _without_tools(annotations_of(source)).items() if key not in read_there}
     metadata: JsonObject = {"name": ref.name, "namespace": ref.namespace}
     if there is not None:
         metadata = without_canary_owners(metadata_of(there))
-    metadata["labels"] = labels_of(source) | MARK_LABELS
+    metadata["labels"] = _without_tools(labels_of(source)) | MARK_LABELS
     metadata["annotations"] = kept | dict(read) | HANDS_OFF | owner_annotation(canary)
     typed = {"apiVersion": ref.resource.api_version, "kind": ref.resource.kind}
     return {**(there or {}), **typed, "metadata": metadata, "spec": spec}
@@ -148,20 +160,33 @@ def service_name(backend: Mapping[str, JsonObject]) -> str:
     return str((backend.get("service") or {}).get("name") or "")
 
 
+def _without_tools(pairs: Mapping[str, str]) -> dict[str, str]:
+    """Return labels or annotations without those of one object alone, by which tools know what is theirs to delete."""
+    return {
+        key: value for key, value in pairs.items() if TOOLKIT_MARKER not in key and not key.startswith(_NEVER_COPIED)
+    }
+
+
 def _copy_ref(own: Ref) -> Ref:
     return Ref(INGRESSES, own.namespace, own.name + CANARY_SUFFIX)
 
 
 def _rules(canary: Canary, spec: JsonObject, replace: Callable[[Paths], Paths]) -> Iterator[JsonObject]:
     for rule in spec.get("rules") or ():
-        # A rule without paths sends its host to the default backend.
-        paths = [
-            path
-            for path in (rule.get("http") or {}).get("paths") or ()
-            if service_name(path.get("backend") or {}) == canary.apex_name
-        ]
-        if paths:
+        if paths := [path for path in _to_apex(canary, rule) if not lacks_port(canary, _port(path))]:
             yield {**rule, "http": {**rule["http"], "paths": replace(paths)}}
+
+
+def _to_apex(canary: Canary, rule: JsonObject) -> Paths:
+    """Return the paths that lead to the apex Service; a rule without paths sends its host to the default backend."""
+    paths = (rule.get("http") or {}).get("paths") or ()
+    return [path for path in paths if service_name(path.get("backend") or {}) == canary.apex_name]
+
+
+def _port(path: JsonObject) -> int | str | None:
+    port = path["backend"]["service"].get("port") or {}
+    given: int | str | None = port.get("number") or port.get("name")
+    return given
 
 
 def _is_held(canary: Canary, copy: JsonObject) -> bool:

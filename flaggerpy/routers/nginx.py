@@ -60,13 +60,16 @@ class NginxRouter:
     def render(self, canary: Canary, live: Live, routes: Routes) -> tuple[JsonObject, ...]:
         """Return the second Ingress with this share."""
         copy = ingress.held_copy(canary, live)
-        if not routes.canary and copy is not None and ingress.own_ref(canary) not in live:
-            # Without the user's Ingress nobody comes; who is on the way back must not be kept.
+        try:
+            own = ingress.own_ingress(canary, live)
+            spec = ingress.copied_spec(
+                canary, own, lambda paths: [ingress.leading_to(canary.canary_service_name, path) for path in paths]
+            )
+        except UserError:
+            if routes.canary or copy is None:
+                raise
+            # NGINX goes by hosts and paths, whatever the user's Ingress leads to: nobody must be kept on the way back.
             return self._without_users(canary, live, copy)
-        own = ingress.own_ingress(canary, live)
-        spec = ingress.copied_spec(
-            canary, own, lambda paths: [ingress.leading_to(canary.canary_service_name, path) for path in paths]
-        )
         return (self._body(canary, live, spec, own, self._share(canary, routes)),)
 
     def restore(self, canary: Canary, live: Live) -> tuple[JsonObject, ...]:

@@ -42,6 +42,17 @@ def upstream_name(canary: Canary, side: str) -> str:
     return f"{canary.namespace}-{canary.apex_name}-{side}-{port}"
 
 
+def side_of(canary: Canary, destination: Mapping[str, Any]) -> str | None:
+    """Return whose Upstream a destination is, whatever its port, which may have been edited; None for all others."""
+    kind, namespace, name = key_of(destination)
+    here = canary.spec.service is not None and (kind, namespace) == ("upstream", canary.namespace)
+    for side in (PRIMARY, CANARY) if here else ():
+        before, _, port = name.rpartition("-")
+        if port.isdecimal() and before == f"{canary.namespace}-{canary.apex_name}-{side}":
+            return side
+    return None
+
+
 def to_apex(canary: Canary) -> JsonObject:
     """Return the destination of everybody once the canary is gone; it needs no Upstream."""
     service = {"name": canary.apex_name, "namespace": canary.namespace}

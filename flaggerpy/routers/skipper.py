@@ -52,14 +52,17 @@ class SkipperRouter:
     def render(self, canary: Canary, live: Live, routes: Routes) -> tuple[JsonObject, ...]:
         """Return the second Ingress with these shares."""
         copy = ingress.held_copy(canary, live)
-        if not routes.canary and copy is not None and ingress.own_ref(canary) not in live:
-            # Without the user's Ingress there is nothing to copy; who is on the way back must not be kept.
-            return (_body(canary, live, copy.get("spec") or {}, copy, routes),)
-        own = ingress.own_ingress(canary, live)
         names = (canary.primary_service_name, canary.canary_service_name)
-        spec = ingress.copied_spec(
-            canary, own, lambda paths: [ingress.leading_to(name, path) for name in names for path in paths]
-        )
+        try:
+            own = ingress.own_ingress(canary, live)
+            spec = ingress.copied_spec(
+                canary, own, lambda paths: [ingress.leading_to(name, path) for name in names for path in paths]
+            )
+        except UserError:
+            if routes.canary or copy is None:
+                raise
+            # There is nothing to copy any more, but nobody must be kept on the way back.
+            return (_body(canary, live, copy.get("spec") or {}, copy, routes),)
         return (_body(canary, live, spec, own, routes),)
 
     def restore(self, canary: Canary, live: Live) -> tuple[JsonObject, ...]:

@@ -20,6 +20,7 @@ from flaggerpy.rollout.errors import UserError
 from flaggerpy.rollout.traffic import Cookies, Routes
 from flaggerpy.routers.audience import shares_of
 from flaggerpy.routers.re2 import check_re2
+from flaggerpy.routers.virtualservice_compare import MATCH_MAPS, entries, maps_in
 from flaggerpy.routers.virtualservice_cookies import affinity_of, for_holders, giving, taking
 
 MESH = "mesh"
@@ -216,15 +217,15 @@ def _both(match: Mapping[str, Any], part: Mapping[str, Any]) -> JsonObject:
 
 
 def _written(model: ApiModel) -> JsonObject:
-    """Write what a model says, without what says nothing; 0 says something."""
-    result: JsonObject = _filled(model.to_json())
+    """Write what a model says, without what says nothing; 0 says something, and so does each name of a user's."""
+    result: JsonObject = _filled(model.to_json(), MATCH_MAPS)
     return result
 
 
-def _filled(value: Any) -> Any:
+def _filled(value: Any, maps: frozenset[str]) -> Any:
     if not isinstance(value, dict):
         return value
-    parts = {field: _filled(part) for field, part in value.items()}
+    parts = {field: entries(part) if field in maps else _filled(part, maps_in(field)) for field, part in value.items()}
     return {field: part for field, part in parts.items() if part or (part == 0 and part is not False)}
 
 

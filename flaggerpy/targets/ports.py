@@ -52,6 +52,14 @@ def with_other_ports(wanted: list[JsonObject], live: Iterable[Mapping[str, Any]]
     return ports
 
 
+def with_live_name(wanted: list[JsonObject], live: Iterable[Mapping[str, Any]]) -> list[JsonObject]:
+    """Let the first port keep the name that it has on a Service of the user's, by which an Ingress may lead to it."""
+    first, *rest = wanted
+    name = next((port.get("name") for port in live if _number(port) == _number(first)), "")
+    taken = {port["name"] for port in rest}
+    return [{**first, "name": name}, *rest] if name and name not in taken else wanted
+
+
 def with_node_ports(wanted: list[JsonObject], live: Iterable[Mapping[str, Any]]) -> list[JsonObject]:
     """Keep the node ports that the API server gave out: by the port's number, or else by its name."""
     given = [port for port in live if port.get("nodePort")]

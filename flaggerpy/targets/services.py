@@ -33,7 +33,7 @@ from flaggerpy.rollout.decision import ServiceRole
 from flaggerpy.rollout.errors import UserError
 from flaggerpy.targets.base import TargetFacts
 from flaggerpy.targets.names import service_name, target_value
-from flaggerpy.targets.ports import same_ports, wanted_ports, with_node_ports, with_other_ports
+from flaggerpy.targets.ports import same_ports, wanted_ports, with_live_name, with_node_ports, with_other_ports
 
 ORIGINAL_SERVICE = "flaggerpy.dev/original-service"
 """Annotation: selector and ports of a Service as they were before it was taken over, as JSON."""
@@ -183,7 +183,8 @@ def _mended_spec(canary: Canary, role: ServiceRole, facts: TargetFacts, live: Js
     there = spec.get("ports") or []
     ports = _ports(canary, role, facts)
     if not made_by_us(live, canary):
-        ports = with_other_ports(ports, there)
+        named = "port_name" in _settings(canary).model_fields_set
+        ports = with_other_ports(ports if named else with_live_name(ports, there), there)
     ports = with_node_ports(ports, there)
     if not same_ports(ports, there):
         spec["ports"] = ports

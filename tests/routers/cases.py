@@ -203,7 +203,7 @@ def prerequisites(router: Router, owner: Canary) -> list[JsonObject]:
 def own_ingress(owner: Canary, extra: JsonObject) -> JsonObject:
     """Build an Ingress that leads to the apex Service, and to that of others."""
     assert owner.spec.ingress_ref is not None
-    ports: dict[str, JsonObject] = {"/": {"number": 80}, "/for-alb": {"name": "use-annotation"}}
+    ports: dict[str, JsonObject] = {"/": {"number": _port(owner)}, "/for-alb": {"name": "use-annotation"}}
     paths = [_path(path, owner.apex_name, port) for path, port in ports.items()]
     rules: list[JsonObject] = [
         {
@@ -218,6 +218,10 @@ def own_ingress(owner: Canary, extra: JsonObject) -> JsonObject:
         "metadata": {"name": owner.spec.ingress_ref.name, "namespace": owner.namespace},
         "spec": {"rules": rules} | extra,
     }
+
+
+def _port(owner: Canary) -> int:
+    return owner.spec.service.port if owner.spec.service else 80
 
 
 def _path(path: str, name: str, port: JsonObject) -> JsonObject:
@@ -269,7 +273,7 @@ def own_spec(kind: str, owner: Canary) -> JsonObject:
     match kind:
         case "HTTPRoute" | "GRPCRoute" | "TLSRoute" | "TCPRoute":
             more: JsonObject = {"hostnames": ["tls.example.com"]} if kind == "TLSRoute" else {}
-            rule = {"backendRefs": [{"name": owner.apex_name, "port": 80}], "name": "own"}
+            rule = {"backendRefs": [{"name": owner.apex_name, "port": _port(owner)}], "name": "own"}
             return {**more, "parentRefs": EVERYTHING["gatewayRefs"], "rules": [rule]}
         case "HTTPProxy":
             route = {"services": [{"name": owner.apex_name, "port": 80}], "enableWebsockets": True}
@@ -294,7 +298,7 @@ def own_spec(kind: str, owner: Canary) -> JsonObject:
         case "Upstream":
             return {"kube": {"serviceName": owner.apex_name, "serviceNamespace": owner.namespace, "servicePort": 80}}
         case "ApisixRoute":
-            backends = [{"serviceName": owner.apex_name, "servicePort": 80}]
+            backends = [{"serviceName": owner.apex_name, "servicePort": _port(owner)}]
             return {"http": [{"name": "rule", "match": {"paths": ["/*"]}, "backends": backends}]}
         case "TrafficSplit":
             return {"service": owner.apex_name, "backends": [{"service": owner.apex_name, "weight": 1}]}

@@ -183,3 +183,23 @@ def test_without_a_reference_there_is_nothing_to_read_or_to_write() -> None:
     assert ROUTER.restore(canary(), written()) == ()
     with pytest.raises(UserError, match=r"spec\.routeRef is missing"):
         ROUTER.render(canary(), {}, SHARES)
+
+
+@pytest.mark.parametrize("port", [9090, "admin"])
+def test_a_rule_to_a_port_that_primary_and_canary_lack_stays_the_users(port: int | str) -> None:
+    admin = rule("admin", "web")
+    admin["backends"][0]["servicePort"] = port
+    named = rule("named", "web")
+    named["backends"][0]["servicePort"] = "http"
+
+    copied = written(own=own_route(rule("all", "web"), admin, named))[COPY]["spec"]["http"]
+
+    assert [one["name"] for one in copied] == ["all", "named"]
+    says = (
+        f"^ApisixRoute way, rule admin leads to port {port} of Service web, which Services web-primary and web-canary"
+    )
+    with pytest.raises(UserError, match=says):
+        written(own=own_route(admin))
+    discovering = canary(spec={"routeRef": REFERENCE}, service={"portDiscovery": True})
+    [only] = written(own=own_route(admin), owner=discovering)[COPY]["spec"]["http"]
+    assert only["backends"][1] == {"serviceName": "web-canary", "servicePort": port, "subset": "s", "weight": 20}

@@ -496,6 +496,44 @@ def test_what_needs_more_than_weights_is_refused(analysis: JsonObject, sentences
     assert [text.startswith(start) for text, start in zip(said, sentences, strict=True)] == [True] * len(sentences)
 
 
+# Ports that primary and canary have not
+
+
+def test_a_rule_to_another_port_than_theirs_is_the_users_and_goes_back_to_the_apex_if_it_was_shared() -> None:
+    admin = rule(backend("web", port=9090), name="admin")
+    after = written(way(rule(backend("web")), admin), TENTH)
+    assert [weights(after)[0], after["spec"]["rules"][1]] == [[("web-primary", 90), ("web-canary", 10)], admin]
+    assert not ROUTER.state(bringing(), {WAY: after}).drifted
+
+    before = way(
+        rule(backend("web")), rule(backend("web-primary", 100, port=9090), backend("web-canary", 0, port=9090))
+    )
+    assert written(before, TENTH)["spec"]["rules"][1]["backendRefs"] == [backend("web", port=9090)]
+
+    discovering = canary(spec={"provider": "gatewayapi:v1", **brought("HTTPRoute")}, service={"portDiscovery": True})
+    assert weights(written(way(admin), TENTH, discovering)) == [[("web-primary", 90), ("web-canary", 10)]]
+
+
+@pytest.mark.parametrize("ref", [{}, {"sectionName": "admin"}])
+def test_a_route_of_which_no_rule_can_be_shared_for_its_port_is_refused(ref: dict[str, str]) -> None:
+    admin = rule(backend("web", port=9090), name="admin")
+    route = way(admin, rule(backend("web"), name="all")) if ref else way(admin)
+    with pytest.raises(UserError) as caught:
+        ROUTER.render(bringing(**ref), {WAY: route}, TENTH)
+    assert str(caught.value) == (
+        "HTTPRoute way, rule admin leads to port 9090 of Service web, which Services web-primary and web-canary will "
+        "not have: set spec.service.portDiscovery: true, if the pods declare that port, or lead to port 80."
+    )
+    assert ROUTER.render(bringing(**ref), {WAY: route}, ALL_TO_PRIMARY) == ()
+
+
+def test_copies_of_a_service_have_all_of_its_ports() -> None:
+    target = {"targetRef": {"apiVersion": "v1", "kind": "Service", "name": "web"}}
+    owner = canary(spec={"provider": "gatewayapi:v1", **brought("HTTPRoute"), **target})
+    after = written(way(rule(backend("web", port=9090))), TENTH, owner)
+    assert weights(after) == [[("web-primary", 90), ("web-canary", 10)]]
+
+
 # Which router it is
 
 

@@ -4,11 +4,15 @@ from typing import Any
 import pytest
 
 from flaggerpy.api.canary import Canary
+from flaggerpy.api.status import CanaryStatus, RolloutStatus, RoutePlace
 from flaggerpy.kube.resources import ROUTE_TABLES, UPSTREAMS, Ref
 from flaggerpy.rollout.errors import UserError
 from flaggerpy.rollout.traffic import ALL_TO_PRIMARY, Acceptance, Routes, RouteState
+from flaggerpy.routers.base import DEFAULTS
+from flaggerpy.routers.former import former_routes, place_of
 from flaggerpy.routers.gloo import GlooRouter
-from tests.builders import canary
+from flaggerpy.routers.registry import router_for
+from tests.builders import canary, same_but
 from tests.routers.server import Server
 
 ROUTER = GlooRouter()
@@ -192,3 +196,80 @@ def test_an_audience_of_everyone_or_of_nobody_is_refused(match: dict[str, Any], 
 
 def test_nothing_is_known_of_a_canary_without_a_service() -> None:
     assert ROUTER.state(canary(spec={"service": None}), written()).routes is None
+
+
+# Another port, after which Upstreams are named
+
+
+def on_record(owner: Canary, place: RoutePlace) -> Canary:
+    return same_but(owner, status=CanaryStatus(rollout=RolloutStatus(routes=[place])))
+
+
+def edited(owner: Canary, port: int = 81) -> Canary:
+    """Write another port into a canary whose routes are on record."""
+    place = place_of(owner, "gloo", ROUTER)
+    assert place is not None
+    return on_record(canary(service={"port": port}), place)
+
+
+def test_a_table_is_of_this_canary_once_it_names_no_upstream_of_the_former_port() -> None:
+    after = edited(OWNER)
+    server = Server(ROUTER, after)
+    server.live.update(written())
+    steps = 0
+    while "upstream-80" in str(server.live[TABLE]["spec"]):
+        assert ROUTER.state(after, server.live).routes is None, "nothing is deleted that it names"
+        bodies = ROUTER.render(after, server.live, SHARES)
+        server.write(ROUTER.ahead(after, server.live, bodies) or bodies)
+        steps += 1
+
+    assert steps == 3, "with the new ones, then with the old ones, both at weight 0, then without"
+    assert ROUTER.state(after, server.live) == RouteState(SHARES)
+
+
+def test_a_table_that_names_upstreams_of_another_port_leads_to_the_apex_when_it_is_given_back() -> None:
+    [left] = ROUTER.restore(edited(OWNER), written())
+    assert "upstream" not in str(left["spec"])
+
+
+@pytest.mark.parametrize("name", ["shop-web-primaryupstream-x", "shop-web-primaryupstream-80-1", "shop-web-80"])
+def test_upstreams_of_others_are_not_ours(name: str) -> None:
+    live = written()
+    live[TABLE]["spec"]["routes"][0]["routeAction"]["multi"]["destinations"] = [
+        {"destination": {"upstream": {"name": name, "namespace": "shop"}}, "weight": 1}
+    ]
+    assert ROUTER.state(OWNER, live).routes is None
+
+
+def test_upstreams_of_the_former_port_are_a_former_route_of_which_ours_are_deleted_and_the_users_given_back() -> None:
+    own = {"kube": {"serviceName": "theirs", "serviceNamespace": "shop", "servicePort": 1}}
+    theirs = {
+        "apiVersion": "gloo.solo.io/v1",
+        "kind": "Upstream",
+        "metadata": {"name": CANARY.name, "namespace": "shop"},
+        "spec": own,
+    }
+    live, after = written(live={CANARY: theirs}), edited(OWNER)
+
+    [former] = former_routes(after, ROUTER, DEFAULTS, place_of(after, "gloo", ROUTER))
+
+    assert former.refs == (PRIMARY, CANARY), "the table is the present one"
+    [back] = former.bodies(live)
+    assert (back["metadata"]["name"], back["spec"]) == (CANARY.name, own)
+    live[CANARY] = back
+    assert former.remains(live) == (PRIMARY,)
+    assert not former.leads_to_canary(live)
+    del live[PRIMARY]
+    assert not former.is_held(live)
+    assert former.is_heard({})
+
+
+def test_a_port_is_on_record_only_where_objects_are_named_after_it_and_none_on_record_leaves_nothing_behind() -> None:
+    istio = place_of(OWNER, "istio", router_for("istio"))
+    gloo = place_of(OWNER, "gloo", ROUTER)
+    assert istio is not None
+    assert gloo is not None
+    assert (istio.port, gloo.port) == (None, 80)
+    before = on_record(OWNER, gloo.model_copy(update={"port": None}))
+    [former] = former_routes(before, ROUTER, DEFAULTS, gloo)
+    assert (former.refs, former.is_held(written())) == ((), False)

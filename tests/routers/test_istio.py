@@ -247,6 +247,58 @@ def test_w93_an_audience_is_narrowed_by_what_the_service_asks_for_and_keeps_its_
     assert everyone["route"] == split(100), "everybody else gets the primary, whatever the audience gets"
 
 
+PRESENT: list[JsonObject] = [
+    {"headers": {"x-user": {}}},
+    {"headers": {"x-user": {"exact": ""}, "x-team": {"exact": "a"}}},
+    {"withoutHeaders": {"x-internal": {}}},
+    {"queryParams": {"debug": {"exact": ""}}},
+    {"sourceLabels": {"track": ""}},
+]
+
+
+@pytest.mark.parametrize("condition", PRESENT, ids=str)
+def test_a_condition_that_something_is_there_or_empty_holds_and_its_loss_is_drift(condition: JsonObject) -> None:
+    owner = canary(service={"match": [{"uri": {"prefix": "/"}, **condition}]})
+    live = written(owner=owner)
+    assert http(live)[0]["match"] == [{"uri": {"prefix": "/"}, **condition}]
+    assert not state(live, owner).drifted
+
+    [(field, named)] = condition.items()
+    http(live)[0]["match"][0][field] = {name: value for name, value in named.items() if value == {"exact": "a"}}
+
+    assert state(live, owner).drifted
+
+
+def test_what_says_nothing_is_not_written_into_a_condition() -> None:
+    nothing = {"uri": {"exact": ""}, "headers": {}, "gateways": [], "ignoreUriCase": False, "name": ""}
+    [route] = http(written(owner=canary(service={"match": [{"headers": {"x-user": {"prefix": ""}}}, nothing]})))
+    assert route["match"] == [{"headers": {"x-user": {}}}, {}]
+
+
+def test_a_header_that_is_set_to_nothing_is_set_and_its_loss_is_drift() -> None:
+    headers = {"request": {"set": {"x-remote-user": ""}, "remove": ["x-a"]}, "response": {"add": {"x-b": ""}}}
+    owner = canary(service={"headers": headers})
+    live = written(owner=owner)
+    assert http(live)[0]["headers"] == headers
+    assert not state(live, owner).drifted
+
+    http(live)[0]["headers"]["request"].pop("set")
+
+    assert state(live, owner).drifted
+
+
+@pytest.mark.parametrize("field", ["headers", "queryParams", "sourceLabels"])
+def test_an_audience_is_no_wider_than_each_of_its_conditions_and_one_without_any_is_refused(field: str) -> None:
+    empty: Any = "" if field == "sourceLabels" else {"exact": ""}
+    match = {"headers": {"x-team": {"exact": "a"}}, field: {"x-user": empty}}
+    owner = canary(analysis={"match": [match], **ON_TRIAL})
+    assert http(written(owner=owner))[0]["match"] == [match]
+
+    [problem] = ROUTER.problems(canary(analysis={"match": [{field: {}}], **ON_TRIAL}))
+
+    assert problem.startswith("spec.analysis.match[0] has neither headers, queryParams nor sourceLabels")
+
+
 @pytest.mark.parametrize(
     ("title", "service", "analysis", "said"),
     [

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from flaggerpy.kube.resources import Ref
 from flaggerpy.rollout.errors import UserError
 from flaggerpy.rollout.traffic import ALL_TO_CANARY, ALL_TO_PRIMARY, Acceptance, Routes
 from flaggerpy.routers.registry import router_for
@@ -209,19 +210,34 @@ def test_an_ingress_of_somebody_else_under_the_name_of_the_copy_is_left_alone(pr
 
 
 @pytest.mark.parametrize("provider", ["nginx", "skipper"])
-def test_users_come_back_also_when_their_ingress_is_gone(provider: str) -> None:
+@pytest.mark.parametrize(
+    ("own", "says"),
+    [
+        ({}, "Ingress front does not exist"),
+        ({OWN: front(path("maintenance"))}, "Ingress front leads nobody to Service web"),
+        ({OWN: {**front(), "spec": {}}}, "Ingress front leads nobody to Service web"),
+    ],
+    ids=["gone", "leads elsewhere", "leads nowhere"],
+)
+def test_users_come_back_also_when_their_ingress_is_gone_or_leads_elsewhere(
+    provider: str, own: dict[Ref, JsonObject], says: str
+) -> None:
     router, one = router_for(provider), behind(provider)
     [made] = router.render(one, {OWN: front(path("web"))}, THIRD)
-    live = {COPY: stored(made)}
+    live = {**own, COPY: stored(made)}
     state = router.state(one, live)
     assert (state.routes, state.drifted) == (THIRD, False)
 
     [back] = router.render(one, live, ALL_TO_PRIMARY)
 
-    assert router.state(one, {COPY: back}).routes == ALL_TO_PRIMARY
+    after = router.state(one, {**live, COPY: back})
+    assert (after.routes, after.drifted) == (ALL_TO_PRIMARY, False)
     assert back["spec"] == made["spec"]
-    with pytest.raises(UserError, match="Ingress front does not exist"):
+    with pytest.raises(UserError, match=says):
         router.render(one, live, ALL_TO_CANARY)
+    if own:
+        with pytest.raises(UserError, match=says):
+            router.render(one, own, ALL_TO_PRIMARY)
 
 
 @pytest.mark.parametrize("provider", ["nginx", "skipper"])
@@ -246,3 +262,72 @@ def test_nobody_is_left_on_a_copy_before_it_goes(provider: str) -> None:
 
     assert router.state(one, {OWN: own, COPY: left}).routes == ALL_TO_PRIMARY
     assert router.restore(one, {OWN: own, COPY: left}) == ()
+
+
+ELSEWHERE: list[tuple[JsonObject, str]] = [
+    ({"number": 9090}, "leads to port 9090 of Service web, which Services web-primary and web-canary will not have"),
+    ({"name": "admin"}, "leads to port admin of Service web, .* set spec.service.portName: admin, if it is the name"),
+]
+
+
+@pytest.mark.parametrize("provider", ["nginx", "skipper"])
+@pytest.mark.parametrize(("port", "says"), ELSEWHERE, ids=["number", "name"])
+def test_a_path_to_a_port_that_primary_and_canary_lack_is_served_by_the_users_ingress_alone(
+    provider: str, port: JsonObject, says: str
+) -> None:
+    router, one = router_for(provider), behind(provider)
+    shared = [path("web"), path("web", port={"name": "http"}, at="/named")]
+    [made] = router.render(one, {OWN: front(*shared)}, THIRD)
+
+    own = front(*shared, path("web", port=port, at="/admin"))
+    own["spec"]["rules"].append({"http": {"paths": [path("web", port=port)]}})
+    [body] = router.render(one, {OWN: own}, THIRD)
+
+    assert body["spec"] == made["spec"]
+    with pytest.raises(UserError, match=says):
+        router.render(one, {OWN: front(path("web", port=port))}, ALL_TO_CANARY)
+
+
+@pytest.mark.parametrize("provider", ["nginx", "skipper"])
+@pytest.mark.parametrize("port", [{"number": 9090}, {"name": "admin"}])
+def test_a_port_of_the_pods_may_be_one_of_their_services(provider: str, port: JsonObject) -> None:
+    spec = behind(provider).spec
+    one = canary(
+        spec={"provider": provider, "ingressRef": spec.ingress_ref and spec.ingress_ref.to_json()},
+        service={"portDiscovery": True},
+    )
+    [body] = router_for(provider).render(one, {OWN: front(path("web", port=port))}, ALL_TO_CANARY)
+    assert path("web-canary", port=port) in body["spec"]["rules"][0]["http"]["paths"]
+
+
+LABELS_OF_TOOLS = {
+    "app.kubernetes.io/instance": "shop",
+    "argocd.argoproj.io/instance": "shop",
+    "kustomize.toolkit.fluxcd.io/name": "shop",
+    "applyset.kubernetes.io/part-of": "shop",
+    "kapp.k14s.io/app": "1",
+}
+ANNOTATIONS_OF_TOOLS = {
+    "argocd.argoproj.io/tracking-id": "shop:networking.k8s.io/Ingress:shop/front",
+    "kustomize.toolkit.fluxcd.io/checksum": "1",
+    "kubectl.kubernetes.io/last-applied-configuration": "{}",
+}
+
+
+@pytest.mark.parametrize("provider", ["nginx", "skipper"])
+def test_marks_of_tools_that_delete_what_they_did_not_apply_are_on_no_copy(provider: str) -> None:
+    router, one, own = router_for(provider), behind(provider), front(path("web"), annotations=ANNOTATIONS_OF_TOOLS)
+    own["metadata"]["labels"] |= LABELS_OF_TOOLS
+
+    [made] = router.render(one, {OWN: own}, THIRD)
+
+    assert made["metadata"]["labels"] == {"team": "a", "app.kubernetes.io/managed-by": "flaggerpy"}
+    assert made["metadata"]["annotations"].keys().isdisjoint(ANNOTATIONS_OF_TOOLS)
+
+    marked = stored(made, **ANNOTATIONS_OF_TOOLS)
+    marked["metadata"]["labels"] = {**made["metadata"]["labels"], **LABELS_OF_TOOLS}
+    assert not router.state(one, {OWN: own, COPY: marked}).drifted, "they go with the next write, and cost no step"
+    [cleaned] = router.render(one, {OWN: own, COPY: marked}, THIRD)
+    assert [cleaned["metadata"][field] for field in ("labels", "annotations")] == [
+        made["metadata"][field] for field in ("labels", "annotations")
+    ]

@@ -4,7 +4,7 @@ import pytest
 
 from flaggerpy.api.service import CanaryService
 from flaggerpy.targets.base import PodPort
-from flaggerpy.targets.ports import same_ports, wanted_ports, with_node_ports, with_other_ports
+from flaggerpy.targets.ports import same_ports, wanted_ports, with_live_name, with_node_ports, with_other_ports
 
 HTTP = PodPort("web", 0, "http", 9898)
 METRICS = PodPort("web", 1, "metrics", 9797)
@@ -80,6 +80,23 @@ def test_a_service_that_is_taken_over_keeps_its_other_ports() -> None:
 
     assert numbers(ports) == [("http", "TCP", 80), ("http-9898", "TCP", 9898), ("grpc", "TCP", 9999)]
     assert with_other_ports(wanted, ports) == ports, "taking over again changes nothing"
+
+
+@pytest.mark.parametrize(
+    ("title", "live", "name"),
+    [
+        ("its own", {"name": "web", "port": 80}, "web"),
+        ("none", {"port": 80}, "http"),
+        ("that of another number", {"name": "web", "port": 81}, "http"),
+        ("that of another protocol", {"name": "web", "port": 80, "protocol": "UDP"}, "http"),
+        ("one that a port of the pods has", {"name": "metrics", "port": 80}, "http"),
+    ],
+)
+def test_the_port_keeps_its_name_on_a_users_service(title: str, live: dict[str, Any], name: str) -> None:
+    wanted = wanted_ports(service(targetPort=9898), (METRICS,))
+    ports = with_live_name(wanted, [live])
+    assert numbers(ports) == [(name, "TCP", 80), ("metrics", "TCP", 9797)], title
+    assert with_live_name(wanted, ports) == ports, "doing so again changes nothing"
 
 
 def test_node_ports_that_were_given_out_stay() -> None:

@@ -151,6 +151,17 @@ def test_a_users_service_is_taken_over_and_given_back_exactly() -> None:
     assert released_service(canary(), before) is None, "what was given back is not touched again"
 
 
+@pytest.mark.parametrize(("said", "name"), [({}, "web"), ({"portName": "http"}, "http")])
+def test_the_port_of_a_users_service_is_renamed_only_if_the_canary_names_it(said: dict[str, str], name: str) -> None:
+    before = user_service()
+    before["spec"]["ports"] = [{"name": "web", "protocol": "TCP", "port": 80, "targetPort": 9898}]
+
+    taken = write(canary(service={"targetPort": 9898, **said}), APEX, before)
+
+    assert [(port["name"], port["port"]) for port in taken["spec"]["ports"]] == [(name, 80)]
+    assert released_service(canary(), taken) == before
+
+
 def test_the_first_backup_is_the_one_that_counts() -> None:
     taken = write(canary(), APEX, user_service())
     taken["spec"]["selector"] = {"app": "edited"}
