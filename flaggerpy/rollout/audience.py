@@ -26,6 +26,16 @@ def whose(seen: Observation) -> Whose:
     return "audienceFirst" if analysis.audience_first else "audience"
 
 
+def is_whole(seen: Observation) -> bool:
+    """Whether all who can get the canary get it or none, because the provider knows no share of an audience."""
+    return seen.capabilities.whole_audience and whose(seen) == "audience"
+
+
+def given(seen: Observation, weight: int) -> int:
+    """Return the share that a provider gives the canary when it is asked for this one."""
+    return _ALL if weight > 0 and is_whole(seen) else weight
+
+
 def in_words(share: Whose | None) -> str:
     """Say whose share it is, for people."""
     return _WORDS.get(share, "of all users")
@@ -40,7 +50,8 @@ def outgrown(seen: Observation, status: CanaryStatus) -> bool:
     rolling = phase in ANALYSIS or phase is Phase.PROMOTING
     if not seen.routed or not rolling or step.weight == 0 or step.whose in {None, now} or status.rollout.serving_canary:
         return False
-    wider = step.whose == "audience" or (now == "audienceFirst" and step.weight < _ALL)
+    all_of_them = now == "audienceFirst" or is_whole(seen)
+    wider = step.whose == "audience" or (step.whose == "everybody" and all_of_them and step.weight < _ALL)
     return wider and seen.primary is not None and seen.primary.available_replicas > 0
 
 

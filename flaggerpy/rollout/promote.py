@@ -150,10 +150,11 @@ def leave_changed_canary(turn: Turn) -> bool:
 
 
 def next_weight(turn: Turn) -> int:
-    """The canary's share after the next shift; one without a pod has no share to keep."""
+    """The canary's share after the next shift; one without a pod has no share to keep, and some audiences have none."""
     increment = turn.canary.analysis.step_weight_promotion
     at_once = increment <= 0 or turn.advance == "full" or turn.status.rollout.serving_canary
-    if at_once or audience.outgrown(turn.seen, turn.status) or turn.target.available_replicas == 0:
+    undivided = audience.is_whole(turn.seen) or audience.outgrown(turn.seen, turn.status)
+    if at_once or undivided or turn.target.available_replicas == 0:
         return 0
     return max(turn.status.rollout.step.weight - increment, 0)
 

@@ -94,8 +94,9 @@ class Turn:
         return self.routes_at(audience.meant(self.seen, self.status), mirrored=copied)
 
     def routes_at(self, weight: int, *, mirrored: bool = False) -> Routes:
-        """Return the shares that give the canary ``weight`` percent, with the cookies that belong to them."""
-        return to_canary(weight, mirrored=mirrored, cookies=affinity.cookies(self.seen, self.status, weight))
+        """Return the shares that give it ``weight`` percent, as far as the provider can, with the cookies of these."""
+        share, cookies = audience.given(self.seen, weight), affinity.cookies(self.seen, self.status, weight)
+        return to_canary(share, mirrored=mirrored, cookies=cookies)
 
     @property
     def former_routes(self) -> list[RoutePlace]:

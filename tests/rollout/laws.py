@@ -284,7 +284,8 @@ class Laws:
         route = world.route
         if route is None or (route.users == "everybody" and route.written.canary == 100):
             return False
-        return (route.users, users_of(world.spec.analysis)) in WIDER
+        change = (route.users, users_of(world.spec.analysis))
+        return change in WIDER or ("whole_audience" not in world.cannot and change == ("everybody", "audience"))
 
     def sized(self, world: Simulation, before: Routes, routes: Routes) -> None:
         """A share that grows finds its pods ready, unless nobody else serves or they had their time to come."""

@@ -9,6 +9,7 @@ import pytest
 from flaggerpy.api.status import Phase
 from flaggerpy.rollout import decision as d
 from flaggerpy.rollout.checks import Verdict
+from flaggerpy.rollout.traffic import ALL_TO_CANARY
 from tests.rollout.world import SCALER, World, autoscaled, hook, initialized, spec
 
 AUDIENCE: dict[str, Any] = {"match": [{"headers": {"x-user": {"exact": "me"}}}]}
@@ -186,3 +187,44 @@ def test_an_autoscaled_primary_is_asked_for_the_pods_that_its_users_had() -> Non
     world.load(target=6).run_for(8)
     edited(world, **BLUE_GREEN, _autoscalerRef=SCALER).run_for(2)
     assert world.sizes[1] == 8, "whoever match does not describe has stayed on its own"
+
+
+NGINX: frozenset[str] = frozenset({"mirror", "mirror_weight", "affinity", "answers"})
+"""What a provider lacks that gives the canary all of an audience or nobody."""
+
+
+@pytest.mark.parametrize("steps", [0, 40, 100])
+def test_an_audience_that_goes_all_or_not_at_all_returns_at_once(steps: int) -> None:
+    analysis = {"iterations": 2, "stepWeightPromotion": steps, **AUDIENCE}
+    world = initialized(spec=spec(**analysis), cannot=NGINX).push("v2").run()
+    assert (shares(world)[-2:], world.outcomes) == ([100, 0], ["succeeded"])
+
+
+def test_a_promotion_that_hangs_with_a_share_of_such_an_audience_comes_to_its_end() -> None:
+    analysis = {"iterations": 2, "stepWeightPromotion": 40, **AUDIENCE}
+    world = initialized(spec=spec(**analysis)).push("v2").run(Phase.PROMOTING)
+    while world.weight == 100:
+        assert world.advance()
+        world.tick()
+    assert world.route
+    world.cannot = NGINX
+    world.route.written = ALL_TO_CANARY  # what such a provider makes of 60 %
+    world.actions.clear()
+    world.events.clear()
+    world.touch().run()
+    assert (shares(world), world.outcomes) == ([0], ["succeeded"])
+    assert not any("were changed from outside" in text for text in world.texts)
+
+
+def test_a_share_of_everybody_is_no_share_of_such_an_audience() -> None:
+    world = edited(rolled(WEIGHTS, 10, cannot=NGINX), **AB_TEST)
+    assert (shares(world), [AGAIN in text for text in world.texts]) == ([0], [True])
+    world.run()
+    assert world.outcomes == ["succeeded"]
+    assert not any("were changed from outside" in text for text in world.texts)
+
+
+def test_an_audience_that_comes_first_returns_in_steps_with_everybody() -> None:
+    analysis = {"stepWeights": [50], "stepWeightPromotion": 20, **AUDIENCE, "matchFirst": True}
+    world = initialized(spec=spec(**analysis), cannot=NGINX).push("v2").run()
+    assert shares(world)[-3:] == [30, 10, 0]
