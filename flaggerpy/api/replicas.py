@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Final
 
-from flaggerpy.api.analysis import Strategy
+from flaggerpy.api.analysis import CanaryAnalysis, Strategy
 from flaggerpy.api.canary import Canary
 from flaggerpy.api.shares import ALL
 
@@ -39,17 +39,30 @@ def size_problems(canary: Canary) -> Iterator[str]:
 
 
 def size_remarks(canary: Canary) -> Iterator[str]:
-    """Find settings of sizes that mean nothing."""
-    scale = canary.analysis.canary_scale
+    """Find settings of sizes that mean nothing, or less than they seem to."""
+    analysis, scale = canary.analysis, canary.analysis.canary_scale
     if scale is None:
         return
     if not scale.match_traffic_weight:
         yield f"{_SCALE} has no effect without matchTrafficWeight: true."
-    elif canary.analysis.strategy is Strategy.AB_TESTING:
+    elif analysis.strategy is Strategy.AB_TESTING or analysis.audience_first:
+        where = "with matchFirst" if analysis.audience_first else "in an A/B test"
         yield (
-            f"{_SCALE} has no effect in an A/B test, because nobody knows how many users match describes: the canary"
-            " gets as many pods as the primary. Remove it."
+            f"{_SCALE} has no effect {where}, because nobody knows how many users match describes: the canary gets as"
+            " many pods as the primary. Remove it."
         )
+    elif _draws_again(analysis):
+        yield (
+            "spec.analysis.sessionAffinity without primaryCookieName: users of the canary stay on it while all others"
+            f" are drawn again with every request, so it gets more of them than the share for which {_SCALE} gives it"
+            " pods: add primaryCookieName."
+        )
+
+
+def _draws_again(analysis: CanaryAnalysis) -> bool:
+    """Whether the users of a held share become more and more: they are kept, and others come to them by chance."""
+    affinity = analysis.session_affinity
+    return analysis.strategy is Strategy.CANARY and affinity is not None and not affinity.primary_cookie_name
 
 
 def replica_problems(canary: Canary) -> Iterator[str]:

@@ -84,11 +84,17 @@ class Growth(ApiModel):
     """Whether the share follows as soon as they are ready: every check and gate has passed since the last failure."""
 
 
+Whose = Literal["everybody", "audience", "audienceFirst"]
+"""Whose users a share is of: all, those whom ``match`` describes, or all with the whole audience beside."""
+
+
 class Step(ApiModel):
     """The step clock: the weight that is wanted, since when, and when it was last judged."""
 
     weight: int = 0
     """The canary's share that is wanted, in percent."""
+    whose: Whose | None = None
+    """Whose users it is a share of, as analysis had it when the step began; absent where that is not on record."""
     started_at: MicroTime | None = None
     """Since when it is wanted."""
     checked_at: MicroTime | None = None

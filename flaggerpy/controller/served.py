@@ -103,6 +103,11 @@ def unserved(provider: str, can: Capabilities, analysis: CanaryAnalysis) -> Iter
             f"spec.analysis.mirrorWeight has no effect when using the {provider} provider: all requests are copied to "
             "the canary"
         )
+    if analysis.step_weight_promotion and can.whole_audience and ab_test:
+        yield (
+            f"spec.analysis.stepWeightPromotion has no effect in an A/B test when using the {provider} provider, which "
+            "sends all of an audience to the canary or nobody: all of it returns at once"
+        )
     if analysis.traffic_by_replicas is not None and provider != "kubernetes":
         yield (
             f"spec.analysis.trafficByReplicas has no effect when using the {provider} provider, which shifts traffic "

@@ -55,7 +55,7 @@ def run(turn: Turn) -> NeedChecks | None:
     kept.complete_record(turn)
     if not turn.canary.spec.skip_analysis and _gets_cookies(turn):
         return None
-    if not _step_stands(turn):
+    if restart.outgrown(turn) or not _step_stands(turn):
         return None
     if turn.canary.spec.skip_analysis or turn.advance == "full":
         turn.wait(turn.paused) if turn.paused else promote.begin(turn)

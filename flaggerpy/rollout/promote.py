@@ -11,7 +11,7 @@ whatever happens there, nobody takes a half-written primary for the old revision
 from __future__ import annotations
 
 from flaggerpy.api.status import Phase
-from flaggerpy.rollout import children, down, failfast, kept, revision, rollback, scaling, sizing
+from flaggerpy.rollout import audience, children, down, failfast, kept, revision, rollback, scaling, sizing
 from flaggerpy.rollout.decision import CopyConfigs, CreatePrimary, ScalePrimary, SetRoutes, UpdatePrimary
 from flaggerpy.rollout.traffic import NOTHING
 from flaggerpy.rollout.turn import Turn
@@ -138,8 +138,9 @@ def _leave_primary(turn: Turn) -> bool:
 
 def leave_changed_canary(turn: Turn) -> bool:
     """The target runs something else by now: nobody may reach it, the primary has what was analysed."""
-    live = turn.seen.route.routes
-    if not turn.seen.routed or live is None or live.traffic == turn.intended.traffic == NOTHING:
+    live, outgrown = turn.seen.route.routes, audience.outgrown(turn.seen, turn.status)
+    nobody = live is None or (live.traffic == turn.intended.traffic == NOTHING and not outgrown)
+    if not turn.seen.routed or nobody:
         return False  # nobody does; what is not on record, because of a crash, would be taken back as drift
     if turn.status.rollout.serving_canary or turn.only_canary_serves():
         return False
@@ -149,10 +150,11 @@ def leave_changed_canary(turn: Turn) -> bool:
 
 
 def next_weight(turn: Turn) -> int:
-    """The canary's share after the next shift; one without a pod has no share to keep."""
+    """The canary's share after the next shift; one without a pod has no share to keep, and some audiences have none."""
     increment = turn.canary.analysis.step_weight_promotion
     at_once = increment <= 0 or turn.advance == "full" or turn.status.rollout.serving_canary
-    if at_once or turn.target.available_replicas == 0:
+    undivided = audience.is_whole(turn.seen) or audience.outgrown(turn.seen, turn.status)
+    if at_once or undivided or turn.target.available_replicas == 0:
         return 0
     return max(turn.status.rollout.step.weight - increment, 0)
 
@@ -160,9 +162,12 @@ def next_weight(turn: Turn) -> int:
 def _route_stands(turn: Turn, *, enough: bool) -> bool:
     """Whether the live weights are the intended ones, or a shift of ours that a crash left unrecorded.
 
-    As long as the primary cannot take its users, nobody but a stranger can have sent them there.
+    As long as the primary cannot take its users, nobody but a stranger can have sent them there. What an edit made a
+    share of more users is not written again: users stay where they are until they can return.
     """
     live = turn.seen.route.routes
+    if live is not None and audience.outgrown(turn.seen, turn.status):
+        return True
     if enough and live is not None and live.canary in {0, next_weight(turn)}:
         return True
     return children.mend_route(turn)
@@ -170,7 +175,9 @@ def _route_stands(turn: Turn, *, enough: bool) -> bool:
 
 def _move_traffic(turn: Turn) -> None:
     """Give the primary one more increment, once an interval; the first as soon as it is ready."""
-    live, wanted = turn.seen.route.routes, next_weight(turn)
+    # What was written for an audience may read as nothing where there is none.
+    live = None if audience.outgrown(turn.seen, turn.status) else turn.seen.route.routes
+    wanted = next_weight(turn)
     if not turn.seen.routed or (live is not None and live.traffic == NOTHING):
         _done(turn)
         return

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from flaggerpy.api.status import Phase
-from flaggerpy.rollout import pausing, reload, revision, scaling, telling
+from flaggerpy.rollout import audience, pausing, reload, revision, scaling, telling
 from flaggerpy.rollout.decision import ScaleTarget, SetRoutes
 from flaggerpy.rollout.turn import Turn
 
@@ -47,6 +47,23 @@ def _rid_of_older_configs(turn: Turn) -> bool:
         turn.wake_now()
         return False
     return reload.emptied(turn)
+
+
+def outgrown(turn: Turn) -> bool:
+    """Take users off a canary whose share an edit made one of more users; its analysis starts again."""
+    if not audience.outgrown(turn.seen, turn.status):
+        return False
+    step, nobody = turn.status.rollout.step, SetRoutes(turn.routes_at(0))
+    former, now = audience.in_words(step.whose), audience.in_words(audience.whose(turn.seen))
+    back_to_the_start(turn)
+    if not turn.does(nobody):
+        turn.do(nobody)  # what was written for an audience may read as nothing where there is none
+    turn.warn(
+        f"{step.weight}% {former} would be {step.weight}% {now} after an edit of spec.analysis: users of {turn.name} "
+        "go back to the primary, and its analysis starts again"
+    )
+    turn.wake_now()
+    return True
 
 
 def forget(turn: Turn) -> None:

@@ -14,7 +14,7 @@ never touched where the mistake is about the route itself: then nobody knows wha
 from __future__ import annotations
 
 from flaggerpy.api.status import Phase
-from flaggerpy.rollout import advance, children, down, promote, revision
+from flaggerpy.rollout import advance, audience, children, down, promote, revision
 from flaggerpy.rollout.traffic import NOTHING, Routes
 from flaggerpy.rollout.transition import ANALYSIS, BOOTSTRAP
 from flaggerpy.rollout.turn import Turn
@@ -54,6 +54,8 @@ def _put_route_back(turn: Turn) -> None:
     live, wanted = turn.seen.route.routes, turn.intended
     if live is not None and live.traffic in {wanted.traffic, *_own_traffic(turn)}:
         return
+    if live is not None and audience.outgrown(turn.seen, turn.status):
+        return  # an edit made it a share of more users: the way that it leads is the former one
     if wanted.traffic != NOTHING and _nobody_analyses(turn):
         _give_to_primary(turn)
     elif _is_served(turn, wanted):

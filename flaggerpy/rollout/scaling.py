@@ -12,9 +12,8 @@ from __future__ import annotations
 import math
 from datetime import datetime
 
-from flaggerpy.api.analysis import Strategy
 from flaggerpy.api.status import Phase, PrimaryScaler
-from flaggerpy.rollout import pausing, reload, sizing, strategy
+from flaggerpy.rollout import audience, pausing, reload, sizing, strategy
 from flaggerpy.rollout.decision import DeleteScaler, ResumeScaler, ScalePrimary, WriteScaler
 from flaggerpy.rollout.observation import ScalerSeen
 from flaggerpy.rollout.readiness import Readiness
@@ -195,11 +194,11 @@ def _set_floor(turn: Turn, record: PrimaryScaler, floor: int, *, since: datetime
 
 def _serving(turn: Turn) -> int:
     """How many pods users are spread over now; none is needed for users who are on the primary alone."""
-    weight, target, primary = turn.status.rollout.step.weight, turn.seen.target, turn.seen.primary
-    if not turn.seen.routed or weight == 0 or target is None:
+    step, target, primary = turn.status.rollout.step, turn.seen.target, turn.seen.primary
+    if not turn.seen.routed or step.weight == 0 or target is None:
         return 0
-    # An A/B test sends its audience to the canary, and nobody else.
-    idle = weight == 100 and turn.canary.analysis.strategy is not Strategy.AB_TESTING
+    # Of an audience nobody else is on the canary.
+    idle = step.weight == 100 and (step.whose or audience.whose(turn.seen)) != "audience"
     return target.available_replicas + (0 if idle or primary is None else primary.available_replicas)
 
 

@@ -15,7 +15,7 @@ from fractions import Fraction
 
 from flaggerpy.api.analysis import Strategy
 from flaggerpy.api.status import Growth, Phase
-from flaggerpy.rollout import failfast, strategy
+from flaggerpy.rollout import audience, failfast, strategy
 from flaggerpy.rollout.decision import ScalePrimary, ScaleTarget
 from flaggerpy.rollout.readiness import Readiness, enough
 from flaggerpy.rollout.traffic import Acceptance
@@ -44,12 +44,17 @@ def by_replicas(turn: Turn) -> bool:
 
 
 def size(turn: Turn, share: int) -> int:
-    """Return the pods that so many percent of the users need; all of them where the canary is not sized any more."""
+    """Return the pods that so many percent of the users need; all of them where the canary is not sized any more.
+
+    An audience that comes first is there with any share, and nobody knows how many users it is.
+    """
     whole, scale, primary = full_size(turn), turn.canary.analysis.canary_scale, turn.seen.primary
     if not applies(turn):
         return whole
     if by_replicas(turn):
         return nearest(primary.replicas, min(share, _HALF)) if primary is not None and share < _ALL else whole
+    if share > 0 and audience.whose(turn.seen) == "audienceFirst":
+        return whole
     least = scale.min_replicas if scale is not None else 1
     return min(max(math.ceil(whole * share / _ALL), least, 1), whole)
 

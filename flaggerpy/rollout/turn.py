@@ -11,7 +11,7 @@ from datetime import datetime, timedelta
 from typing import Any, Literal
 
 from flaggerpy.api.status import CanaryStatus, Pending, Phase, Revision, RoutePlace, Step
-from flaggerpy.rollout import affinity, revision, strategy
+from flaggerpy.rollout import affinity, audience, revision, strategy
 from flaggerpy.rollout.decision import Action, Event, Plan
 from flaggerpy.rollout.observation import Observation
 from flaggerpy.rollout.readiness import Readiness, not_looked_at, readiness
@@ -91,11 +91,12 @@ class Turn:
         """The shares of traffic that the status asks for."""
         step = self.status.rollout.step
         copied = step.mirrored and strategy.is_mirrored(self.canary.analysis, self.seen.capabilities)
-        return self.routes_at(step.weight, mirrored=copied)
+        return self.routes_at(audience.meant(self.seen, self.status), mirrored=copied)
 
     def routes_at(self, weight: int, *, mirrored: bool = False) -> Routes:
-        """Return the shares that give the canary ``weight`` percent, with the cookies that belong to them."""
-        return to_canary(weight, mirrored=mirrored, cookies=affinity.cookies(self.seen, self.status, weight))
+        """Return the shares that give it ``weight`` percent, as far as the provider can, with the cookies of these."""
+        share, cookies = audience.given(self.seen, weight), affinity.cookies(self.seen, self.status, weight)
+        return to_canary(share, mirrored=mirrored, cookies=cookies)
 
     @property
     def former_routes(self) -> list[RoutePlace]:
@@ -277,7 +278,8 @@ class Turn:
         elif self.seen.capabilities.answers and self.status.phase in ANALYSIS:
             self.wake(self.now + self.interval / 2)
         self.set(canary_weight=weight)
-        self.note(step=Step(weight=weight, started_at=self.now, mirrored=mirrored), advance=None, share="")
+        whose = audience.whose(self.seen) if weight else None
+        self.note(step=Step(weight=weight, whose=whose, started_at=self.now, mirrored=mirrored), advance=None, share="")
 
     def end_cookie(self) -> None:
         """Let nobody keep to the canary any longer by its cookie."""

@@ -7,7 +7,7 @@ contents that were overwritten are not kept. Users stay where the analysis left 
 from __future__ import annotations
 
 from flaggerpy.api.status import Revision
-from flaggerpy.rollout import children, promote, revision, rollback, scaling
+from flaggerpy.rollout import audience, children, promote, revision, rollback, scaling
 from flaggerpy.rollout.decision import ForgetPromoted, RestorePrimary
 from flaggerpy.rollout.turn import Turn
 
@@ -59,6 +59,8 @@ def run(turn: Turn) -> None:
 def _route_stands(turn: Turn) -> bool:
     """Whether the weights are the intended ones; users who returned before that was recorded stay on the primary."""
     live = turn.seen.route.routes
+    if live is not None and audience.outgrown(turn.seen, turn.status):
+        return True
     if live is None or live.canary >= turn.intended.canary or turn.only_canary_serves():
         return children.mend_route(turn)
     turn.begin_step(live.canary)

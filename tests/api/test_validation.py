@@ -330,6 +330,27 @@ def test_all_mistakes_are_said_at_once_and_each_only_once() -> None:
             blue_green(match=[{"headers": {"a": {"exact": "1"}}}], canaryScale={"matchTrafficWeight": True}),
             "canaryScale has no effect in an A/B test",
         ),
+        (
+            "a size by the share of all others",
+            canary(
+                analysis={
+                    "match": [{"headers": {"a": {"exact": "1"}}}],
+                    "matchFirst": True,
+                    "canaryScale": {"matchTrafficWeight": True},
+                }
+            ),
+            "canaryScale has no effect with matchFirst",
+        ),
+        (
+            "a size by a share that grows",
+            canary(
+                analysis={
+                    "sessionAffinity": {"cookieName": "seen"},
+                    "canaryScale": {"matchTrafficWeight": True},
+                }
+            ),
+            "spec.analysis.sessionAffinity without primaryCookieName",
+        ),
         ("a mirror's weight without mirror", canary(analysis={"mirrorWeight": 50}), "without mirror: true"),
         ("a first step above the maximum", canary(analysis={"stepWeight": 60}), "above maxWeight 50"),
         ("a maximum beside a list", canary(analysis={"stepWeight": None, "stepWeights": [10, 50]}), "with stepWeights"),

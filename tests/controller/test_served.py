@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -80,6 +81,12 @@ def test_what_a_provider_cannot_do_is_told() -> None:
         "A/B testing is not supported"
     ]
     assert list(unserved("p", EVERYTHING, ab_test().analysis)) == []
+    undivided = replace(EVERYTHING, whole_audience=True)
+    assert list(unserved("p", undivided, ab_test().analysis)) == []
+    in_steps = ab_test(stepWeightPromotion=40).analysis
+    assert list(unserved("p", EVERYTHING, in_steps)) == []
+    [said] = unserved("p", undivided, in_steps)
+    assert said.startswith("spec.analysis.stepWeightPromotion has no effect in an A/B test when using the p provider")
 
 
 @pytest.mark.parametrize(("query", "says"), [("{{ variables.code }}", None), ("{{ variables.day }}", 'has no "day"')])

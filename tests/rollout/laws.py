@@ -22,6 +22,7 @@ from flaggerpy.rollout.decision import Decision, Plan
 from flaggerpy.rollout.observation import Observation
 from flaggerpy.rollout.traffic import ALL_TO_PRIMARY, Cookies, Routes
 from flaggerpy.rollout.transition import ANALYSIS, IDLE, NEXT
+from tests.rollout.workloads import WIDER, users_of
 
 if TYPE_CHECKING:
     from tests.rollout.simulation import Simulation
@@ -55,6 +56,7 @@ class Law(Enum):
     A_SHARE_HAS_ITS_PODS = "a canary that is sized by its share has ready pods for it before users or copies come"
     NO_VERDICT_DECIDES_NOTHING = "a round that lacks a verdict neither counts nor lets the canary go on"
     A_DRY_RUN_CHANGES_NOTHING = "what is measured in a dry run changes nothing but what is shown of it"
+    AN_EDIT_SHOWS_THE_CANARY_TO_NOBODY = "nobody but an analysis's next step gives the canary more users than it had"
     ONLY_NEWS_START_A_ROLLOUT = "a rollout starts for another template or config, and for nothing else"
 
 
@@ -207,6 +209,7 @@ class Laws:
         wanted = world.spec.analysis.mirror or not routes.mirrored or before.mirrored
         self.demand(Law.COPIES_ARE_ASKED_FOR, wanted, routes)
         self.sized(world, before, routes)
+        self.widened(world, seen, before, routes)
         old = before.canary
         status = world.status
         new = routes.canary
@@ -223,6 +226,7 @@ class Laws:
                 seen.target is not None and seen.target.available_replicas == 0,
                 seen.target and not revision.same(status.rollout.applied, seen, seen.target),
                 self.moved_at is None,
+                self._of_more_users(world),
                 new == status.rollout.step.weight == 0,  # a first step that a crash left unrecorded, and gates closed
             )
             self.demand(Law.WEIGHT_FALLS_FOR_A_REASON, any(reasons), f"from {old} to {new}")
@@ -263,6 +267,25 @@ class Laws:
         again = cookies.canary in self.expired
         self.demand(Law.COOKIES_ARE_KEPT_AND_END, not again, f"{cookies.canary} was taken back from its users")
         self.expired |= {cookies.expired} - {""}
+
+    def widened(self, world: Simulation, seen: Observation, before: Routes, routes: Routes) -> None:
+        """A share of an audience becomes one of everybody by a step that begins with nobody."""
+        alone = world.status.rollout.serving_canary or seen.primary is None or not seen.primary.available_replicas
+        step, route = world.status.rollout.step, world.route
+        if route is None or not before.canary or not routes.canary or not step.weight or alone or self.sabotaged:
+            return
+        now, wider = users_of(world.spec.analysis), self._of_more_users(world)
+        words = f"{before.canary}% of {route.users} became {routes.canary}% of {now}"
+        self.demand(Law.AN_EDIT_SHOWS_THE_CANARY_TO_NOBODY, not wider or step.whose == now, words)
+
+    @staticmethod
+    def _of_more_users(world: Simulation) -> bool:
+        """Whether the share that the canary has would be one of more users after an edit."""
+        route = world.route
+        if route is None or (route.users == "everybody" and route.written.canary == 100):
+            return False
+        change = (route.users, users_of(world.spec.analysis))
+        return change in WIDER or ("whole_audience" not in world.cannot and change == ("everybody", "audience"))
 
     def sized(self, world: Simulation, before: Routes, routes: Routes) -> None:
         """A share that grows finds its pods ready, unless nobody else serves or they had their time to come."""

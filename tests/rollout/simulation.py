@@ -38,21 +38,12 @@ from flaggerpy.rollout.pods import PodsSeen
 from flaggerpy.rollout.traffic import Acceptance, Capabilities, Routes, RouteState
 from flaggerpy.rollout.workload import Workload
 from tests.rollout.laws import Laws
-from tests.rollout.workloads import Autoscaler, Deployment, Route, services_seen
+from tests.rollout.workloads import Autoscaler, Deployment, Kept, Route, as_written, services_seen, users_of
 
 START = datetime(2026, 11, 25, 12, 0, tzinfo=UTC)
 NAMESPACE = "shop"
 NAME = "payment"
 NO_SCALER = "HorizontalPodAutoscaler does not exist"
-
-
-@dataclass(frozen=True)
-class Kept:
-    """A promoted revision as it is kept."""
-
-    template: str
-    configs: dict[str, str]
-    replicas: int
 
 
 class Stale(Exception):
@@ -67,7 +58,7 @@ class CrashError(Exception):
 class Simulation:
     spec: CanarySpec
     routed: bool = True
-    cannot: frozenset[str] = frozenset()
+    cannot: frozenset[str] = frozenset({"whole_audience"})
     """Capabilities that a provider lacks although it routes."""
     accept_after: timedelta = timedelta(seconds=1)
     why_silent: str = ""
@@ -266,13 +257,14 @@ class Simulation:
         if self.route is None:
             return RouteState(routes=None)
         routes = None if self.route.released else self.route.written
+        drifted = self.route.drifted or self.route.users not in {"", users_of(self.spec.analysis)}
         if self.route.refused:
-            return RouteState(routes, self.route.drifted, Acceptance.NO, "no such gateway")
+            return RouteState(routes, drifted, Acceptance.NO, "no such gateway")
         spoke = self.numbers and self.route.served is not None
         silent = Acceptance.BEHIND if spoke else Acceptance.UNKNOWN
         accepted = Acceptance.YES if self.route.accepted else silent
         note = "" if self.route.accepted else self.why_silent
-        return RouteState(routes, self.route.drifted, accepted, note)
+        return RouteState(routes, drifted, accepted, note)
 
     def destinations(self) -> set[str]:
         """Where users are sent now: ``target``, ``primary`` or both."""
@@ -525,11 +517,13 @@ class Simulation:
         assert self.routed, "no route to write"
         if self._goes_ahead("routes"):
             return
-        served = self.route.served if self.route is not None and not self.route.released else None
-        if self.route is not None and self.route.written == routes and not self.route.released:
-            self.route.drifted = False
+        routes, users = as_written(routes, self.spec.analysis, whole="whole_audience" not in self.cannot)
+        live = self.route if self.route is not None and not self.route.released else None
+        if live is not None and (live.written, live.users) == (routes, users):
+            live.drifted = False
             return
-        self.route = Route(routes, served, self.now + self.accept_after, refused=self.refuses)
+        served = live.served if live is not None else None
+        self.route = Route(routes, served, self.now + self.accept_after, refused=self.refuses, users=users)
 
     def _goes_ahead(self, what: str) -> bool:
         """Whether a router only names Services for now, so that the data plane knows them."""

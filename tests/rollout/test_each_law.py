@@ -23,7 +23,7 @@ from flaggerpy.rollout.observation import KeptSeen
 from flaggerpy.rollout.traffic import Acceptance, RouteState
 from flaggerpy.rollout.transition import ANALYSIS, BOOTSTRAP, IDLE
 from tests.rollout.laws import Law
-from tests.rollout.test_laws import BY_PODS, TEMPLATES, Histories, Sabotage
+from tests.rollout.test_laws import AUDIENCE, BY_PODS, STRATEGIES, TEMPLATES, Histories, Sabotage
 from tests.rollout.test_total import answered
 from tests.rollout.workloads import Deployment
 from tests.rollout.world import SCALER, SIZED
@@ -42,6 +42,12 @@ _settings = settings(
 )
 ROLLING: dict[str, Any] = {"routed": True, "bootstrapped": True, "kinds": set()}
 """Begin where a rollout soon gives users to its canary."""
+FOR_AN_AUDIENCE: list[dict[str, Any]] = [
+    {"iterations": 5, **AUDIENCE},
+    {"iterations": 1, "stepWeightPromotion": 20, **AUDIENCE},
+    {"stepWeights": [5, 50, 100], **AUDIENCE},
+    {"stepWeights": [5, 50, 100], "matchFirst": True, **AUDIENCE},
+]
 STRANGE: dict[str, Any] = {
     "target": None,
     "primary": None,
@@ -170,6 +176,28 @@ def test_what_is_measured_in_a_dry_run_changes_nothing() -> None:
 
 def test_only_another_template_or_config_starts_a_rollout() -> None:
     assert holds(Sabotage, Law.ONLY_NEWS_START_A_ROLLOUT)
+
+
+class Edits(Histories):
+    """Histories in which an audience is named, or is no more, in the middle of many a rollout."""
+
+    @rule(
+        template=TEMPLATES,
+        before=st.sampled_from(FOR_AN_AUDIENCE),
+        after=st.sampled_from(STRATEGIES),
+        ticks=st.tuples(st.integers(3, 15), st.integers(1, 15)),
+    )
+    def an_audience_is_edited(
+        self, template: str, before: dict[str, Any], after: dict[str, Any], ticks: tuple[int, int]
+    ) -> None:
+        self.the_canary_is_edited_to(before, "10s")
+        self.a_rollout_goes_on(template, ticks[0])
+        self.the_canary_is_edited_to(after, "10s")
+        self.time_passes(ticks[1])
+
+
+def test_an_edit_shows_the_canary_to_nobody() -> None:
+    assert holds(Edits, Law.AN_EDIT_SHOWS_THE_CANARY_TO_NOBODY, **ROLLING)
 
 
 class Aborts(Histories):

@@ -31,13 +31,15 @@ pytestmark = [pytest.mark.laws, pytest.mark.timeout(600)]
 
 TEMPLATES = st.sampled_from(["v1", "v2", "v3", "v4"])
 GATES = ["confirm-rollout", "pre-rollout", "rollout", "confirm-traffic-increase", "confirm-promotion", "rollback"]
+AUDIENCE: dict[str, Any] = {"match": [{"headers": {"x-user": {"exact": "me"}}}]}
 STRATEGIES: list[dict[str, Any]] = [
     {},
     {"stepWeights": [5, 50, 100]},
     {"stepWeight": 40, "maxWeight": 50, "stepWeightPromotion": 30},
     {"iterations": 2},
-    {"iterations": 2, "match": [{"headers": {"x-user": {"exact": "me"}}}]},
-    {"iterations": 2, "match": [{"headers": {"x-user": {"exact": "me"}}}], "stepWeightPromotion": 40},
+    {"iterations": 2, **AUDIENCE},
+    {"iterations": 2, **AUDIENCE, "stepWeightPromotion": 40},
+    {"stepWeights": [5, 50], **AUDIENCE, "matchFirst": True},
     {"_skipAnalysis": True},
     {"mirror": True},
     {"iterations": 2, "mirror": True},

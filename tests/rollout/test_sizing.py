@@ -558,3 +558,28 @@ def test_a_closed_gate_is_asked_once_an_interval_whatever_pods_come() -> None:
     for _ in range(8):
         world.touch().run_for(0.5)
     assert len(world.asked) == asked
+
+
+FIRST: dict[str, Any] = {"match": MATCH, "matchFirst": True}
+
+
+def test_an_audience_that_comes_first_finds_all_pods_whatever_the_share_of_everybody_else_is() -> None:
+    world = sized(stepWeights=[5, 20, 50], **FIRST).push("v2").run(Phase.PROGRESSING)
+    assert world.sizes == (20, 20)
+    for weight in (5, 20, 50):
+        at_weight(world, weight)
+        assert world.target
+        assert world.target.available == 20
+    world.run()
+    assert (sizes(world), world.outcomes) == ([20, 0], ["succeeded"])
+
+
+def test_an_audience_that_comes_first_finds_all_pods_after_copies_of_a_share() -> None:
+    world = at_weight(sized(stepWeights=[5, 50], mirror=True, mirrorWeight=10, **FIRST).push("v2"), 5)
+    assert world.target
+    assert world.target.available == 20
+
+
+def test_a_share_of_an_audience_needs_no_more_pods_than_one_of_everybody() -> None:
+    world = at_weight(sized(stepWeights=[5, 50], match=MATCH).push("v2"), 5)
+    assert world.sizes == (1, 20)

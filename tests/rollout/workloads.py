@@ -9,11 +9,12 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
+from flaggerpy.api.analysis import CanaryAnalysis
 from flaggerpy.rollout.decision import ServiceRole
 from flaggerpy.rollout.observation import ServicesSeen
 from flaggerpy.rollout.pods import Pod as PodSeen
 from flaggerpy.rollout.pods import PodsSeen, Waiting
-from flaggerpy.rollout.traffic import Routes
+from flaggerpy.rollout.traffic import ALL_TO_CANARY, Routes
 from flaggerpy.rollout.workload import Workload
 
 
@@ -253,6 +254,15 @@ class Autoscaler:
             workload.edit(replicas=min(max(self.wants or workload.replicas, self.low), self.high))
 
 
+@dataclass(frozen=True)
+class Kept:
+    """A promoted revision as it is kept."""
+
+    template: str
+    configs: dict[str, str]
+    replicas: int
+
+
 @dataclass
 class Route:
     """What is written, and what the data plane serves of it."""
@@ -265,6 +275,25 @@ class Route:
     released: bool = False
     refused: bool = False
     served_since: datetime | None = None
+    users: str = ""
+    """Who can be among the canary's users; empty where it has none."""
+
+
+WIDER = {("audience", "everybody"), ("audience", "audienceFirst"), ("everybody", "audienceFirst")}
+"""Whose share is one of fewer users than whose."""
+
+
+def users_of(analysis: CanaryAnalysis) -> str:
+    """Whose share the canary gets: of all users, of an audience only, or of all users and the whole audience."""
+    if not analysis.match:
+        return "everybody"
+    return "audienceFirst" if analysis.match_first and analysis.iterations < 1 else "audience"
+
+
+def as_written(routes: Routes, analysis: CanaryAnalysis, *, whole: bool) -> tuple[Routes, str]:
+    """What a provider writes, and whom it is about; some give the canary all of an audience, or nobody."""
+    users = users_of(analysis) if routes.canary else ""
+    return (ALL_TO_CANARY if whole and users == "audience" else routes), users
 
 
 def services_seen(target: Deployment | None, services: set[ServiceRole], apex: str | None) -> ServicesSeen:
