@@ -11,9 +11,10 @@ import click
 from flaggerpy import __version__
 from flaggerpy.app import run
 from flaggerpy.cli.flags import DurationType, flag, overridden, switch
+from flaggerpy.kube.errors import NoCredentials
 from flaggerpy.notifiers.link import link_problem
 from flaggerpy.settings import Settings
-from flaggerpy.telemetry.logging import configure
+from flaggerpy.telemetry.logging import LEVELS, configure
 
 
 def _print_version(ctx: click.Context, _: click.Parameter, value: bool) -> None:
@@ -23,7 +24,7 @@ def _print_version(ctx: click.Context, _: click.Parameter, value: bool) -> None:
 
 
 @click.command(context_settings={"help_option_names": ["-h", "-help", "--help"]})
-@flag("log-level", "info", "Least level that is logged: debug, info, warn or error.")
+@flag("log-level", "info", "Least level that is logged.", type=click.Choice(list(LEVELS), case_sensitive=False))
 @flag("zap-encoding", "json", "How log lines look: json or console.")
 @flag("port", 8080, "Port of /healthz, /readyz and /metrics.", type=click.IntRange(0, 65535))
 @flag("kubeconfig", "", "Kubeconfig file; empty: the Pod's own service account.")
@@ -82,4 +83,7 @@ def controller(
     if reason := link_problem(settings.alert_link):
         raise click.BadParameter(reason, param_hint="--alert-link")
     configure(settings.log_level, "console" if zap_encoding == "console" else "json")
-    asyncio.run(run(settings))
+    try:
+        asyncio.run(run(settings))
+    except NoCredentials as error:
+        raise click.ClickException(f"{error}: name a kubeconfig with --kubeconfig, or run it in a Pod.") from error

@@ -37,7 +37,13 @@ def apply(at: Access) -> None:
 @click.argument("directory", type=click.Path(file_okay=False, path_type=Path))
 def generate(directory: Path) -> None:
     """Write the CustomResourceDefinitions as files."""
-    for path in write(directory):
+    try:
+        paths = write(directory)
+    except OSError as error:
+        raise click.ClickException(
+            f"{error.filename or directory} cannot be written: {error.strerror}. Name a folder that can."
+        ) from error
+    for path in paths:
         click.echo(path)
 
 

@@ -74,6 +74,9 @@ def test_the_version_is_told() -> None:
         (["controller", "--min-interval", "500ms"], 2, "must be 1s or longer"),
         (["controller", "-min-interval=often"], 2, "often"),
         (["controller", "-fail-fast-after=-1s"], 2, "must be 0 or longer"),
+        (["controller", "-log-level=loud"], 2, "'loud' is not one of 'debug', 'info'"),
+        (["controller", "-kubeconfig=/nowhere"], 1, "no usable credentials in /nowhere: there is no such file: name"),
+        (["crds", "generate", f"{__file__}/below"], 1, "cannot be written: Not a directory. Name a folder that can."),
     ],
 )
 def test_mistakes_are_told_in_a_sentence(words: list[str], code: int, says: str) -> None:
