@@ -12,6 +12,7 @@ from typing import Literal
 from pydantic import Field
 
 from flaggerpy.api.base import ApiModel, MicroTime, Number, Timestamp
+from flaggerpy.api.places import RoutePlace
 from flaggerpy.api.refs import ScalerKind
 from flaggerpy.api.sequential import SequentialRecord
 
@@ -230,34 +231,6 @@ class PrimaryScaler(ApiModel):
     """Pods that it leaves the primary at least, until its metrics show the users who came; 0 when users are settled."""
     since: MicroTime | None = None
     """When the floor was asked for, or given up."""
-
-
-class NamedRoute(ApiModel):
-    """What routeRef named."""
-
-    api_version: str
-    """API version of the object."""
-    kind: str
-    """Kind of the object."""
-    name: str
-    """Name of the object."""
-    section_name: str | None = None
-    """Name of the rule whose users are shared."""
-
-
-class RoutePlace(ApiModel):
-    """What of a spec leads to the objects that carry the routes: an edit of it could leave them behind."""
-
-    provider: str
-    """Who routes traffic."""
-    service: str
-    """Name of the apex Service, after which routes are named."""
-    ingress: str | None = None
-    """Name in ingressRef."""
-    route: NamedRoute | None = None
-    """The route in routeRef."""
-    port: int | None = None
-    """The port in spec.service, where objects are named after it (provider gloo)."""
 
 
 class RolloutStatus(ApiModel):

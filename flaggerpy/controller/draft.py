@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from flaggerpy.api.canary import Canary
-from flaggerpy.api.status import RoutePlace
+from flaggerpy.api.places import RoutePlace
 from flaggerpy.kube.objects import JsonObject
 from flaggerpy.kube.resources import Ref
 from flaggerpy.rollout.observation import ConfigsSeen

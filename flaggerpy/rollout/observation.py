@@ -10,8 +10,9 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 from flaggerpy.api.canary import Canary
+from flaggerpy.api.places import RoutePlace
 from flaggerpy.api.refs import ScalerKind
-from flaggerpy.api.status import Revision, RoutePlace
+from flaggerpy.api.status import Revision
 from flaggerpy.rollout.checks import Answer, Check
 from flaggerpy.rollout.pods import PodsSeen
 from flaggerpy.rollout.traffic import Acceptance, Capabilities, RouteState

@@ -57,6 +57,25 @@ def readiness(
     return Readiness(False, stuck=now >= stuck_at, message=message, stuck_at=stuck_at)
 
 
+def missing_since(workload: Workload, noted: datetime | None, now: datetime) -> datetime | None:
+    """Since when a workload lacks pods by our own clock, None where another one is looked at.
+
+    Args:
+        workload: what the API server says of it.
+        noted: since when it was found unready before, at every look.
+        now: the time of the decision.
+
+    """
+    if workload.paused:
+        return None  # nobody expects it to get any further
+    return noted or (now if workload.says_nothing else None)
+
+
+def earlier(one: datetime | None, other: datetime | None) -> datetime | None:
+    """Return the earlier one of two times, each of which may be unknown."""
+    return min((moment for moment in (one, other) if moment), default=None)
+
+
 def not_looked_at(kind: str) -> str:
     """Say why a workload is not ready whose controller has not seen what was written; the words are Flagger's."""
     return f"{_WAITING}observed {kind} generation less than desired generation"

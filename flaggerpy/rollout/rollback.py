@@ -24,7 +24,7 @@ def decide(turn: Turn, why: str, alert: str = "", *, severity: Literal["warn", "
 
 
 def possible(turn: Turn) -> bool:
-    """Whether users can be moved: not while a mistake leaves it open what their route is, or keeps it from being written.
+    """Whether users can be moved: not while a mistake leaves open what their route is, or keeps it from being written.
 
     The status must not say meanwhile that they have left the canary.
     """

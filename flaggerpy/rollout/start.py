@@ -119,8 +119,9 @@ def _let_target_sleep(turn: Turn) -> None:
     if rollout.serving_canary or not turn.target.sleeps:
         return
     if turn.target.replicas == 0 and not pausing.missing(turn):
-        if rollout.moved_at and not _was_asleep(turn):
-            # The record of the tick that put it to sleep was refused: whoever wakes it from now on is somebody else.
+        if rollout.moved_at and (not _was_asleep(turn) or _answer_is_due(turn)):
+            # The record of the tick that put it to sleep was refused: whoever wakes it from now on is somebody else,
+            # or does it once more.
             turn.note(scaled_at=turn.now)
         _remember_fight(turn)
         return
@@ -145,14 +146,21 @@ def _answer_fight(turn: Turn) -> None:
     Whoever scales the target up may write the Canary at the same moment. Then the record of this tick is refused, and
     were the target scaled down already, nobody would know any more that there was a fight.
     """
-    scaled, decided = turn.status.rollout.scaled_at, turn.status.rollout.mended_at
+    scaled = turn.status.rollout.scaled_at
     turn.wait(_fight(turn), event=_fight(turn))
-    if turn.before.rollout.reason == _fight(turn) and scaled and decided and scaled < decided:
+    if _answer_is_due(turn):
         pausing.sleep(turn)
         turn.note(scaled_at=turn.now)
     elif scaled is None or turn.passed(scaled + turn.interval):
         turn.note(mended_at=turn.now)
         turn.wake_now()
+
+
+def _answer_is_due(turn: Turn) -> bool:
+    """Whether an answer was decided on that is not on record as given."""
+    scaled, decided = turn.status.rollout.scaled_at, turn.status.rollout.mended_at
+    named = turn.before.rollout.reason == _fight(turn)
+    return named and scaled is not None and decided is not None and scaled < decided
 
 
 def _fight(turn: Turn) -> str:

@@ -10,11 +10,12 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any, Literal
 
-from flaggerpy.api.status import CanaryStatus, Pending, Phase, Revision, RoutePlace, Step
+from flaggerpy.api.places import RoutePlace
+from flaggerpy.api.status import CanaryStatus, Pending, Phase, Revision, Step
 from flaggerpy.rollout import affinity, audience, revision, strategy
 from flaggerpy.rollout.decision import Action, Event, Plan
 from flaggerpy.rollout.observation import Observation
-from flaggerpy.rollout.readiness import Readiness, not_looked_at, readiness
+from flaggerpy.rollout.readiness import Readiness, earlier, missing_since, not_looked_at, readiness
 from flaggerpy.rollout.traffic import Acceptance, Routes, to_canary
 from flaggerpy.rollout.transition import ANALYSIS, Words, conditions, progress
 from flaggerpy.rollout.workload import Workload
@@ -138,19 +139,11 @@ class Turn:
 
     def _readiness(self, who: Literal["target", "primary"], workload: Workload, percent: int) -> Readiness:
         rollout = self.before.rollout
-        since = rollout.target_unready_since if who == "target" else rollout.primary_unready_since
-        if workload.paused:
-            since = None  # nobody expects it to get any further
-        elif since is None and workload.says_nothing:
-            since = self.now
-        moments = [moment for moment in (since, workload.unavailable_since) if moment]
-        state = readiness(
-            replace(workload, unavailable_since=min(moments, default=None)),
-            percent=percent,
-            deadline=self.deadline,
-            now=self.now,
-            since=rollout.step.started_at,
-        )
+        noted = rollout.target_unready_since if who == "target" else rollout.primary_unready_since
+        since = missing_since(workload, noted, self.now)
+        watched = replace(workload, unavailable_since=earlier(since, workload.unavailable_since))
+        started = rollout.step.started_at
+        state = readiness(watched, percent=percent, deadline=self.deadline, now=self.now, since=started)
         # A DaemonSet never says since when it is not ready, nor does a Deployment that may lack some pods: so we note
         # it, and what a tick does not find unready again is over.
         if not state.ready:

@@ -17,8 +17,8 @@ class Workload:
         unrestarted: the identity without kubectl's mark of a restart by hand, empty where there is no such mark.
         unavailable_since: when its own controller last said that it has too few pods (a Deployment's Available
             condition turned False); None too where it never says so, or may lack some pods without saying so.
-        tells_when_stuck: whether its own controller will say that it gets no further: a Deployment's expects no progress
-            any more once the pods of its template were there, as they are at once when it is edited at zero.
+        tells_when_stuck: whether its own controller will say that it gets no further: a Deployment's expects no
+            progress any more once the pods of its template were there, as they are when it is edited at zero.
         per_node: the nodes give its number of pods (a DaemonSet): it sleeps or is awake, and no other size can be asked
             for. Its ``replicas`` are 0 asleep and the nodes that it is meant for awake, 1 at least.
         sleeps: whether it can be sent to sleep; a Service's pods are somebody else's business.

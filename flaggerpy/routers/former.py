@@ -6,8 +6,8 @@ from dataclasses import dataclass, field
 
 from flaggerpy.api.canary import Canary
 from flaggerpy.api.marks import made_by_us
+from flaggerpy.api.places import NamedRoute, RoutePlace
 from flaggerpy.api.refs import IngressRef, RouteRef
-from flaggerpy.api.status import NamedRoute, RoutePlace
 from flaggerpy.kube.objects import JsonObject
 from flaggerpy.kube.resources import HTTP_ROUTES, VIRTUAL_SERVICES, Ref
 from flaggerpy.rollout.errors import UserError

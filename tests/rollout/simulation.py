@@ -17,7 +17,8 @@ from typing import Any, Self, assert_never
 from flaggerpy.api.analysis import HookType
 from flaggerpy.api.canary import Canary, CanarySpec, ObjectMeta
 from flaggerpy.api.constants import FINALIZER
-from flaggerpy.api.status import CanaryStatus, Pending, Phase, Revision, RoutePlace
+from flaggerpy.api.places import RoutePlace
+from flaggerpy.api.status import CanaryStatus, Pending, Phase, Revision
 from flaggerpy.metrics.base import Outcome
 from flaggerpy.metrics.trial import Grown, look
 from flaggerpy.rollout import decision as d

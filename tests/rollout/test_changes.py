@@ -456,6 +456,23 @@ def test_a_fight_is_named_although_its_record_meets_a_newer_canary() -> None:
     assert 5 <= len(world.actions) <= 6
 
 
+def test_an_answer_in_a_fight_counts_although_its_record_meets_a_newer_canary() -> None:
+    world = initialized()
+    world.actions.clear()
+
+    def edit_at_the_answer(world: World) -> None:
+        rollout, target = world.status.rollout, world.target
+        due = rollout.mended_at and rollout.scaled_at and rollout.mended_at > rollout.scaled_at
+        if due and target and target.replicas > 0:
+            world.edit()
+        world.meanwhile = edit_at_the_answer
+
+    world.meanwhile = edit_at_the_answer
+    for _ in range(24):
+        world.scale(3).run_for(4)
+    assert 9 <= len(world.actions) <= 11, "once an interval of ten seconds"
+
+
 def test_a_fight_is_named_although_nothing_says_that_the_target_slept_before() -> None:
     world = initialized().push("v2").run(Phase.FINALISING)
     # The tick that puts the target to sleep dies before it can say so.

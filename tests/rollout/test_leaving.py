@@ -7,7 +7,8 @@ from itertools import pairwise
 
 import pytest
 
-from flaggerpy.api.status import Phase, RoutePlace
+from flaggerpy.api.places import RoutePlace
+from flaggerpy.api.status import Phase
 from flaggerpy.rollout import decision as d
 from flaggerpy.rollout.checks import Verdict
 from flaggerpy.rollout.traffic import ALL_TO_CANARY, ALL_TO_PRIMARY

@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 from hypothesis import given
 
-from flaggerpy.api.status import Phase, RoutePlace
+from flaggerpy.api.places import RoutePlace
+from flaggerpy.api.status import Phase
 from flaggerpy.rollout import decision as d
 from flaggerpy.rollout.checks import Verdict
 from flaggerpy.rollout.decide import decide

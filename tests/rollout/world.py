@@ -7,7 +7,8 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from flaggerpy.api.canary import CanarySpec
-from flaggerpy.api.status import CanaryStatus, Phase, RoutePlace
+from flaggerpy.api.places import RoutePlace
+from flaggerpy.api.status import CanaryStatus, Phase
 from flaggerpy.rollout.observation import Observation
 from flaggerpy.rollout.traffic import Routes
 from tests.rollout.simulation import NAME, START, Simulation

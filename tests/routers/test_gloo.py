@@ -4,7 +4,8 @@ from typing import Any
 import pytest
 
 from flaggerpy.api.canary import Canary
-from flaggerpy.api.status import CanaryStatus, RolloutStatus, RoutePlace
+from flaggerpy.api.places import RoutePlace
+from flaggerpy.api.status import CanaryStatus, RolloutStatus
 from flaggerpy.kube.resources import ROUTE_TABLES, UPSTREAMS, Ref
 from flaggerpy.rollout.errors import UserError
 from flaggerpy.rollout.traffic import ALL_TO_PRIMARY, Acceptance, Routes, RouteState
