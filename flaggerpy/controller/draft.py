@@ -24,6 +24,7 @@ class Draft:
     canary: Canary
     problems: list[str]
     routable: bool = True
+    returnable: bool = True
     live: dict[Ref, JsonObject] = field(default_factory=dict)
     target: Target | None = None
     router: Router | None = None

@@ -250,6 +250,7 @@ class Observer:
             left_accepted=Acceptance.YES if heard else Acceptance.UNKNOWN,
             problems=tuple(dict.fromkeys(draft.problems)),
             routable=draft.routable,
+            returnable=draft.returnable,
             notes=self._notes(draft),
             announced=announced,
             primary_is_owned=primary_obj is not None and owned_through_flagger(primary_obj, canary),

@@ -183,7 +183,8 @@ class Reconciler:
 
     async def _refused(self, world: World, sentence: str, error: KubeError) -> Plan:
         """Say why a change cannot be made; nothing further is tried until something changes or time passes."""
-        seen = replace(world.seen, problems=(*world.seen.problems, sentence), routable=False)
+        problems = (*world.seen.problems, sentence)
+        seen = replace(world.seen, problems=problems, routable=False, returnable=False)
         decision = decide(seen, self._clock.now())
         if isinstance(decision, NeedChecks) or decision.actions:
             # A rollback or a release goes on whatever a user has to mend; its status must not say what did not happen.

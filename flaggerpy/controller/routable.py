@@ -13,7 +13,8 @@ from flaggerpy.api.validation import cross_namespace, problems
 from flaggerpy.controller.draft import Draft
 from flaggerpy.kube.cache import Caches
 from flaggerpy.rollout.errors import UserError
-from flaggerpy.rollout.traffic import ALL_TO_CANARY
+from flaggerpy.rollout.traffic import ALL_TO_CANARY, ALL_TO_PRIMARY, Routes
+from flaggerpy.routers.base import Router
 
 _BESIDE: Final = tuple(
     f"spec.{field}"
@@ -50,20 +51,28 @@ def says_its_route(canary: Canary, *, inside: bool) -> bool:
 
 
 def find_out(draft: Draft, caches: Caches) -> None:
-    """Note whether the route can be written, and the mistake that only an attempt finds.
+    """Note whether the route can be written, also as one to the primary alone, and the mistake that only a try finds.
 
     Beside other mistakes it is not told: most often it comes from one of them.
     """
     if draft.router is None or any(caches.trouble(ref.resource) for ref in draft.router.refs(draft.canary)):
-        draft.routable = False
-    if draft.router is None or not draft.routable:
+        draft.routable = draft.returnable = False
         return
-    try:
-        draft.router.render(draft.canary, draft.live, ALL_TO_CANARY)
-    except UserError as error:
+    if draft.routable and (mistake := _why_not(draft, draft.router, ALL_TO_CANARY)):
         draft.routable = False
         if not draft.problems:
-            draft.problems.append(str(error))
+            draft.problems.append(mistake)
+    # Users come back also through a route that cannot lead them any further.
+    draft.returnable = draft.routable or not _why_not(draft, draft.router, ALL_TO_PRIMARY)
+
+
+def _why_not(draft: Draft, router: Router, routes: Routes) -> str:
+    """Say why a route with these shares cannot be written; empty where it can."""
+    try:
+        router.render(draft.canary, draft.live, routes)
+    except UserError as error:
+        return str(error)
+    return ""
 
 
 def _of_route(canary: Canary) -> Canary:

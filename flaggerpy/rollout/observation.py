@@ -185,6 +185,7 @@ class Observation:
         problems: sentences about what a user must mend first.
         routable: the route can be written as it is meant, whatever the problems; where it is False, nobody moves users
             as long as a mistake stands.
+        returnable: a route that leads everybody to the primary can be written.
         notes: sentences about settings that are served differently from how they read.
         announced: ids of pending announcements that this process has already made.
         history: of the target's template; only read where taking a canary over depends on it, None where unknown.
@@ -215,6 +216,7 @@ class Observation:
     left_accepted: Acceptance = Acceptance.YES
     problems: tuple[str, ...] = ()
     routable: bool = True
+    returnable: bool = True
     notes: tuple[str, ...] = ()
     announced: frozenset[str] = frozenset()
     answers: Mapping[Check, Answer] = field(default_factory=dict)

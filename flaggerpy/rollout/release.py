@@ -111,7 +111,7 @@ def _target_serves(turn: Turn, target: Workload) -> bool:
 
 def _wait_for_target(turn: Turn, target: Workload, until: datetime) -> None:
     outlook = f"gives up at {refusal.clock(until)} and leaves the primary serving"
-    if not turn.seen.routable and turn.seen.problems:
+    if not turn.seen.returnable and turn.seen.problems:
         outlook = f"{outlook}; until then its route stays as it is: {' '.join(turn.seen.problems)}"
     cannot = f"{turn.target_name} cannot become ready: "
     hopeless, before = failfast.why(turn, target, _ALL), turn.before.rollout.reason
@@ -139,7 +139,7 @@ def _leave_unready_target(turn: Turn) -> bool:
 
     Returns whether something had to be written for it. A route that cannot be written stays as it is.
     """
-    live, writable = turn.seen.route.routes, turn.seen.routed and turn.seen.routable
+    live, writable = turn.seen.route.routes, turn.seen.routed and turn.seen.returnable
     leaves = writable and live is not None and live.traffic != NOTHING and not turn.only_canary_serves()
     if leaves:
         turn.do(SetRoutes(turn.routes_at(0)))

@@ -24,11 +24,11 @@ def decide(turn: Turn, why: str, alert: str = "", *, severity: Literal["warn", "
 
 
 def possible(turn: Turn) -> bool:
-    """Whether users can be moved: not while a mistake leaves open what their route is, or keeps it from being written.
+    """Whether users can be led back: not while a mistake keeps the route to the primary from being written.
 
     The status must not say meanwhile that they have left the canary.
     """
-    return turn.seen.routable or not turn.seen.problems
+    return turn.seen.returnable or not turn.seen.problems
 
 
 def run(turn: Turn) -> None:

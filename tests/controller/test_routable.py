@@ -10,13 +10,16 @@ from typing import Any
 import pytest
 
 from flaggerpy.kube.client import Client
-from flaggerpy.kube.resources import CANARIES, DEPLOYMENTS, HTTP_PROXIES, Resource
+from flaggerpy.kube.resources import CANARIES, DEPLOYMENTS, HTTP_PROXIES, INGRESSES, Resource
 from flaggerpy.kube.sessions import HttpTransport, Server
 from flaggerpy.rollout.observation import Observation
+from flaggerpy.rollout.traffic import Routes
+from flaggerpy.routers.nginx import NginxRouter
 from tests.builders import canary_json
 from tests.controller.stage import Stage
 from tests.kube.clocks import eventually
 from tests.kube.fake_apiserver import FakeApiServer
+from tests.routers.ingresses import OWN, behind, front, path
 from tests.targets.objects import deployment, template
 
 METRIC = {"name": "mood", "query": "mood"}
@@ -34,7 +37,10 @@ def target(**labels: str) -> dict[str, Any]:
 
 @asynccontextmanager
 async def observed(
-    *missing: Resource, workload: dict[str, Any] | None = None, **canary: Any
+    *missing: Resource,
+    workload: dict[str, Any] | None = None,
+    ingresses: tuple[dict[str, Any], ...] = (),
+    **canary: Any,
 ) -> AsyncIterator[Observation]:
     """Observe the canary ``web``, of a provider that routes traffic unless another one is named."""
     canary["spec"] = {"provider": "contour", **canary.get("spec", {})}
@@ -42,6 +48,8 @@ async def observed(
         for resource in missing:
             server.served.remove(resource)
         server.put(DEPLOYMENTS, workload or target())
+        for ingress in ingresses:
+            server.put(INGRESSES, ingress)
         server.put(CANARIES, canary_json(**canary))
         stage = Stage(server, Client(transport))
         task = asyncio.ensure_future(stage.caches.run())
@@ -131,3 +139,39 @@ async def test_a_mistake_that_only_an_attempt_to_write_finds_is_not_told_beside_
     async with observed(spec=behind, analysis={"metrics": [METRIC]}) as seen:
         assert [text[:24] for text in seen.problems] == ["spec.analysis.metrics[0]"]
         assert not seen.routable
+
+
+@pytest.mark.parametrize("copied", [True, False])
+async def test_users_can_return_behind_an_ingress_that_leads_elsewhere_as_long_as_its_copy_is_there(
+    copied: bool,
+) -> None:
+    elsewhere = front(path("maintenance"))
+    [copy] = NginxRouter().render(behind("nginx"), {OWN: front(path("web"))}, Routes(50, 50))
+    ingress = {"apiVersion": "networking.k8s.io/v1", "kind": "Ingress", "name": "front"}
+    there = (elsewhere, copy) if copied else (elsewhere,)
+    async with observed(workload=target(), ingresses=there, spec={"provider": "nginx", "ingressRef": ingress}) as seen:
+        assert [text[:37] for text in seen.problems] == ["Ingress front leads nobody to Service"]
+        assert (seen.routable, seen.returnable) == (False, copied)
+
+
+@pytest.mark.parametrize(
+    ("canary", "returnable"),
+    [
+        ({}, True),
+        ({"analysis": {"metrics": [METRIC]}}, True),
+        ({"analysis": {"mirrorWeight": 101}}, True),
+        ({"service": {"timeout": "5mfoo"}}, False),
+        ({"spec": {"provider": "nonsense"}}, False),
+    ],
+    ids=str,
+)
+async def test_users_can_return_unless_the_route_to_the_primary_cannot_be_written(
+    canary: dict[str, Any], returnable: bool
+) -> None:
+    async with observed(**canary) as seen:
+        assert seen.returnable is returnable
+
+
+async def test_nobody_returns_through_a_route_of_a_kind_that_cannot_be_read() -> None:
+    async with observed(HTTP_PROXIES) as seen:
+        assert not seen.returnable

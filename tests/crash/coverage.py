@@ -68,6 +68,7 @@ WRITERS: Mapping[str, str] = {
 }
 ALONE: Mapping[str, str] = {
     "leaving:clear": "writes one route in a deletion that serves nobody, as ReleaseRoute does in one that does",
+    "schema:_tried": "a write that is not carried out",
     "execute:Executor.let_go": "one write, and nothing else is done with a Canary that cannot be read",
 }
 """Writers that no flow can disturb between two writes, and why."""

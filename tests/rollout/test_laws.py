@@ -236,9 +236,11 @@ class Histories(RuleBasedStateMachine):
     def a_person_asks(self, verb: str) -> None:
         self.world.ask(verb)
 
-    @rule(problems=st.sampled_from([(), ("spec.x is wrong: write y",)]), routable=st.booleans())
-    def a_mistake_comes_or_goes(self, problems: tuple[str, ...], routable: bool) -> None:
-        self.world.err(*problems, routable=routable)
+    @rule(
+        problems=st.sampled_from([(), ("spec.x is wrong: write y",)]), routable=st.booleans(), returnable=st.booleans()
+    )
+    def a_mistake_comes_or_goes(self, problems: tuple[str, ...], routable: bool, returnable: bool) -> None:
+        self.world.err(*problems, routable=routable, returnable=routable or returnable)
 
     @rule(canary=st.integers(0, 8), primary=st.integers(0, 8))
     def load_comes_and_goes(self, canary: int, primary: int) -> None:

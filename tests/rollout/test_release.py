@@ -224,7 +224,7 @@ def test_a_route_that_cannot_be_written_does_not_hang_the_deletion_of_a_canary_w
     world.primary.edit(replicas=3)
     world.target.edit(replicas=1)
     world._settle()
-    world.err("spec.service.match cannot be said: leave it out", routable=False)
+    world.err("spec.service.match cannot be said: leave it out", routable=False, returnable=False)
     world.actions.clear()
 
     world.delete().run_for(2)
@@ -242,7 +242,7 @@ def test_a_target_that_stays_unready_while_the_route_cannot_be_written_leaves_ev
     world.target.edit(replicas=1)
     world.target.room = 1
     world._settle()
-    world.err("spec.service.match cannot be said: leave it out", routable=False)
+    world.err("spec.service.match cannot be said: leave it out", routable=False, returnable=False)
     world.actions.clear()
 
     world.delete().run()

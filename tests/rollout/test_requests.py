@@ -265,7 +265,7 @@ def test_abort_goes_back_with_the_name_of_who_asked() -> None:
 def test_an_abort_under_a_mistake_about_the_route_is_done_when_that_is_mended_and_said_so() -> None:
     """Nobody can be moved until then, and the status must not say that they were."""
     mistake = "spec.provider is contuor: write contour"
-    world = progressing(20).err(mistake, routable=False)
+    world = progressing(20).err(mistake, routable=False, returnable=False)
     world.tick()
     asked(world, "abort").run_for(30)
     assert answer(world) == (True, f"the rollout of payment.shop is aborted as soon as this is mended: {mistake}")
@@ -278,8 +278,9 @@ def test_an_abort_under_a_mistake_about_the_route_is_done_when_that_is_mended_an
     assert world.status.rollout.failing == "aborted by alice"
 
 
-def test_an_abort_under_another_mistake_is_done_at_once() -> None:
-    world = progressing(20).err("spec.analysis.metrics[0] is wrong: write y")
+@pytest.mark.parametrize("routable", [True, False])
+def test_an_abort_under_a_mistake_that_lets_users_return_is_done_at_once(routable: bool) -> None:
+    world = progressing(20).err("spec.x is wrong: write y", routable=routable)
     world.tick()
     asked(world, "abort").run_for(3)
     assert (world.phase, world.weight) == (Phase.FAILED, 0)
@@ -290,7 +291,7 @@ def test_a_rollback_waits_for_a_route_that_can_be_written() -> None:
     world.status = world.status.model_copy(
         update={"rollout": world.status.rollout.model_copy(update={"failing": "it was slow"})}
     )
-    world.err("spec.service.match cannot be said: leave it out", routable=False).run_for(30)
+    world.err("spec.service.match cannot be said: leave it out", routable=False, returnable=False).run_for(30)
     assert (world.phase, world.weight, world.status.rollout.failing) == (Phase.PROGRESSING, 20, "it was slow")
     world.err().run_for(3)
     assert (world.phase, world.weight) == (Phase.FAILED, 0)
@@ -300,7 +301,9 @@ def test_a_rollback_waits_for_a_route_that_can_be_written() -> None:
 def test_a_lost_target_is_not_said_to_have_lost_its_users_while_the_route_cannot_be_written(phase: Phase) -> None:
     world = progressing(20) if phase is Phase.PROGRESSING else rolling(Phase.PROMOTING)
     weight = world.weight
-    world.err("spec.service.match cannot be said: leave it out", routable=False).delete_target().run_for(30)
+    world.err(
+        "spec.service.match cannot be said: leave it out", routable=False, returnable=False
+    ).delete_target().run_for(30)
     assert (world.phase, world.weight, world.status.rollout.step.weight) == (phase, weight, weight)
     world.err().run_for(3)
     assert (world.phase, world.weight) == (Phase.FAILED, 0)

@@ -194,6 +194,7 @@ def observations(draw: st.DrawFn) -> Observation:
         deleting=draw(st.sampled_from([False, False, False, True])),
         problems=draw(st.sampled_from([(), (), ("x is wrong: write y",)])),
         routable=draw(st.booleans()),
+        returnable=draw(st.booleans()),
     )
     world.release(draw(st.sampled_from([False, False, False, True])))
     if draw(st.booleans()):

@@ -53,10 +53,12 @@ class World(Simulation):
     spec: CanarySpec = field(default_factory=spec)
     routable: bool = True
     """Whether a mistake leaves it clear what the route is meant to be."""
+    returnable: bool = True
+    """Whether it can be written as one to the primary alone."""
     asks: int = 0
 
     def observe(self) -> Observation:
-        return replace(super().observe(), routable=self.routable)
+        return replace(super().observe(), routable=self.routable, returnable=self.returnable)
 
     # Strangers
 
@@ -71,9 +73,10 @@ class World(Simulation):
         self.generation += 1
         return self.touch()
 
-    def err(self, *problems: str, routable: bool = True) -> World:
+    def err(self, *problems: str, routable: bool = True, returnable: bool = True) -> World:
         """Somebody makes these mistakes, or mends all of them."""
         self.problems, self.routable = problems, routable or not problems
+        self.returnable = returnable or not problems
         return self.touch()
 
     def suspend(self, suspended: bool = True) -> World:
