@@ -35,7 +35,7 @@ def release(at: Access, *, name: str | None, everything: bool, undo: bool, wait:
     """
     if bool(name) == everything:
         raise click.UsageError("name one canary, or say --all.")
-    left = run(_release(at, name, undo=undo, seconds=timeout.total_seconds() if wait else 0))
+    left = run(_release(at, name, undo=undo, seconds=timeout.total_seconds() if wait else None))
     if left:
         raise click.ClickException(
             f"not released within {timeout.total_seconds():g}s: {', '.join(left)}. Is the controller running? "
@@ -43,11 +43,11 @@ def release(at: Access, *, name: str | None, everything: bool, undo: bool, wait:
         )
 
 
-async def _release(at: Access, name: str | None, *, undo: bool, seconds: float) -> list[str]:
+async def _release(at: Access, name: str | None, *, undo: bool, seconds: float | None) -> list[str]:
     async with at.client() as client:
         found = await _chosen(client, at, name)
         refs = [ref for obj in found if (ref := await _asked(client, obj, undo=undo, alone=name is not None))]
-        if undo or not seconds:
+        if undo or seconds is None:
             return []
         try:
             async with asyncio.timeout(seconds):

@@ -67,6 +67,14 @@ def test_a_canary_that_is_being_deleted_is_not_asked_but_waited_for(cluster: Ser
     ]
 
 
+@pytest.mark.parametrize(("how", "code"), [("--timeout=0s", 1), ("--no-wait", 0)])
+def test_who_has_no_time_to_wait_is_not_told_that_it_is_done(cluster: Served, how: str, code: int) -> None:
+    cluster.put(CANARIES, held("web", FINALIZER))
+    result = cluster.run("release", "--all", how)
+    assert result.exit_code == code
+    assert ("not released within 0s: shop/web" in result.stderr) == bool(code)
+
+
 def test_a_canary_that_is_being_deleted_and_never_goes_is_a_failure(cluster: Served) -> None:
     cluster.put(CANARIES, held("leaving", FINALIZER, deletionTimestamp=DELETED))
     result = cluster.run("release", "--all", "--timeout", "200ms")
