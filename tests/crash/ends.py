@@ -40,12 +40,12 @@ _KINDS = (
 _METADATA = ("name", "labels", "annotations", "finalizers", "ownerReferences", "deletionTimestamp")
 _CLOCKS = frozenset({
     "answeredAt", "attempt", "at", "checkedAt", "checks", "configWrites", "controllerRevision", "exposedAt", "gates",
-    "generation", "lastTransitionTime", "lastUpdateTime", "mendedAt", "movedAt", "scaledAt", "since", "startedAt",
-    "uid",
+    "generation", "lastTransitionTime", "lastUpdateTime", "mended", "mendedAt", "movedAt", "primaryUnreadySince",
+    "scaledAt", "since", "startedAt", "targetUnreadySince", "uid",
 })  # fmt: skip
 """Fields of a status that say when, or that depend on who was faster: we or the workload's controller.
 
-Gates are asked again where a crash kept it from being recorded that they had opened; whoever aborts a rollout may do so
+What was mended is what was mended at that time. Gates are asked again where a crash kept it from being recorded that they had opened; whoever aborts a rollout may do so
 before or after a measurement.
 """
 _COUNTS = ("replicas", "updatedReplicas", "readyReplicas")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from datetime import timedelta
 from typing import Literal
@@ -199,6 +200,48 @@ async def test_a_canary_that_became_invalid_can_be_deleted_w26(site: Site, title
             await delete(site)
             await site.gone()
     await handed_back(site, routed=False)
+
+
+async def test_a_canary_with_users_whose_route_cannot_be_written_any_more_can_be_deleted_w26(
+    site: Site, gateway: Gateway, hooks: Hooks
+) -> None:
+    """The primary is larger than the canary, which has to grow before it gets everybody."""
+    hooks.close("confirm-promotion")
+    unsaid = {"match": [{"headers": {"x-user": {"prefix": "me"}}}]}
+    async with site.controller():
+        webhooks = [hooks.webhook("confirm-promotion")]
+        await site.apply(deployment(), progressive(step=25, most=25, webhooks=webhooks))
+        await site.phase_is("Initialized")
+        await site.set_image("6.0.1")
+        await site.phase_is("WaitingPromotion")
+        await site.edit(CANARIES, "podinfo", {"spec": {"service": unsaid}})
+        await site.stalled("neither exact nor regex")
+        await site.edit(DEPLOYMENTS, "podinfo-primary", {"spec": {"replicas": 3}})
+        async with always_served(site):
+            await delete(site)
+            await site.gone(patience=COLLECTED)
+    await handed_back(site, routed=True, replicas=3)
+
+
+async def test_an_abort_waits_for_a_route_that_can_be_written(site: Site, gateway: Gateway, hooks: Hooks) -> None:
+    hooks.close("confirm-promotion")
+    async with site.controller():
+        webhooks = [hooks.webhook("confirm-promotion")]
+        await site.apply(deployment(), progressive(step=25, most=25, webhooks=webhooks))
+        await site.phase_is("Initialized")
+        await site.set_image("6.0.1")
+        await site.phase_is("WaitingPromotion")
+        await site.edit(CANARIES, "podinfo", {"spec": {"provider": "contuor"}})
+        await site.stalled("contuor")
+        request = json.dumps({"id": "one", "verb": "abort", "by": "alice"})
+        await site.edit(CANARIES, "podinfo", {"metadata": {"annotations": {"flaggerpy.dev/request": request}}})
+        await site.event("is aborted as soon as this is mended")
+        await site.settled()
+        assert await site.phase() == "WaitingPromotion"
+        assert await site.weights() == {"podinfo-primary": 75, "podinfo-canary": 25}
+        await site.edit(CANARIES, "podinfo", {"spec": {"provider": "gatewayapi:v1"}})
+        await site.phase_is("Failed")
+    assert gateway.shares() == [0, 25, 0]
 
 
 async def test_objects_that_are_gone_already_do_not_stop_a_deletion_w26(site: Site, gateway: Gateway) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from flaggerpy.kube.objects import JsonObject
-from flaggerpy.kube.resources import CANARIES, PODS, SERVICES, Resource
+from flaggerpy.kube.resources import CANARIES, DEPLOYMENTS, PODS, SERVICES, Resource
 from tests.integration.gateway import Gateway
 from tests.integration.objects import blue_green, careful, progressive
 from tests.integration.pods import Breaker
@@ -135,6 +135,32 @@ async def test_a_canary_that_never_becomes_ready_fails_with_an_event_and_an_aler
     assert attachment["author_name"] == f"podinfo.{site.namespace}"
     assert "did not become ready" in attachment["text"]
     assert gateway.shares() == [0]
+
+
+async def test_a_canary_that_lacks_a_pod_which_its_deployment_does_not_miss_is_rolled_back_too(
+    site: Site, gateway: Gateway, pods: Breaker
+) -> None:
+    """Its conditions are Available and NewReplicaSetAvailable all the time, since it was edited at zero replicas."""
+    pods.hold("podinfo", "6.0.1", "ContainerCreating", most=1)
+    roll = {"type": "RollingUpdate", "rollingUpdate": {"maxUnavailable": "25%", "maxSurge": 1}}
+    async with site.controller():
+        await site.apply(careful(replicas=4, strategy=roll), progressive())
+        await site.phase_is("Initialized")
+        await site.edit(CANARIES, "podinfo", {"spec": {"progressDeadlineSeconds": 8}})
+        async with always_served(site):
+            await site.set_image("6.0.1")
+            await site.until(lambda: _is_missed_by_nobody(site), "a canary that lacks one pod", patience=30)
+            failed = await site.phase_is("Failed", patience=40)
+    assert "3 of 4 (readyThreshold 100%) updated replicas are available" in failed["status"]["rollout"]["failing"]
+    assert gateway.shares() == [0]
+
+
+async def _is_missed_by_nobody(site: Site) -> bool:
+    status = (await site.get(DEPLOYMENTS, "podinfo"))["status"]
+    said = {one["type"]: (one["status"], one["reason"]) for one in status.get("conditions") or ()}
+    silent = {"Available": ("True", "MinimumReplicasAvailable"), "Progressing": ("True", "NewReplicaSetAvailable")}
+    noted = (await site.canary())["status"]["rollout"].get("targetUnreadySince")
+    return said == silent and status.get("availableReplicas") == 3 and noted is not None
 
 
 async def _used(site: Site) -> bool:
