@@ -45,8 +45,8 @@ _CLOCKS = frozenset({
 })  # fmt: skip
 """Fields of a status that say when, or that depend on who was faster: we or the workload's controller.
 
-What was mended is what was mended at that time. Gates are asked again where a crash kept it from being recorded that they had opened; whoever aborts a rollout may do so
-before or after a measurement.
+What was mended is what was mended at that time. Gates are asked again where a crash kept it from being recorded that
+they had opened; whoever aborts a rollout may do so before or after a measurement.
 """
 _COUNTS = ("replicas", "updatedReplicas", "readyReplicas")
 _ADDRESSES = frozenset({"clusterIP", "clusterIPs", "nodePort"})
