@@ -128,6 +128,10 @@ _KNOWN = {
         r"\+ HTTPRoute podinfo then: spec\.rules\[0\]\.backendRefs\[.*",
         r"\+ Service podinfo then: spec\.selector\.app: \"podinfo\"",
     ),
+    "port-name-stays": (
+        r"- Service podinfo then: spec\.ports\.http\.name: \"http\"; .*spec\.selector\.app: \"podinfo-primary\"",
+        r"\+ Service podinfo then: spec\.selector\.app: \"podinfo-primary\"",
+    ),
     "other-ports-stay": (r"[-+] Service podinfo-svc then: (annotations|labels|spec\.ports).*",),
     "post-rollout-last": (r"[-+] payloads event: .*\"(Promotion completed!|Post-rollout check) .*",),
     "broken-primary": (
