@@ -33,6 +33,16 @@ async def delete(site: Site, propagation: Propagation = "Background") -> None:
     await site.client.delete(site.ref(CANARIES, "podinfo"), propagation=propagation)
 
 
+async def before_its_promotion(site: Site, hooks: Hooks) -> None:
+    """Roll a revision out until it waits, with a quarter of the users, for a gate that stays closed."""
+    hooks.close("confirm-promotion")
+    webhooks = [hooks.webhook("confirm-promotion")]
+    await site.apply(deployment(), progressive(step=25, most=25, webhooks=webhooks))
+    await site.phase_is("Initialized")
+    await site.set_image("6.0.1")
+    await site.phase_is("WaitingPromotion")
+
+
 async def handed_back(site: Site, *, routed: bool, replicas: int = 2) -> None:
     """Check that the target serves by itself and that nothing of ours is left."""
     target = await site.get(DEPLOYMENTS, "podinfo")
@@ -66,13 +76,8 @@ async def test_an_idle_canary_hands_its_users_back(
 async def test_a_canary_is_deleted_in_the_middle_of_its_rollout(
     site: Site, gateway: Gateway, hooks: Hooks, propagation: Propagation
 ) -> None:
-    hooks.close("confirm-promotion")
     async with site.controller():
-        webhooks = [hooks.webhook("confirm-promotion")]
-        await site.apply(deployment(), progressive(step=25, most=25, webhooks=webhooks))
-        await site.phase_is("Initialized")
-        await site.set_image("6.0.1")
-        await site.phase_is("WaitingPromotion")
+        await before_its_promotion(site, hooks)
         async with always_served(site):
             await delete(site, propagation)
             await site.gone(patience=COLLECTED)
@@ -206,14 +211,9 @@ async def test_a_canary_with_users_whose_route_cannot_be_written_any_more_can_be
     site: Site, gateway: Gateway, hooks: Hooks
 ) -> None:
     """The primary is larger than the canary, which has to grow before it gets everybody."""
-    hooks.close("confirm-promotion")
     unsaid = {"match": [{"headers": {"x-user": {"prefix": "me"}}}]}
     async with site.controller():
-        webhooks = [hooks.webhook("confirm-promotion")]
-        await site.apply(deployment(), progressive(step=25, most=25, webhooks=webhooks))
-        await site.phase_is("Initialized")
-        await site.set_image("6.0.1")
-        await site.phase_is("WaitingPromotion")
+        await before_its_promotion(site, hooks)
         await site.edit(CANARIES, "podinfo", {"spec": {"service": unsaid}})
         await site.stalled("neither exact nor regex")
         await site.edit(DEPLOYMENTS, "podinfo-primary", {"spec": {"replicas": 3}})
@@ -224,13 +224,8 @@ async def test_a_canary_with_users_whose_route_cannot_be_written_any_more_can_be
 
 
 async def test_an_abort_waits_for_a_route_that_can_be_written(site: Site, gateway: Gateway, hooks: Hooks) -> None:
-    hooks.close("confirm-promotion")
     async with site.controller():
-        webhooks = [hooks.webhook("confirm-promotion")]
-        await site.apply(deployment(), progressive(step=25, most=25, webhooks=webhooks))
-        await site.phase_is("Initialized")
-        await site.set_image("6.0.1")
-        await site.phase_is("WaitingPromotion")
+        await before_its_promotion(site, hooks)
         await site.edit(CANARIES, "podinfo", {"spec": {"provider": "contuor"}})
         await site.stalled("contuor")
         request = json.dumps({"id": "one", "verb": "abort", "by": "alice"})

@@ -33,6 +33,13 @@ def loses_a_pod(world: World, of: str) -> World:
     return world.touch()
 
 
+def at_weight(world: World, weight: int) -> World:
+    while world.weight < weight:
+        assert world.advance()
+        world.tick()
+    return world
+
+
 def blind(world: World) -> World:
     """Nobody looks at pods, so that failing fast does not come first."""
     world.blind = "nobody may"
@@ -58,10 +65,7 @@ def test_a_canary_that_lacks_a_pod_from_the_beginning_is_rolled_back_by_its_dead
 
 def test_a_canary_that_loses_a_pod_under_users_goes_on_when_it_is_back() -> None:
     world = blind(lacking(spec=spec()))
-    world.push("v2")
-    while world.weight < 20:
-        assert world.advance()
-        world.tick()
+    at_weight(world.push("v2"), 20)
     loses_a_pod(world, "target").run_for(30)
     assert (world.phase, world.weight) == (Phase.PROGRESSING, 20)
     assert world.status.rollout.target_unready_since is not None
@@ -76,10 +80,7 @@ def test_a_canary_that_loses_a_pod_under_users_goes_on_when_it_is_back() -> None
 
 def test_a_canary_that_does_not_get_its_pod_back_is_rolled_back_by_its_deadline() -> None:
     world = blind(lacking())
-    world.push("v2")
-    while world.weight < 20:
-        assert world.advance()
-        world.tick()
+    at_weight(world.push("v2"), 20)
     lost = world.now
     loses_a_pod(world, "target").run(Phase.FAILED)
     assert (world.now - lost).total_seconds() <= 70
@@ -100,10 +101,7 @@ def test_a_primary_that_lacks_a_pod_does_not_keep_a_new_revision_out_for_ever() 
 
 def test_a_paused_deployment_is_not_given_up_for_the_pods_that_nobody_asks_for() -> None:
     world = blind(lacking())
-    world.push("v2")
-    while world.weight < 20:
-        assert world.advance()
-        world.tick()
+    at_weight(world.push("v2"), 20)
     assert world.target
     world.target.paused = True
     loses_a_pod(world, "target").run_for(300)
