@@ -203,6 +203,7 @@ def is_record_of(event: JsonObject, request: JsonObject) -> bool:
         and about.get("name", request["name"]) == request["name"]
         and event["user"].get("extra") == request["userInfo"].get("extra")
         and event["verb"] in {"create", "update", "patch", "delete"}
+        and "dryRun=All" not in event["requestURI"]
     )
     return same and 200 <= code < 300
 

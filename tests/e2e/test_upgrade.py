@@ -51,12 +51,13 @@ def _upgrade(place: Place) -> None:
 
 
 def _writes_about(cluster: Cluster, offset: int, user: str, name: str) -> list[str]:
-    """Return what an account asked to change of the objects around a canary."""
+    """Return what an account asked to change of the objects around a canary; a dry run changes nothing."""
     changes = {"create", "update", "patch", "delete"}
     return [
         f"{event['verb']} {event['requestURI']}"
         for event in cluster.audit_events(offset)
         if event["user"].get("username") == user
         and event["verb"] in changes
+        and "dryRun=All" not in event["requestURI"]
         and str((event.get("objectRef") or {}).get("name", "")).partition("-")[0] == name
     ]
