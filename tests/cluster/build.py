@@ -148,7 +148,9 @@ def _build_go(part: GoPart, scratch: Path, progress: Progress) -> None:
     programs.mkdir()
     linker = " ".join(["-s", "-w", *(f"-X {variable}" for variable in part.variables)])
     target = programs / part.rename if part.rename else f"{programs}/"
-    command = [_go(progress), "build", "-trimpath", "-buildvcs=false", "-ldflags", linker, "-o", target]
+    # The linker throws debug information away; not to make it in the first place saves a good part of the time.
+    lean = ["-trimpath", "-buildvcs=false", "-gcflags=all=-dwarf=false", "-ldflags", linker]
+    command = [_go(progress), "build", *lean, "-o", target]
     if part.tags:
         command += ["-tags", ",".join(part.tags)]
     run([*command, *part.packages], cwd=GO_FAMILIES / part.family, env=_go_environment())

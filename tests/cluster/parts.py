@@ -209,7 +209,7 @@ _TABLE: tuple[Part, ...] = (
     ModuleFilesPart("keda-manifests", "keda", "github.com/kedacore/keda/v2", ("config/crd/bases", "config/rbac")),
     DebianPart("c-library", ("libc6",)),
     GoPart("pause", "pause", (".",), rename="pause"),
-    GoPart("coredns", "coredns", ("github.com/coredns/coredns",)),
+    GoPart("coredns", "coredns", (".",), rename="coredns"),
     *(_podinfo(version) for version in PODINFO_VERSIONS),
     GoPart(
         "contour",

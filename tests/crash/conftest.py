@@ -8,12 +8,12 @@ from collections.abc import AsyncIterator
 import pytest
 import pytest_asyncio
 
+from flaggerpy.kube.transport import connect
 from tests.crash.ears import only_complaints
 from tests.crash.explore import Exploration, explore
 from tests.crash.flows import FLOWS
 from tests.crash.focused import FOCUSED
 from tests.crash.origins import remembered
-from tests.crash.scene import ground
 from tests.integration.conftest import control_plane, crds
 
 __all__ = ["control_plane", "crds"]
@@ -29,8 +29,8 @@ async def exploring(crds: None, request: pytest.FixtureRequest) -> AsyncIterator
     sheet = _SHEETS[request.path.stem].values()
     flows = [flow for flow in sheet if flow.name in chosen] or list(sheet)
     with only_complaints(), remembered():
-        async with ground() as where:
-            task = asyncio.create_task(explore(flows, where))
+        async with await connect() as wire:
+            task = asyncio.create_task(explore(flows, wire))
             yield task
             task.cancel()
             await asyncio.gather(task, return_exceptions=True)

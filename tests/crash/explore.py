@@ -10,13 +10,14 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 
+from flaggerpy.kube.wire import Transport
 from tests.crash.ears import listen
 from tests.crash.ends import End, difference, end_of
 from tests.crash.flows import Flow
 from tests.crash.journal import Origin
 from tests.crash.laws import violations
 from tests.crash.mortal import EVERY_WAY, Crash, Mode, Trap, lacking, ways
-from tests.crash.scene import Ground, Scene, scene
+from tests.crash.scene import Scene, scene
 
 SIDE_BY_SIDE = 8
 PATIENCE = 45.0
@@ -67,16 +68,16 @@ class Exploration:
         wrong = sum(bool(run.wrong) for run in self.runs)
         return f"{len(self.runs[0].writes)} writes, {len(self.runs)} runs of {seconds:.1f} s, {wrong} break a law"
 
-    async def run(self, plans: Iterable[tuple[Crash, ...]], where: Ground, slots: asyncio.Semaphore) -> None:
+    async def run(self, plans: Iterable[tuple[Crash, ...]], wire: Transport, slots: asyncio.Semaphore) -> None:
         """Run the flow once for each plan, side by side."""
         async with asyncio.TaskGroup() as group:
             for crashes in plans:
-                group.create_task(self._until_it_strikes(crashes, where, slots))
+                group.create_task(self._until_it_strikes(crashes, wire, slots))
 
-    async def _until_it_strikes(self, crashes: tuple[Crash, ...], where: Ground, slots: asyncio.Semaphore) -> None:
+    async def _until_it_strikes(self, crashes: tuple[Crash, ...], wire: Transport, slots: asyncio.Semaphore) -> None:
         for _ in range(ATTEMPTS):
             async with slots:
-                run = await perform(self.flow, crashes, where, self.runs[0].end if self.runs else None)
+                run = await perform(self.flow, crashes, wire, self.runs[0].end if self.runs else None)
             self.runs.append(run)
             if run.whole or run.wrong:
                 return
@@ -132,32 +133,32 @@ def plan(
     return plans
 
 
-async def explore(flows: Iterable[Flow], where: Ground) -> list[Exploration]:
+async def explore(flows: Iterable[Flow], wire: Transport) -> list[Exploration]:
     """Run flows in peace, then with every crash, then with crashes at what recoveries wrote beyond that."""
     slots = asyncio.Semaphore(SIDE_BY_SIDE)
     found = [Exploration(flow) for flow in flows]
 
     async def first(exploration: Exploration) -> None:
-        await exploration.run([()], where, slots)
+        await exploration.run([()], wire, slots)
         if not exploration.runs[0].wrong:
-            await exploration.run(plan(exploration.runs[0].writes, exploration.flow.is_about), where, slots)
+            await exploration.run(plan(exploration.runs[0].writes, exploration.flow.is_about), wire, slots)
 
     async with asyncio.TaskGroup() as group:
         for exploration in found:
             group.create_task(first(exploration))
     for _ in range(ROUNDS_BEYOND):
         for exploration, plans in list(beyond(found)):
-            await exploration.run(plans, where, slots)
+            await exploration.run(plans, wire, slots)
     return found
 
 
-async def perform(flow: Flow, crashes: tuple[Crash, ...], where: Ground, wanted: End | None = None) -> Run:
+async def perform(flow: Flow, crashes: tuple[Crash, ...], wire: Transport, wanted: End | None = None) -> Run:
     """Play a flow to its end and hold it against the laws, and its end against the undisturbed one."""
     trap = Trap(list(crashes))
     run = Run(flow.name, crashes)
     heard = listen()
     began = time.monotonic()
-    async with scene(trap, where, flow.also) as stage:
+    async with scene(trap, wire, flow.also) as stage:
         try:
             await flow.prepare(stage)
             await flow.act(stage)

@@ -13,9 +13,7 @@ from typing import Any
 from flaggerpy.api.constants import RELEASE, REQUEST, SCALE_TO_ZERO
 from flaggerpy.kube.objects import JsonObject, uid_of
 from flaggerpy.kube.resources import CANARIES, DEPLOYMENTS, HTTP_ROUTES, SERVICES, Resource
-from flaggerpy.kube.transport import connect
 from flaggerpy.kube.wire import Transport
-from tests.cluster.api import current
 from tests.crash.journal import Did, Journal, Lost, Requested, now, weights_in
 from tests.crash.mortal import Life, Trap
 from tests.crash.questions import Oracle, oracle
@@ -177,32 +175,16 @@ def _answered(state: State, request: str) -> bool:
     return (rollout_in(state).get("request") or {}).get("id") == request
 
 
-@dataclass(frozen=True, slots=True)
-class Ground:
-    """Connections that all runs share, and whether the cluster goes away with everything that is on it."""
-
-    wire: Transport
-    passing: bool = False
-
-
 @asynccontextmanager
-async def ground() -> AsyncIterator[Ground]:
-    """Connect to the cluster of the tests."""
-    async with await connect() as wire:
-        yield Ground(wire, passing=current().kind != "external")
-
-
-@asynccontextmanager
-async def scene(trap: Trap, where: Ground, also: tuple[Resource, ...] = ()) -> AsyncIterator[Scene]:
+async def scene(trap: Trap, wire: Transport, also: tuple[Resource, ...] = ()) -> AsyncIterator[Scene]:
     """Set up a stage on which these kinds are watched as well, and clear it away afterwards."""
     journal = Journal()
-    # Clearing a namespace away costs the API server as much as a whole run.
-    async with oracle(journal) as answers, new_site(wire=where.wire, keep=where.passing) as site:
+    async with oracle(journal) as answers, new_site(wire=wire) as site:
         site.settings = site.settings.model_copy(update={"min_interval": INTERVAL, "metrics_server": answers.url})
         watcher = Watcher(site.client, site.namespace, (*WATCHED, *also))
         await watcher.open()
         watching = asyncio.get_running_loop().create_task(watcher.run())
-        stage = Scene(site, where.wire, watcher, journal, trap, answers)
+        stage = Scene(site, wire, watcher, journal, trap, answers)
         try:
             yield stage
         finally:

@@ -55,6 +55,8 @@ class Breaker:
     """Value of the label ``app`` and tag of the image, empty for any."""
 
     held: list[Held] = field(default_factory=list)
+    _pods: dict[str, JsonObject] = field(default_factory=dict)
+    """By name, as they were last seen."""
     _changed: asyncio.Event = field(default_factory=asyncio.Event)
 
     def break_pods(self, app: str, tag: str = "") -> None:
@@ -86,19 +88,22 @@ class Breaker:
             while True:
                 await self._changed.wait()
                 self._changed.clear()
-                pods, _ = await self.site.client.list(PODS, self.site.namespace)
-                for pod in pods:
+                for pod in list(self._pods.values()):
                     await self._look(pod)
 
     async def _follow(self) -> None:
         client = self.site.client
         while True:  # watches end
             pods, version = await client.list(PODS, self.site.namespace)
+            self._pods = {name_of(pod): pod for pod in pods}
             for pod in pods:
                 await self._look(pod)
             async for event in client.watch(PODS, self.site.namespace, resource_version=version):
                 if event.type in {"ADDED", "MODIFIED"}:
+                    self._pods[name_of(event.object)] = event.object
                     await self._look(event.object)
+                elif event.type == "DELETED":
+                    self._pods.pop(name_of(event.object), None)
 
     async def _look(self, pod: JsonObject) -> None:
         status = pod.get("status") or {}

@@ -24,6 +24,8 @@ from tests.cluster.api import Cluster
 from tests.integration.site import Site
 
 QUIET_SECONDS = 10.0
+LAST_LINES = 30
+"""How much of its log is shown when a test fails."""
 TAKEOVER = 20.0
 """Seconds after which, at most, a leader that died has a successor."""
 _CHANGES = frozenset({"create", "update", "patch", "delete"})
@@ -222,6 +224,10 @@ async def running(site: Site, account: Account, **flags: str) -> AsyncIterator[P
     reading = asyncio.create_task(process.read_log())
     try:
         yield process
+    except BaseException:
+        for line in process.log[-LAST_LINES:]:
+            print(f"{account.name}: {json.dumps(line)}")  # noqa: T201 -- pytest shows it beside the failure
+        raise
     finally:
         if child.returncode is None:
             child.terminate()

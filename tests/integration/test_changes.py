@@ -92,9 +92,9 @@ class Play:
         canary["spec"]["progressDeadlineSeconds"] = 600
         if self.cell.phase in BREAKS_PODS:
             # Pods of the control plane are ready at first, until they are broken, which may take a while.
-            workload["spec"]["minReadySeconds"] = 8
+            workload["spec"]["minReadySeconds"] = 15
         if self.cell.phase == SERVING:
-            workload["spec"]["progressDeadlineSeconds"] = canary["spec"]["progressDeadlineSeconds"] = 30
+            workload["spec"]["progressDeadlineSeconds"] = canary["spec"]["progressDeadlineSeconds"] = 45
         if self.cell.phase == "Initializing":
             self.stage.pods.break_pods(self.primary)
         await self.site.apply(config_map(f"{self.name}-settings", {"value": BEFORE}), workload, canary)

@@ -102,7 +102,7 @@ async def measure(count: int, idle_s: float, folder: Path) -> Measurement:
     """Measure with so many canaries present, in the cluster of the environment."""
     async with AsyncExitStack() as stack:
         wire = await stack.enter_async_context(await connect())
-        sites = [await stack.enter_async_context(new_site(wire=wire, keep=True)) for _ in range(min(NAMESPACES, count))]
+        sites = [await stack.enter_async_context(new_site(wire=wire)) for _ in range(min(NAMESPACES, count))]
         for site in sites:
             await stack.enter_async_context(serving_routes(site))
         statuses = await stack.enter_async_context(watching(sites[0].client))
